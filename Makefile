@@ -1,0 +1,62 @@
+# Every target sets up what it needs: `make reproduce` and `make test` work as the first command of a fresh clone.
+PYTHON ?= python3
+# The compute backend of torch: empty installs the locked build; `cpu` asks uv for torch's CPU-only build.
+TORCH_BACKEND ?=
+BIN := .venv/bin
+READY := .venv/.ready
+UV = $(shell command -v uv || echo $(BIN)/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test test-fast lint format lock ui clean
+
+help: ## print the targets, one line each
+	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(READY) ## create .venv and install the locked dependencies
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "vgtemplate needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv cannot be had: pip installs instead, which takes longer"
+	@if [ -n "$(TORCH_BACKEND)" ]; then \
+	  VIRTUAL_ENV=.venv $(UV) pip install --torch-backend $(TORCH_BACKEND) --no-verify-hashes --constraint requirements.lock ".[dev]"; \
+	elif [ -x "$(UV)" ]; then \
+	  VIRTUAL_ENV=.venv $(UV) pip install --require-hashes --requirement requirements.lock; \
+	else \
+	  $(BIN)/python -m pip install --require-hashes --requirement requirements.lock; \
+	fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+reproduce: $(READY) ## judge every claim over ten seeds and print the verdicts
+	@$(BIN)/vgt reproduce
+
+claim-%: $(READY) ## judge one claim, e.g. make claim-relu-keeps-gradient
+	@$(BIN)/vgt reproduce $*
+
+article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unstable-gradients, causes-cures
+	@$(BIN)/vgt reproduce --article $*
+
+test: $(READY) ## run every test (a few minutes)
+	@$(BIN)/pytest -n auto --dist worksteal
+
+test-fast: $(READY) ## run the fast tests only (under a minute)
+	@$(BIN)/pytest -n auto --dist worksteal -m "not slow and not real_data"
+
+lint: $(READY) ## ruff check, ruff format --check, mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
+	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
+
+ui: $(READY) ## open the MLflow UI on http://127.0.0.1:5000
+	@$(BIN)/vgt ui
+
+clean: ## remove .venv and the caches (results/ and data/ stay)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

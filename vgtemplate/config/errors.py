@@ -1,0 +1,18 @@
+"""The one exception that means "the user's input is wrong": a line that says what, where, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Input that cannot be used; the command line prints its single line and exits with code 2."""
+
+
+def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
+    """Say that `name` is no known `kind`, with the nearest known name first and then all of them."""
+    names = sorted(allowed)
+    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {kind} {str(name)!r}; {hint}known: {', '.join(names)}"

@@ -1,0 +1,48 @@
+"""One hash an arm: its whole configuration, its seeds, its data and the code that decides its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "callbacks", "training")
+_DECIDING_EXACT = ("config/seeding.py", "nn", "claims/exact.py", "claims/exact_networks.py")
+
+
+@cache
+def source_hash(parts: tuple[str, ...] = _DECIDING) -> str:
+    """Return the hash of the package's source files that decide an arm's numbers."""
+    digest = hashlib.sha256()
+    for part in parts:
+        path = _PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            if file.exists():
+                digest.update(str(file.relative_to(_PACKAGE)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint: str) -> str:
+    """Return the key under which the record of this arm, these seeds and these data is kept."""
+    return _hash(
+        {
+            "configuration": configuration,
+            "seeds": list(seeds),
+            "fingerprint": fingerprint,
+            "source": source_hash(),
+        }
+    )
+
+
+def check_key(check: str) -> str:
+    """Return the key under which the record of an exact check is kept."""
+    return _hash({"check": check, "source": source_hash(_DECIDING_EXACT)})

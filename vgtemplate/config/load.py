@@ -1,0 +1,213 @@
+"""Reads YAML into configurations: the base, the variants, the arm's own settings and `--set`, merged in this order.
+
+Every failure is a UserError of one line that names the file, the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vgtemplate.config import catalogue
+from vgtemplate.config.errors import UserError, unknown_name
+from vgtemplate.config.schema import ArmConfig, ClaimConfig, ExperimentConfig
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader that refuses a key given twice and reads 1e-3 as a number (YAML 1.2)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{where}:{place} {error.problem or 'is not YAML'}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{where}: is not YAML: {' '.join(str(error).split())}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds one mapping; raise UserError if it is missing, broken or anything else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    content = _parse(text, str(path))
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"{path}: must hold a mapping of names to settings")
+    return content
+
+
+def _allowed_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> Iterable[str]:
+    """Return the keys of the model that `location` (ending in an unknown key) points into."""
+    for step in location[:-1]:
+        info = schema.model_fields.get(str(step))
+        nested = info and re.search(r"(\w+Config)", str(info.annotation))
+        if nested:
+            found = [model for model in _all_models() if model.__name__ == nested[1]]
+            schema = found[0] if found else schema
+    return schema.model_fields
+
+
+def _all_models() -> list[type[BaseModel]]:
+    models, queue = [], [BaseModel]
+    while queue:
+        children = queue.pop().__subclasses__()
+        models += children
+        queue += children
+    return models
+
+
+def _one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> str:
+    """Turn pydantic's report into one line about its first finding."""
+    problems = error.errors(include_url=False, include_context=False)
+    first = problems[0]
+    location = tuple(first["loc"])
+    keys = [str(step) for step in location if not str(step).startswith(("function-", "constrained-", "list["))]
+    key = ".".join(([prefix] if prefix else []) + keys)
+    if first["type"] == "extra_forbidden":
+        text = unknown_name("key", location[-1], _allowed_keys(schema, location))
+    elif first["type"] == "missing":
+        text = "is missing"
+    else:
+        text = first["msg"].removeprefix("Value error, ")
+        if not first["msg"].startswith("Value error") and "input" in first:
+            text = f"{text[:1].lower()}{text[1:]}, not {str(first['input'])[:60]!r}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return " ".join(f"{key + ': ' if key else ''}{text}{more}".split())
+
+
+def _validate(schema: type[_Settings], content: Mapping[str, Any], where: str, prefix: str = "") -> _Settings:
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_one_line(error, schema, prefix)}") from None
+
+
+def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `patch` laid over it, mapping by mapping; a key of the patch wins."""
+    merged = dict(base)
+    for key, value in patch.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turn `model.depth=20` into {"model": {"depth": 20}}; the value is read as YAML."""
+    key, sign, value = text.partition("=")
+    if not sign or not re.fullmatch(r"\w+(\.\w+)+", key.strip()):
+        raise UserError(f"--set {text!r}: must look like section.key=value, e.g. model.depth=20")
+    patch: Any = _parse(value, f"--set {key}")
+    for step in reversed(key.strip().split(".")):
+        patch = {step: patch}
+    return dict(patch)
+
+
+def load_experiment(path: Path) -> ExperimentConfig:
+    """Read an experiment, or a claim (a file with a `statement`), with its base merged into every arm.
+
+    Raises:
+        UserError: the file, its base or any arm cannot be used.
+    """
+    content = read_yaml(path)
+    schema = ClaimConfig if "statement" in content or "parts" in content else ExperimentConfig
+    experiment = _validate(schema, content, str(path))
+    if isinstance(experiment, ClaimConfig) and experiment.id != path.stem:
+        raise UserError(f"{path}: id: {experiment.id!r} must be the file's name, {path.stem!r}")
+    if not experiment.arms and not (isinstance(experiment, ClaimConfig) and experiment.kind == "exact"):
+        raise UserError(f"{path}: arms: is missing; name at least one arm")
+    resolve_arms(path, experiment)
+    return experiment
+
+
+def _variants(patch: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Replace an arm's `variants` by the settings that these presets stand for."""
+    names = patch.get("variants", [])
+    if not isinstance(names, list):
+        raise UserError(f"{where}.variants: must be a list of {', '.join(catalogue.BLOCKS)}")
+    settings: dict[str, Any] = {}
+    for name in names:
+        if name not in catalogue.BLOCKS:
+            raise UserError(f"{where}.variants: {unknown_name('variant', name, catalogue.BLOCKS)}")
+        settings = merge(settings, catalogue.BLOCKS[name].patch)
+    return merge(settings, {key: value for key, value in patch.items() if key != "variants"})
+
+
+def resolve_arms(
+    path: Path, experiment: ExperimentConfig, overrides: Iterable[str] = (), variants: Iterable[str] = ()
+) -> dict[str, ArmConfig]:
+    """Return each arm's whole configuration: base, then variants, then the arm's own keys, then `overrides`.
+
+    Raises:
+        UserError: an unknown key or name, a value out of range, an unreadable override.
+    """
+    base: dict[str, Any] = {}
+    if experiment.base is not None:
+        base_path = path.parent / f"{experiment.base}.yaml"
+        base = _variants(read_yaml(base_path), str(base_path))
+        _validate(ArmConfig, base, str(base_path))
+    extra = _variants({"variants": list(variants)}, "--variant")
+    for override in overrides:
+        patch = parse_override(override)
+        _validate_keys(patch, f"--set {override}")
+        extra = merge(extra, patch)
+    return {
+        name: _validate(
+            ArmConfig,
+            merge(merge(base, _variants(patch, f"{path}: arms.{name}")), extra),
+            f"{path}",
+            f"arms.{name}",
+        )
+        for name, patch in experiment.arms.items()
+    }
+
+
+def _validate_keys(patch: Mapping[str, Any], where: str) -> None:
+    """Check one override by itself, so that the message names it rather than the file."""
+    try:
+        ArmConfig.model_validate(patch)
+    except ValidationError as error:
+        unknown = [problem for problem in error.errors() if problem["type"] != "value_error"]
+        if unknown:
+            raise UserError(f"{where}: {_one_line(error, ArmConfig, '')}") from None
+
+
+def load_claims(folder: Path) -> dict[str, ClaimConfig]:
+    """Read every claim of a folder, in the register's order of kinds (exact, initial, training), then by name."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of experiments")
+    claims = [
+        experiment
+        for path in sorted(folder.glob("*.yaml"))
+        if "statement" in read_yaml(path) and isinstance(experiment := load_experiment(path), ClaimConfig)
+    ]
+    order = ("exact", "initial", "training")
+    return {claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))}

@@ -1,0 +1,187 @@
+"""The record of one arm: what was run, where, and every measured number with its axes and unit.
+
+`results/KEY/record.json` holds the configuration and the environment, `series.npz` the arrays. A record is the
+evidence: training writes it, judgement reads it. It appears on disk whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vgtemplate.config.errors import UserError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The named axes of a series and its unit: R replica, S probe step, L hidden layer, T training step."""
+
+    axes: tuple[str, ...]
+    unit: str = ""
+
+
+_PROBED = ("replica", "probe_step", "layer")
+SERIES: Mapping[str, Axes] = {
+    "gradient_rms": Axes(_PROBED, "loss per unit of pre-activation"),
+    "weight_grad_norm_before_clip": Axes(_PROBED, "loss per unit of weight"),
+    "weight_grad_norm_after_clip": Axes(_PROBED, "loss per unit of weight"),
+    "bias_grad_norm": Axes(_PROBED, "loss per unit of bias"),
+    "signal_rms": Axes(_PROBED),
+    "signal_mean": Axes(_PROBED),
+    "derivative_rms": Axes(_PROBED),
+    "saturated_fraction": Axes(_PROBED),
+    "dead_fraction": Axes(_PROBED),
+    "weight_rms": Axes(_PROBED),
+    "update_ratio": Axes(_PROBED),
+    "travel": Axes(_PROBED),
+    "probe_steps": Axes(("probe_step",), "steps"),
+    "train_loss": Axes(("replica", "step"), "nats"),
+    "train_accuracy": Axes(("replica", "step")),
+    "validation_steps": Axes(("validation_step",), "steps"),
+    "validation_loss": Axes(("replica", "validation_step"), "nats"),
+    "validation_accuracy": Axes(("replica", "validation_step")),
+    "test_loss": Axes(("replica",), "nats"),
+    "test_accuracy": Axes(("replica",)),
+    "diverged_at": Axes(("replica",), "steps; -1: never"),
+    "layer_fan_out": Axes(("layer",), "units of the layer that each unit feeds"),
+    "quantities": Axes(("quantity",)),
+}
+"""Every series a record can hold; `layer` counts hidden layers from the input."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one arm (or one exact check) left behind."""
+
+    key: str
+    name: str
+    configuration: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    dataset: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    wall_seconds: float
+    series: Mapping[str, Array] = field(repr=False)
+    labels: Mapping[str, list[str]] = field(default_factory=dict)
+    """Names along an axis, e.g. {"layer": [...]}, {"quantity": [...]}."""
+
+    def __post_init__(self) -> None:
+        for name, array in self.series.items():
+            expected = SERIES[name].axes
+            if array.ndim != len(expected):
+                raise ValueError(f"series {name} has {array.ndim} axes, expected {expected}")
+
+    def probe(self, name: str, index: int = 0) -> Array:
+        """Return the probed series `name` at probe number `index` (0: before the first update), shape (R, L)."""
+        return np.asarray(self.series[name][:, index, :], dtype=np.float64)
+
+
+def record_path(results: Path, key: str) -> Path:
+    """Return the folder of the record `key`."""
+    return results / key
+
+
+def _metadata(record: Record, checksum: str) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "name": record.name,
+        "configuration": record.configuration,
+        "seeds": list(record.seeds),
+        "dataset": record.dataset,
+        "environment": record.environment,
+        "wall_seconds": record.wall_seconds,
+        "labels": record.labels,
+        "series": {
+            name: {"axes": list(SERIES[name].axes), "unit": SERIES[name].unit, "shape": list(array.shape)}
+            for name, array in record.series.items()
+        },
+        "series_sha256": checksum,
+    }
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def make_results_folder(results: Path) -> Path:
+    """Create the results folder and prove that it can be written.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{results}: the results folder cannot be written ({error.strerror}); set VGT_RESULTS_DIR to another"
+        ) from None
+    return results
+
+
+def write_record(results: Path, record: Record) -> Path:
+    """Write a record under a temporary name, flush it to disk, and rename it to its key.
+
+    Raises:
+        UserError: the disk refuses (full, read-only); nothing is left behind.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(record.series))
+    content = buffer.getvalue()
+    metadata = _metadata(record, hashlib.sha256(content).hexdigest())
+    target = record_path(results, record.key)
+    staging: Path | None = None
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".writing-{record.key}-", dir=results))
+        _write_file(staging / "series.npz", content)
+        _write_file(staging / "record.json", json.dumps(metadata, indent=1).encode())
+        staging.chmod(0o755)
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+    except OSError as error:
+        raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def read_record(results: Path, key: str) -> Record | None:
+    """Read the record `key`; return None if there is none, or if it is incomplete or its checksum is wrong."""
+    folder = record_path(results, key)
+    try:
+        metadata = json.loads((folder / "record.json").read_bytes())
+        content = (folder / "series.npz").read_bytes()
+        if metadata["key"] != key or metadata["series_sha256"] != hashlib.sha256(content).hexdigest():
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            series = {name: archive[name] for name in archive.files}
+        return Record(
+            key=key,
+            name=metadata["name"],
+            configuration=metadata["configuration"],
+            seeds=tuple(metadata["seeds"]),
+            dataset=metadata["dataset"],
+            environment=metadata["environment"],
+            wall_seconds=metadata["wall_seconds"],
+            series=series,
+            labels=metadata["labels"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
