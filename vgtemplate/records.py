@@ -56,7 +56,6 @@ SERIES: Mapping[str, Axes] = {
     "test_loss": Axes(("replica",), "nats"),
     "test_accuracy": Axes(("replica",)),
     "diverged_at": Axes(("replica",), "steps; -1: never"),
-    "layer_fan_out": Axes(("layer",), "units of the layer that each unit feeds"),
     "quantities": Axes(("quantity",)),
 }
 """Every series a record can hold; `layer` counts hidden layers from the input."""

@@ -1,0 +1,1 @@
+"""Configuration: what an experiment, an arm and a claim are."""

@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
@@ -90,7 +90,9 @@ def _one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> s
     problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
     location = tuple(first["loc"])
-    keys = [str(step) for step in location if not str(step).startswith(("function-", "constrained-", "list["))]
+    keys = [
+        str(step) for step in location if not str(step).startswith(("function-", "constrained-", "list["))
+    ]
     key = ".".join(([prefix] if prefix else []) + keys)
     if first["type"] == "extra_forbidden":
         text = unknown_name("key", location[-1], _allowed_keys(schema, location))
@@ -210,4 +212,6 @@ def load_claims(folder: Path) -> dict[str, ClaimConfig]:
         if "statement" in read_yaml(path) and isinstance(experiment := load_experiment(path), ClaimConfig)
     ]
     order = ("exact", "initial", "training")
-    return {claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))}
+    return {
+        claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))
+    }

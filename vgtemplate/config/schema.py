@@ -91,8 +91,10 @@ class ModelConfig(Settings):
     """Units (mlp) or channels (cnn) a hidden layer; a list is cycled over the layers."""
     activation: ActivationName = "relu"
     """A row of the catalogue."""
-    initialiser: Annotated[InitialiserConfig | None, BeforeValidator(_named)] = None
-    """Weights of every layer; none: the activation's usual one."""
+    initialiser: Annotated[InitialiserConfig, BeforeValidator(_named)] = Field(
+        default_factory=lambda: InitialiserConfig(name="he_normal")
+    )
+    """Weights of every layer; if not given: the activation's usual one (catalogue)."""
     bias: Literal["zeros", "normal", "pytorch_default", "none"] = "zeros"
     """zeros, N(0, 1), PyTorch's uniform default, or no biases at all."""
     norm: Literal["none", "batch", "layer"] = "none"
@@ -111,8 +113,7 @@ class ModelConfig(Settings):
     def _usual_initialiser(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("initialiser") is None:
             row = catalogue.ACTIVATIONS.get(str(data.get("activation", "relu")))
-            if row is not None:
-                return {**data, "initialiser": row.initialiser}
+            return {**data, "initialiser": row.initialiser if row else "glorot_normal"}
         return data
 
     def widths(self) -> list[int]:
@@ -238,7 +239,9 @@ def clears(threshold: str, effect: float) -> bool:
         return float(between[1]) <= effect <= float(between[2])
     if one_sided := _ONE_SIDED.fullmatch(threshold):
         return _OPERATORS[one_sided[1]](effect, float(one_sided[2]))
-    raise ValueError(f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'")
+    raise ValueError(
+        f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'"
+    )
 
 
 def _readable(threshold: str) -> str:

@@ -1,0 +1,1 @@
+"""When to measure: Lightning callbacks around the pure functions of measure.py."""

@@ -1,0 +1,1 @@
+"""Layers with the replica axis, and the networks built of them."""

@@ -1,0 +1,54 @@
+"""The convolutional network with the replica axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from vgtemplate.config.schema import ModelConfig
+from vgtemplate.nn.blocks import build_hidden_layer
+from vgtemplate.nn.conv import Conv2d
+from vgtemplate.nn.initialisers import build_draws
+from vgtemplate.nn.linear import Linear
+
+
+def strides(depth: int, num_stages: int) -> list[int]:
+    """Return each layer's stride: 2 at the first layer of every stage but the first, 1 elsewhere."""
+    starts = {depth * stage // num_stages for stage in range(1, num_stages)} - {0}
+    return [2 if index in starts else 1 for index in range(depth)]
+
+
+class CNN(nn.Module):
+    """`depth` 3x3 convolutions in stages, global average pooling and a linear output layer.
+
+    Shape: (R, B, C, H, W) images to (R, B, K) logits.
+
+    Args:
+        config: the network's settings; `width` is the number of channels.
+        input_shape: (C, H, W).
+        num_classes: K.
+        seeds: one seed a replica; replica r's weights depend on seeds[r] alone.
+    """
+
+    def __init__(
+        self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]
+    ) -> None:
+        super().__init__()
+        draws = build_draws(config.initialiser, config.bias, seeds)
+        channels = [input_shape[0], *config.widths()]
+        steps = strides(config.depth, config.num_stages)
+        self.hidden_layers = nn.ModuleList(
+            build_hidden_layer(
+                config, Conv2d(fan_in, width, draws, stride=steps[index]), fan_in, width, index, list(seeds)
+            )
+            for index, (fan_in, width) in enumerate(pairwise(channels))
+        )
+        self.output = Linear(channels[-1], num_classes, draws)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.hidden_layers:
+            x = layer(x)
+        logits: Tensor = self.output(x.mean(dim=(-2, -1)))
+        return logits

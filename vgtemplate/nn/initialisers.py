@@ -1,0 +1,102 @@
+"""Weight initialisers by name: each draws one replica's weights from the generator it is handed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.seeding import Stream, derive
+
+
+@dataclass(frozen=True)
+class Fans:
+    """How many inputs a unit reads (`fan_in`) and how many units read an input (`fan_out`)."""
+
+    fan_in: int
+    fan_out: int
+
+    @property
+    def fan_avg(self) -> float:
+        """Mean of the two (Glorot & Bengio 2010, eq. 12)."""
+        return (self.fan_in + self.fan_out) / 2
+
+
+Shape = tuple[int, ...]
+Initialiser = Callable[[Shape, Fans, torch.Generator], Tensor]
+
+
+def _normal(variance: Callable[[Fans], float]) -> Initialiser:
+    def draw(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+        return torch.randn(shape, generator=generator) * math.sqrt(variance(fans))
+
+    return draw
+
+
+def _uniform(bound: Callable[[Fans], float]) -> Initialiser:
+    def draw(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+        return (torch.rand(shape, generator=generator) * 2 - 1) * bound(fans)
+
+    return draw
+
+
+def orthogonal(shape: Shape, _: Fans, generator: torch.Generator) -> Tensor:
+    """Draw a (semi-)orthogonal matrix from the Haar measure, the shape flattened to two axes (Saxe et al. 2014)."""
+    rows, columns = shape[0], math.prod(shape[1:])
+    gaussian = torch.randn(max(rows, columns), min(rows, columns), generator=generator)
+    q, r = torch.linalg.qr(gaussian)
+    q = q * torch.sign(torch.diagonal(r))
+    matrix: Tensor = q if rows >= columns else q.T
+    return matrix.reshape(shape).contiguous()
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    "glorot_normal": _normal(lambda fans: 1 / fans.fan_avg),
+    "glorot_uniform": _uniform(lambda fans: math.sqrt(3 / fans.fan_avg)),
+    "lecun_normal": _normal(lambda fans: 1 / fans.fan_in),
+    "lecun_uniform": _uniform(lambda fans: math.sqrt(3 / fans.fan_in)),
+    "he_normal": _normal(lambda fans: 2 / fans.fan_in),
+    "he_uniform": _uniform(lambda fans: math.sqrt(6 / fans.fan_in)),
+    "pytorch_default": _uniform(lambda fans: 1 / math.sqrt(fans.fan_in)),
+    "normal": _normal(lambda _: 1.0),
+    "orthogonal": orthogonal,
+}
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Everything a layer needs to draw its parameters: the settings, and one generator a replica."""
+
+    weights: InitialiserConfig
+    bias: str
+    generators: Sequence[torch.Generator]
+
+    @property
+    def num_replicas(self) -> int:
+        """R."""
+        return len(self.generators)
+
+    def draw_weight(self, shape: Shape, fans: Fans) -> Tensor:
+        """Return (R, *shape) weights; replica r consumes generator r alone."""
+        draw = INITIALISERS[self.weights.name]
+        scale = self.weights.gain * (1.0 if self.weights.std is None else self.weights.std)
+        return torch.stack([draw(shape, fans, generator) * scale for generator in self.generators])
+
+    def draw_bias(self, size: int, fans: Fans) -> Tensor | None:
+        """Return (R, size) biases, or None where the network has none."""
+        if self.bias == "none":
+            return None
+        if self.bias == "zeros":
+            return torch.zeros(self.num_replicas, size)
+        name = "normal" if self.bias == "normal" else "pytorch_default"
+        return torch.stack([INITIALISERS[name]((size,), fans, generator) for generator in self.generators])
+
+
+def build_draws(weights: InitialiserConfig, bias: str, seeds: Sequence[int]) -> Draws:
+    """Return the draws of a population: replica r's generator depends on seeds[r] alone."""
+    generators = [torch.Generator().manual_seed(derive(seed, Stream.WEIGHTS)) for seed in seeds]
+    return Draws(weights, bias, generators)

@@ -1,0 +1,89 @@
+"""Random numbers inside the network: a pure function of (seed, layer, step, element), so never a hidden state.
+
+A counter-based generator (splitmix64) needs no loop over replicas and gives the same bits on every device. It is
+made for dropout masks and random slopes, not for cryptography.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vgtemplate.config.seeding import Stream, derive
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >= 1 << 63 else word
+
+
+# Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", as signed 64-bit words.
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_MIX_1 = _signed(0xBF58476D1CE4E5B9)
+_MIX_2 = _signed(0x94D049BB133111EB)
+
+
+def _shift_right(words: Tensor, bits: int) -> Tensor:
+    return (words >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def mix64(words: Tensor) -> Tensor:
+    """Return splitmix64's output function of each int64 word, wrapping modulo 2^64."""
+    words = (words ^ _shift_right(words, 30)) * _MIX_1
+    words = (words ^ _shift_right(words, 27)) * _MIX_2
+    return words ^ _shift_right(words, 31)
+
+
+def splitmix64(start: Tensor, count: int) -> Tensor:
+    """Return the next `count` words of splitmix64 for each starting state: (R,) -> (R, count), int64."""
+    counters = torch.arange(1, count + 1, device=start.device, dtype=torch.int64)
+    return mix64(start[:, None] + counters * _GOLDEN)
+
+
+class Noise(nn.Module):
+    """A source of random numbers for one layer: each replica's own, new at each step.
+
+    Args:
+        seeds: one seed a replica.
+        layer: the layer's number in the network, so that layers differ.
+    """
+
+    keys: Tensor
+
+    def __init__(self, seeds: Sequence[int], layer: int) -> None:
+        super().__init__()
+        keys = [derive(seed, Stream.NOISE, layer) for seed in seeds]
+        self.register_buffer("keys", torch.tensor(keys, dtype=torch.int64), persistent=False)
+        self.step = 0
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Return numbers uniform in [0, 1), shaped like the (R, ...) tensor, for this replica, layer and step."""
+        start = mix64(self.keys + self.step * _GOLDEN)
+        words = splitmix64(start, like[0].numel())
+        return (_shift_right(words, 40).to(torch.float32) * 2.0**-24).view(like.shape)
+
+
+class Dropout(nn.Module):
+    """Sets each unit to zero with probability p in training and scales the rest by 1/(1-p) (Srivastava et al. 2014).
+
+    Shape: (R, ...) to the same.
+    """
+
+    def __init__(self, p: float, seeds: Sequence[int], layer: int) -> None:
+        super().__init__()
+        self.noise = Noise(seeds, layer)
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = self.noise.uniform(x) >= self.p
+        return x * keep.to(x.dtype) / (1 - self.p)
+
+
+def set_step(model: nn.Module, step: int) -> None:
+    """Tell every source of noise which training step comes next; with equal steps the noise is equal."""
+    for module in model.modules():
+        if isinstance(module, Noise):
+            module.step = step

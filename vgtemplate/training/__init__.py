@@ -1,0 +1,1 @@
+"""From an arm to its record."""
