@@ -129,9 +129,7 @@ DATASETS = _table(
         DatasetRow("kmnist", "Clanuwat et al. 2018: 60,000 + 10,000 kuzushiji, 28x28", True, 10),
         DatasetRow("cifar10", "Krizhevsky 2009: 50,000 + 10,000 photographs, 3x32x32", True, 10),
         DatasetRow("cifar100", "Krizhevsky 2009: the same in 100 classes", True, 100),
-        DatasetRow(
-            "digits", "scikit-learn (Alpaydin & Kaynak 1998): 1,437 + 360 real digits, 8x8", False, 10
-        ),
+        DatasetRow("digits", "scikit-learn (Alpaydin & Kaynak 1998): 1,437 + 360 real digits, 8x8", False, 10),
         DatasetRow("image_folder", "your own: PATH/train/CLASS/* and PATH/test/CLASS/*", False, None),
         DatasetRow("synthetic", "Gaussian classes, drawn from a fixed seed: for timing and tests", False, 10),
     ]
@@ -156,9 +154,7 @@ METRICS = _table(
         MetricRow("signal_slope", "register, Terms", "decades per layer"),
         MetricRow("abs_signal_slope", "register, Terms", "decades per layer"),
         MetricRow("larger_abs_slope", "larger of |signal slope| and |gradient slope|", "decades per layer"),
-        MetricRow(
-            "factor_error", "|gradient slope - mean log10 of the per-layer factor|", "decades per layer"
-        ),
+        MetricRow("factor_error", "|gradient slope - mean log10 of the per-layer factor|", "decades per layer"),
         MetricRow("factor_sign_agrees", "1 where slope and mean log10 factor have one sign, else 0", ""),
         MetricRow("bias_gradient_ratio", "Nielsen, ch. 5: last over first hidden layer", ""),
         MetricRow("log10_bias_gradient_ratio", "Nielsen, ch. 5: last over first hidden layer", "decades"),
@@ -170,16 +166,12 @@ METRICS = _table(
             "",
             ("from_layer",),
         ),
-        MetricRow(
-            "self_normalising_excess", "how far outside Klambauer's band: > 1 is outside", "", ("from_layer",)
-        ),
+        MetricRow("self_normalising_excess", "how far outside Klambauer's band: > 1 is outside", "", ("from_layer",)),
         MetricRow("update_ratio_spread", "largest over smallest ||dW||/||W|| of the hidden layers", ""),
         MetricRow("smallest_offset", "smallest |mean|/std of the activations over layers", ""),
         MetricRow("largest_offset", "largest |mean|/std of the activations over layers", ""),
         MetricRow("test_accuracy", "share of test images classified correctly; diverged = 0.1", ""),
-        MetricRow(
-            "final_loss", "mean training loss over the last tenth of the steps; diverged = inf", "nats"
-        ),
+        MetricRow("final_loss", "mean training loss over the last tenth of the steps; diverged = inf", "nats"),
     ]
 )
 

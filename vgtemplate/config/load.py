@@ -90,9 +90,7 @@ def _one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> s
     problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
     location = tuple(first["loc"])
-    keys = [
-        str(step) for step in location if not str(step).startswith(("function-", "constrained-", "list["))
-    ]
+    keys = [str(step) for step in location if not str(step).startswith(("function-", "constrained-", "list["))]
     key = ".".join(([prefix] if prefix else []) + keys)
     if first["type"] == "extra_forbidden":
         text = unknown_name("key", location[-1], _allowed_keys(schema, location))
@@ -212,6 +210,4 @@ def load_claims(folder: Path) -> dict[str, ClaimConfig]:
         if "statement" in read_yaml(path) and isinstance(experiment := load_experiment(path), ClaimConfig)
     ]
     order = ("exact", "initial", "training")
-    return {
-        claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))
-    }
+    return {claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))}

@@ -36,9 +36,7 @@ SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 def _slug(name: str) -> str:
     if not SLUG.fullmatch(name) or ".." in name:
-        raise ValueError(
-            f"{name!r} cannot be a name; allowed: lower-case letters, digits and . _ - (80 at most)"
-        )
+        raise ValueError(f"{name!r} cannot be a name; allowed: lower-case letters, digits and . _ - (80 at most)")
     return name
 
 
@@ -239,9 +237,7 @@ def clears(threshold: str, effect: float) -> bool:
         return float(between[1]) <= effect <= float(between[2])
     if one_sided := _ONE_SIDED.fullmatch(threshold):
         return _OPERATORS[one_sided[1]](effect, float(one_sided[2]))
-    raise ValueError(
-        f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'"
-    )
+    raise ValueError(f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'")
 
 
 def _readable(threshold: str) -> str:

@@ -11,8 +11,6 @@ from vgtemplate.nn.mlp import MLP
 MODELS: dict[str, type[MLP] | type[CNN]] = {"mlp": MLP, "cnn": CNN}
 
 
-def build_model(
-    config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]
-) -> MLP | CNN:
+def build_model(config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> MLP | CNN:
     """Return the population: one replica a seed, (R, B, C, H, W) images to (R, B, K) logits."""
     return MODELS[config.kind](config, input_shape, num_classes, seeds)

@@ -32,9 +32,7 @@ class CNN(nn.Module):
         seeds: one seed a replica; replica r's weights depend on seeds[r] alone.
     """
 
-    def __init__(
-        self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]
-    ) -> None:
+    def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:
         super().__init__()
         draws = build_draws(config.initialiser, config.bias, seeds)
         channels = [input_shape[0], *config.widths()]
