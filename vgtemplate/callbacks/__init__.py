@@ -1,1 +1,15 @@
-"""When to measure: Lightning callbacks around the pure functions of measure.py."""
+"""When to measure: Lightning callbacks around the pure functions of measure.py.
+
+One training step, and where each probe fires:
+
+    on_train_batch_start          WeightProbe keeps W; ActivationProbe looks for dead units; hooks go in
+    logits = module(images)         hooks: signal and saturation (ActivationProbe)
+    loss.backward()                 hooks: dL/dz of every hidden layer (GradientProbe)
+    on_before_optimizer_step      GradientProbe: weight-gradient norms BEFORE clipping
+    configure_gradient_clipping     (training/clipping.py, a replica at a time)
+    optimizer.step()
+    on_train_batch_end            GradientProbe: norms AFTER clipping; WeightProbe: update ratio, travel; hooks come out
+                                  CurveRecorder: loss, accuracy, divergence; Recorder: the step's ONE host transfer
+
+Probes only look: with or without them the weights are the same, bit for bit.
+"""

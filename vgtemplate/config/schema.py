@@ -334,5 +334,5 @@ class ClaimConfig(ExperimentConfig):
         exactly = part.combine in {"only", "difference", "ratio"}
         if len(part.arms) < least or (exactly and len(part.arms) != least):
             raise ValueError(
-                f"combination {part.combine!r} takes {'' if exactly else 'at least '}{least} arm(s), not {len(part.arms)}"
+                f"combination {part.combine!r} takes {'' if exactly else 'at least '}{least} arms, not {len(part.arms)}"
             )

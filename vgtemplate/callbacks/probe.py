@@ -1,0 +1,57 @@
+"""What every probe shares: the cadence, the layers, and hooks that live for one step only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.hooks import RemovableHandle
+
+from vgtemplate.callbacks.layers import ProbedLayer, find_layers
+from vgtemplate.callbacks.recorder import Recorder
+
+
+class Probe(pl.Callback):
+    """A callback that looks at the probed steps; alone it keeps its own Recorder, in a set it shares one.
+
+    Args:
+        every: probe each so many steps, step 0 and the last always; None: 50 probes a run.
+        recorder: the shared recorder, which then must stand after the probes in the trainer's callbacks.
+    """
+
+    def __init__(self, every: int | None = None, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder or Recorder(every)
+        self._owns_recorder = recorder is None
+        self._handles: list[RemovableHandle] = []
+        self.layers: list[ProbedLayer] = []
+        self.active = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.layers = find_layers(pl_module)
+        self.recorder.layers = [layer.name for layer in self.layers]
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.active = self.recorder.is_probed(trainer)
+        if self.active:
+            self.begin(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not self.active:
+            return
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self.active = False
+        self.end(pl_module)
+        if self._owns_recorder:
+            self.recorder.flush(trainer)
+
+    def begin(self, pl_module: pl.LightningModule) -> None:
+        """Act before a probed step: put in hooks (through `_handles`), keep what the step will change."""
+
+    def end(self, pl_module: pl.LightningModule) -> None:
+        """Act after a probed step: hand the measurements to the recorder."""

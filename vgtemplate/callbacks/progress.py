@@ -1,0 +1,57 @@
+"""Tells a person how far the training is, without slowing it down."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_REFRESH_SECONDS = 0.25
+"""Between two looks at the loss: each look waits for the device."""
+
+
+class ProgressBar(pl.Callback):
+    """A bar with the step, the median training loss of the replicas and the time left.
+
+    Args:
+        title: what stands before the bar, e.g. the arm's name.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._looked_at = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        total = int(trainer.estimated_stepping_batches)
+        self._task = self._progress.add_task(self._title, total=total, loss="-", completed=trainer.global_step)
+        self._progress.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if trainer.is_global_zero and now - self._looked_at > _REFRESH_SECONDS:
+            self._looked_at = now
+            loss = f"{outputs['losses'].median().item():.4f}"
+            self._progress.update(self._task, completed=trainer.global_step, loss=loss)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._progress.update(self._task, completed=trainer.global_step)
+            self._progress.stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if hasattr(self, "_progress"):
+            self._progress.stop()

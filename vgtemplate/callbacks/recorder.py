@@ -1,0 +1,75 @@
+"""Keeps what the probes measure: device tensors during a step, one host transfer at its end, arrays afterwards."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+MAX_PROBES = 50
+"""Number of probed steps where no cadence is given."""
+
+
+def to_host(tensor: Tensor) -> npt.NDArray[np.float64]:
+    """Move one tensor to the host: the only place where a probe waits for the device."""
+    host: npt.NDArray[np.float64] = tensor.cpu().numpy()
+    return host
+
+
+class Recorder(pl.Callback):
+    """Collects the probes' (R, L) tensors and moves each probed step's as one.
+
+    Args:
+        every: probe each so many steps, step 0 and the last always; None: MAX_PROBES probes a run.
+    """
+
+    def __init__(self, every: int | None = None) -> None:
+        self.every = every
+        self.steps: list[int] = []
+        self.layers: list[str] = []
+        self._pending: dict[str, Tensor] = {}
+        self._rows: dict[str, list[npt.NDArray[np.float64]]] = {}
+
+    def is_probed(self, trainer: pl.Trainer) -> bool:
+        """Say whether the step that begins now (`trainer.global_step`) is probed."""
+        total = int(min(trainer.estimated_stepping_batches, 2**62))
+        every = self.every if self.every is not None else max(1, math.ceil(total / (MAX_PROBES - 1)))
+        return trainer.global_step % every == 0 or trainer.global_step == total - 1
+
+    def add(self, name: str, values: list[Tensor]) -> None:
+        """Keep one (R,) tensor a layer under `name` until the step ends."""
+        if values:
+            self._pending[name] = torch.stack(values, dim=1)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        if self._pending:
+            self.flush(trainer)
+
+    def flush(self, trainer: pl.Trainer) -> None:
+        """Move everything measured in the step that has just ended, and hand it to the trainer's loggers."""
+        step = trainer.global_step - 1
+        pending, self._pending = self._pending, {}
+        host = to_host(torch.cat([tensor.flatten() for tensor in pending.values()]))
+        self.steps.append(step)
+        start = 0
+        for name, tensor in pending.items():
+            values = host[start : start + tensor.numel()].reshape(tensor.shape)
+            self._rows.setdefault(name, []).append(values)
+            start += tensor.numel()
+            self._log(trainer, name, values, step)
+
+    def _log(self, trainer: pl.Trainer, name: str, values: npt.NDArray[np.float64], step: int) -> None:
+        if trainer.loggers:
+            medians = np.median(values, axis=0)
+            names = self.layers if len(self.layers) == len(medians) else [str(index) for index in range(len(medians))]
+            metrics = {f"{layer}/{name}": float(value) for layer, value in zip(names, medians, strict=True)}
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics, step)
+
+    def series(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return every measured series, (R, S, L), with S probe steps in the order of `steps`."""
+        return {name: np.stack(rows, axis=1) for name, rows in self._rows.items() if len(rows) == len(self.steps)}

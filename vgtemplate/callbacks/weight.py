@@ -1,0 +1,38 @@
+"""How far the weights move: in one step, and since the start."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from vgtemplate import measure
+from vgtemplate.callbacks.layers import ProbedLayer
+from vgtemplate.callbacks.probe import Probe
+
+
+def _weight(layer: ProbedLayer) -> Tensor:
+    weight = layer.parameter("weight")
+    if weight is None:
+        raise ValueError(f"{layer.name} has no weight to probe")
+    return weight
+
+
+class WeightProbe(Probe):
+    """Records, of each hidden layer's weights: weight_rms (before the step), update_ratio and travel (after it).
+
+    Series (R, S, L). Keeps one copy of the initial weights for the travel.
+    """
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
+        self._initial = [_weight(layer).clone() for layer in self.layers]
+
+    def begin(self, pl_module: pl.LightningModule) -> None:
+        self._before = [_weight(layer).clone() for layer in self.layers]
+
+    def end(self, pl_module: pl.LightningModule) -> None:
+        after = [_weight(layer) for layer in self.layers]
+        self.recorder.add("weight_rms", [measure.rms(weight) for weight in self._before])
+        self.recorder.add("update_ratio", list(map(measure.update_ratio, self._before, after)))
+        self.recorder.add("travel", list(map(measure.update_ratio, self._initial, after)))
+        self._before = []

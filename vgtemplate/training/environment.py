@@ -1,0 +1,43 @@
+"""What a record says about where it was made: versions, commit, device, threads."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("vgtemplate", "torch", "pytorch-lightning", "torchvision", "torchmetrics", "numpy")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@cache
+def _commit() -> dict[str, Any]:
+    status = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Return the environment of a run on `device`, JSON-ready; the commit is None outside a git checkout."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}},
+        "platform": platform.platform(),
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        **_commit(),
+    }

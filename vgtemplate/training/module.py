@@ -1,0 +1,126 @@
+"""The LightningModule of a population: R networks, R losses, one optimiser; R = 1 is an ordinary network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from vgtemplate.config.schema import ArmConfig, ClippingConfig
+from vgtemplate.nn.noise import set_step
+from vgtemplate.training.clipping import clip_by_norm, clip_by_value
+from vgtemplate.training.loss import replica_accuracies, replica_losses
+from vgtemplate.training.optimiser import build_optimiser
+
+
+class ReplicaMean(Metric):
+    """Mean of an (R,) quantity over batches, weighted by their sizes, across processes."""
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, num_replicas: int) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(num_replicas, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor, batch_size: int) -> None:
+        """Add a batch's (R,) means."""
+        self.total += values.double() * batch_size
+        self.count += batch_size
+
+    def compute(self) -> Tensor:
+        """Return the (R,) means over everything seen."""
+        return self.total / self.count
+
+
+class PopulationModule(pl.LightningModule):
+    """Trains every replica of a population as if it were alone.
+
+    The loss is the sum over replicas of each replica's mean loss, so no gradient mixes. Clipping is per replica.
+
+    Args:
+        model: maps (R, B, ...) images to (R, B, K) logits: of vgtemplate.nn, or of `replicate`.
+        config: optimiser, clipping and loss are read from it.
+        num_replicas: R.
+        probe_images: (N, ...) images over which dead units are judged, or None.
+
+    After `Trainer.test`, `test_losses` and `test_accuracies` hold each replica's result, (R,).
+    """
+
+    def __init__(
+        self, model: nn.Module, config: ArmConfig, num_replicas: int, probe_images: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.num_replicas = num_replicas
+        self.register_buffer("probe_images", probe_images, persistent=False)
+        self.losses = ReplicaMean(num_replicas)
+        self.accuracies = ReplicaMean(num_replicas)
+        self.validations: list[tuple[int, Tensor, Tensor]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        images, labels = batch
+        set_step(self.model, self.global_step)
+        logits = self(images)
+        losses = replica_losses(logits, labels, self.config.training.loss)
+        if self.trainer.loggers:
+            self.log("train_loss", losses.detach().mean(), prog_bar=True)
+        return {
+            "loss": losses.sum(),
+            "losses": losses.detach(),
+            "accuracies": replica_accuracies(logits.detach(), labels),
+        }
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
+        images, labels = batch
+        logits = self(images)
+        self.losses.update(replica_losses(logits, labels, self.config.training.loss), labels.shape[1])
+        self.accuracies.update(replica_accuracies(logits, labels), labels.shape[1])
+
+    def _conclude(self, stage: str) -> tuple[Tensor, Tensor]:
+        losses, accuracies = self.losses.compute(), self.accuracies.compute()
+        self.losses.reset()
+        self.accuracies.reset()
+        self.log(f"{stage}_loss", losses.mean())
+        self.log(f"{stage}_accuracy", accuracies.mean())
+        return losses, accuracies
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.validations.append((self.global_step, *self._conclude("validation")))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.test_losses, self.test_accuracies = self._conclude("test")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return build_optimiser(self.config.optimiser, self.parameters())
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each replica by itself; the trainer's `gradient_clip_val`, if given, replaces the configuration's."""
+        clipping = self.config.clipping
+        if gradient_clip_val is not None:
+            kind: Any = str(gradient_clip_algorithm or "norm")
+            clipping = ClippingConfig(kind=kind, threshold=float(gradient_clip_val))
+        if clipping.kind == "norm":
+            clip_by_norm(self.parameters(), clipping.threshold)
+        elif clipping.kind == "value":
+            clip_by_value(self.parameters(), clipping.threshold)
