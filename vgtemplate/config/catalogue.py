@@ -169,7 +169,7 @@ METRICS = _table(
         MetricRow("self_normalising_excess", "how far outside Klambauer's band: > 1 is outside", "", ("from_layer",)),
         MetricRow("update_ratio_spread", "largest over smallest ||dW||/||W|| of the hidden layers", ""),
         MetricRow("smallest_offset", "smallest |mean|/std of the activations over layers", ""),
-        MetricRow("largest_offset", "largest |mean|/std of the activations over layers", ""),
+        MetricRow("offset", "|mean|/std of the activations, averaged over layers", ""),
         MetricRow("test_accuracy", "share of test images classified correctly; diverged = 0.1", ""),
         MetricRow("final_loss", "mean training loss over the last tenth of the steps; diverged = inf", "nats"),
     ]

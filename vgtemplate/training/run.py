@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.curves import CurveRecorder

@@ -1,0 +1,221 @@
+"""From records to effects: each metric turns one arm's record into one number a seed; combinations join arms.
+
+Pure functions of arrays. A metric that cannot be computed is NaN, which no threshold is cleared by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vgtemplate.config.schema import ModelConfig, PartConfig
+from vgtemplate.records import Record
+
+Array = npt.NDArray[np.float64]
+Metric = Callable[..., Array]
+
+METRICS: dict[str, Metric] = {}
+CHANCE = 0.1
+"""What a diverged run's accuracy counts as (register, How a claim is judged)."""
+
+
+def metric(function: Metric) -> Metric:
+    """Register a metric under its function's name; a second one of that name is an error."""
+    if function.__name__ in METRICS:
+        raise ValueError(f"two metrics are named {function.__name__!r}")
+    METRICS[function.__name__] = function
+    return function
+
+
+def _log10(values: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log10(values)
+
+
+def fit_line(y: Array) -> tuple[Array, Array]:
+    """Fit y[r] = a + b * index by least squares: (R, L) -> slopes b (R,), R^2 (R,); NaN where y is not finite."""
+    if y.shape[1] < 2:
+        return np.full(len(y), np.nan), np.full(len(y), np.nan)
+    x = np.arange(y.shape[1], dtype=np.float64)
+    x -= x.mean()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centred = y - y.mean(axis=1, keepdims=True)
+        slope = centred @ x / (x @ x)
+        residual = centred - slope[:, None] * x
+        r2 = 1 - (residual**2).sum(axis=1) / (centred**2).sum(axis=1)
+    return slope, r2
+
+
+def _log_profile(record: Record) -> Array:
+    """Return log10 of the gradient profile of hidden layers L down to 2: its index is the distance from the output."""
+    return _log10(record.probe("gradient_rms")[:, :0:-1])
+
+
+@metric
+def gradient_slope(record: Record) -> Array:
+    """Return the gradient slope at step 0 (register, Terms): decades per layer, negative where it vanishes."""
+    return fit_line(_log_profile(record))[0]
+
+
+@metric
+def abs_gradient_slope(record: Record) -> Array:
+    """Return |gradient slope|."""
+    return np.abs(gradient_slope(record))
+
+
+@metric
+def gradient_fit_r2(record: Record) -> Array:
+    """Return the R^2 of the gradient slope's fit: 1 where the decay is exactly exponential."""
+    return fit_line(_log_profile(record))[1]
+
+
+@metric
+def signal_slope(record: Record) -> Array:
+    """Return the signal slope at step 0 (register, Terms): decades per layer, over hidden layers 2 to L."""
+    return fit_line(_log10(record.probe("signal_rms")[:, 1:]))[0]
+
+
+@metric
+def abs_signal_slope(record: Record) -> Array:
+    """Return |signal slope|."""
+    return np.abs(signal_slope(record))
+
+
+@metric
+def larger_abs_slope(record: Record) -> Array:
+    """Return the larger of |signal slope| and |gradient slope|."""
+    return np.maximum(abs_signal_slope(record), abs_gradient_slope(record))
+
+
+def _mean_log_factor(record: Record) -> Array:
+    """Return the mean log10 of sqrt(n var(w) mean phi'(z)^2) over the steps from layer l + 1 down to l, l = 2..L-1.
+
+    n is the number of units of layer l + 1, whose weights w carry the gradient down; z is layer l's.
+    """
+    widths = np.array(ModelConfig.model_validate(record.configuration["model"]).widths(), dtype=np.float64)
+    factors = np.sqrt(widths[2:]) * record.probe("weight_rms")[:, 2:] * record.probe("derivative_rms")[:, 1:-1]
+    return np.asarray(_log10(factors).mean(axis=1))
+
+
+@metric
+def factor_error(record: Record) -> Array:
+    """Return |gradient slope - mean log10 factor|, the factor from weights and pre-activations alone."""
+    return np.abs(gradient_slope(record) - _mean_log_factor(record))
+
+
+@metric
+def factor_sign_agrees(record: Record) -> Array:
+    """Return 1 where the factor says rightly whether the gradient grows or shrinks, else 0."""
+    return np.asarray(np.sign(gradient_slope(record)) == np.sign(_mean_log_factor(record)), dtype=np.float64)
+
+
+@metric
+def bias_gradient_ratio(record: Record) -> Array:
+    """Return the norm of the last hidden layer's bias gradient over the first's (Nielsen, chapter 5)."""
+    norms = record.probe("bias_grad_norm")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(norms[:, -1] / norms[:, 0])
+
+
+@metric
+def log10_bias_gradient_ratio(record: Record) -> Array:
+    """Return log10 of bias_gradient_ratio, in decades."""
+    return _log10(bias_gradient_ratio(record))
+
+
+@metric
+def saturated_fraction(record: Record) -> Array:
+    """Return the share of saturated pre-activations, averaged over the hidden layers."""
+    return np.asarray(record.probe("saturated_fraction").mean(axis=1))
+
+
+def _variance(record: Record) -> Array:
+    return np.asarray(record.probe("signal_rms") ** 2 - record.probe("signal_mean") ** 2)
+
+
+@metric
+def largest_abs_mean(record: Record, from_layer: int = 1) -> Array:
+    """Return the largest |mean| of the activations over hidden layers `from_layer` (from 1) to L."""
+    return np.asarray(np.abs(record.probe("signal_mean")[:, from_layer - 1 :]).max(axis=1))
+
+
+@metric
+def largest_variance_error(record: Record, from_layer: int = 1) -> Array:
+    """Return the largest |variance - 1| of the activations over hidden layers `from_layer` (from 1) to L."""
+    return np.asarray(np.abs(_variance(record)[:, from_layer - 1 :] - 1).max(axis=1))
+
+
+@metric
+def self_normalising_excess(record: Record, from_layer: int = 1) -> Array:
+    """Return how far the activations leave |mean| < 0.2, variance in [0.5, 1.5]: above 1 is outside, at some layer."""
+    return np.maximum(largest_abs_mean(record, from_layer) / 0.2, largest_variance_error(record, from_layer) / 0.5)
+
+
+@metric
+def update_ratio_spread(record: Record) -> Array:
+    """Return the largest over the smallest ||dW||/||W|| of the hidden layers in the first step."""
+    ratios = record.probe("update_ratio")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(ratios.max(axis=1) / ratios.min(axis=1))
+
+
+def _offsets(record: Record) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.abs(record.probe("signal_mean")) / np.sqrt(_variance(record)))
+
+
+@metric
+def smallest_offset(record: Record) -> Array:
+    """Return the smallest |mean|/std of the activations over the hidden layers."""
+    return np.asarray(_offsets(record).min(axis=1))
+
+
+@metric
+def offset(record: Record) -> Array:
+    """Return |mean|/std of the activations, averaged over the hidden layers."""
+    return np.asarray(_offsets(record).mean(axis=1))
+
+
+@metric
+def test_accuracy(record: Record) -> Array:
+    """Return the test accuracy; CHANCE for a replica that diverged."""
+    accuracy = np.asarray(record.series["test_accuracy"], dtype=np.float64)
+    return np.where(np.asarray(record.series["diverged_at"]) >= 0, CHANCE, accuracy)
+
+
+@metric
+def final_loss(record: Record) -> Array:
+    """Return the mean training loss of the last tenth of the steps; inf for a replica that diverged."""
+    losses = np.asarray(record.series["train_loss"], dtype=np.float64)
+    mean = losses[:, -max(1, losses.shape[1] // 10) :].mean(axis=1)
+    return np.where(np.asarray(record.series["diverged_at"]) >= 0, np.inf, mean)
+
+
+def _difference(values: Sequence[Array]) -> Array:
+    return values[0] - values[1]
+
+
+def _ratio(values: Sequence[Array]) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(values[0] / values[1])
+
+
+COMBINATIONS: dict[str, Callable[[Sequence[Array]], Array]] = {
+    "only": lambda values: values[0],
+    "largest": lambda values: np.asarray(np.max(values, axis=0)),
+    "smallest": lambda values: np.asarray(np.min(values, axis=0)),
+    "difference": _difference,
+    "ratio": _ratio,
+    "margin_above": lambda values: np.asarray(values[0] - np.max(values[1:], axis=0)),
+    "margin_below": lambda values: np.asarray(np.min(values[1:], axis=0) - values[0]),
+}
+"""How the arms' values, each (R,), become one; NaN in, NaN out."""
+
+
+def compute_effects(part: PartConfig, records: Mapping[str, Record]) -> Array:
+    """Return a part's effects, one a seed, (R,), in the order of the records' seeds."""
+    values = [METRICS[part.metric](records[arm], **part.options) for arm in part.arms]
+    with np.errstate(invalid="ignore"):
+        return COMBINATIONS[part.combine](values)

@@ -1,0 +1,72 @@
+"""`vgt`: the commands by name, each imported when it is called; user errors become one line and exit code 2."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from vgtemplate.config.errors import UserError
+
+COMMANDS = {
+    "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
+    "reproduce": ("vgtemplate.cli.reproduce", "judge the claims over ten seeds and print the verdicts"),
+    "claims": ("vgtemplate.cli.claims", "list the claims"),
+    "data": ("vgtemplate.cli.data", "list, fetch and verify data sets"),
+    "track": ("vgtemplate.cli.track", "send to MLflow what it missed"),
+    "ui": ("vgtemplate.cli.ui", "open the MLflow UI on this machine"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from vgtemplate.config.errors import unknown_name
+
+            raise UserError(unknown_name("command", args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vgtemplate", prog_name="vgt")
+def vgt() -> None:
+    """Test what is said about vanishing and exploding gradients, and start experiments of your own."""
+
+
+def main() -> None:
+    """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C."""
+    try:
+        vgt.main(standalone_mode=False)
+    except UserError as error:
+        sys.exit(_say(f"error: {error}", 2))
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(_say("stopped; the same command goes on from here", 130))
+    except click.ClickException as error:
+        sys.exit(_say(f"error: {' '.join(error.format_message().split())}", 2))
+    except KeyboardInterrupt:
+        sys.exit(_say("stopped; the same command goes on from here", 130))
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(text, err=True)
+    return code

@@ -1,0 +1,137 @@
+"""`vgt reproduce`: run what is missing, judge, print, track."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from vgtemplate.reproduce.plan import Plan
+    from vgtemplate.reproduce.result import Result
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[CLAIM]...")
+@click.option("--article", metavar="KEY", help="Only the claims of one article.")
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Number of seeds.")
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
+@click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
+@click.option("--fresh", is_flag=True, help="Run also what has a record.")
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@click.option("--tracking/--no-tracking", default=True, help="Send the runs to MLflow.  [default: tracking]")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of results instead of a table.")
+def reproduce(
+    ids: tuple[str, ...],
+    article: str | None,
+    seeds: int,
+    first_seed: int,
+    dataset: str,
+    jobs: int | None,
+    fresh: bool,
+    accelerator: str,
+    tracking: bool,
+    as_json: bool,
+) -> None:
+    """Judge the claims (all, or those named) and print each verdict with its evidence.
+
+    A record that exists is not trained again: an interrupted call goes on where it stopped.
+    """
+    from rich.console import Console
+
+    from vgtemplate.cli.paths import experiments_dir, results_dir
+    from vgtemplate.cli.tables import verdict_table
+    from vgtemplate.config.load import load_claims
+    from vgtemplate.data import files
+    from vgtemplate.records import make_results_folder
+    from vgtemplate.reproduce.plan import plan_claims, select_claims
+    from vgtemplate.reproduce.run import num_cores
+
+    started = time.perf_counter()
+    folder = experiments_dir()
+    chosen = select_claims(load_claims(folder), ids, article)
+    root = files.data_root()
+    seed_list = range(first_seed, first_seed + seeds)
+    name = files.resolve(dataset, root)
+    results = make_results_folder(results_dir())
+    plan = plan_claims(chosen, folder, name, seed_list, root)
+    console = Console(stderr=as_json)
+    console.print(
+        f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {describe_seeds(plan.seeds)}"
+    )
+    judged = _run(plan, results, root, jobs or num_cores(), fresh, accelerator, tracking, console)
+    if as_json:
+        click.echo(json.dumps([result.to_json() for result in judged], indent=1))
+    else:
+        title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
+        console.print(verdict_table(judged, title))
+    console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {results}/")
+    if any(result.verdict is None for result in judged):
+        raise click.exceptions.Exit(1)
+
+
+def describe_seeds(seeds: Sequence[int]) -> str:
+    """Write a range of seeds."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Count the verdicts in one line."""
+    verdicts = [result.verdict.verdict if result.verdict else "failed" for result in results]
+    kinds = ("confirmed", "refuted", "mixed", "inconclusive", "failed")
+    return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts)
+
+
+def _run(
+    plan: Plan,
+    results: Path,
+    root: Path,
+    num_workers: int,
+    fresh: bool,
+    accelerator: str,
+    tracking: bool,
+    console: Console,
+) -> list[Result]:
+    """Run with a progress bar, tracking each arm while the workers go on with the next."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from vgtemplate.reproduce.plan import Job, missing_jobs
+    from vgtemplate.reproduce.result import judge_all
+    from vgtemplate.reproduce.run import run_jobs
+
+    todo = list(plan.jobs.values()) if fresh else missing_jobs(plan, results)
+    failures: dict[str, str] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting the workers", total=len(todo), visible=bool(todo))
+
+        def report(job: Job, failure: str | None) -> None:
+            progress.update(task, advance=1, description=f"{job.claims[0]}: {job.name}")
+            if failure is not None:
+                failures[job.key] = failure
+                progress.console.print(f"[red]failed[/red] {job.claims[0]}: {job.name}: {failure}")
+
+        for job, failure in run_jobs(todo, results, root, num_workers, accelerator):
+            report(job, failure)
+    return judge_all(plan, results, failures)

@@ -1,0 +1,143 @@
+"""`vgt train`: train the arms of one experiment, print what came out, keep the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from vgtemplate.config.schema import ArmConfig
+    from vgtemplate.records import Record
+    from vgtemplate.reproduce.plan import Job
+
+
+@click.command()
+@click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+@click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; can be repeated.  [default: all]")
+@click.option("--variant", "variants", multiple=True, metavar="NAME", help="plain, batchnorm, residual, clipped.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. model.depth=20.")
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Number of seeds.")
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
+@click.option("--dataset", default=None, metavar="NAME", help="Replaces the experiment's data set.")
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu", "mps"]), default="auto", show_default=True)
+@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Number of devices.")
+@click.option("--strategy", default="auto", show_default=True, metavar="NAME", help="Lightning's, e.g. ddp.")
+@click.option("--tracking/--no-tracking", default=True, help="Send the runs to MLflow.  [default: tracking]")
+@click.option("--fresh", is_flag=True, help="Train also what has a record.")
+@click.option("--dry-run", is_flag=True, help="Print the whole configuration and its key; train nothing.")
+def train(
+    experiment: Path,
+    arms: tuple[str, ...],
+    variants: tuple[str, ...],
+    overrides: tuple[str, ...],
+    seeds: int,
+    first_seed: int,
+    dataset: str | None,
+    accelerator: str,
+    devices: int,
+    strategy: str,
+    tracking: bool,
+    fresh: bool,
+    dry_run: bool,
+) -> None:
+    """Train the arms of an experiment, all seeds of an arm at once, and print the results."""
+    from vgtemplate.cli.paths import results_dir
+    from vgtemplate.data import files
+    from vgtemplate.records import make_results_folder
+    from vgtemplate.reproduce.plan import plan_arms
+
+    root = files.data_root()
+    configs = _choose(experiment, arms, variants, overrides)
+    configs = {name: _with_data(config, dataset, root) for name, config in configs.items()}
+    jobs = plan_arms(configs, range(first_seed, first_seed + seeds), root, experiment.stem)
+    if dry_run:
+        for job in jobs:
+            click.echo(json.dumps({"arm": job.name, "key": job.key, "seeds": list(job.seeds)} | _plain(job), indent=1))
+        return
+    results = make_results_folder(results_dir())
+    _train_all(jobs, results, root, (accelerator, devices, strategy), fresh, tracking)
+
+
+def _plain(job: Job) -> dict[str, object]:
+    return {"configuration": job.config.model_dump(mode="json")} if job.config else {}
+
+
+def _choose(
+    experiment: Path, arms: tuple[str, ...], variants: tuple[str, ...], overrides: tuple[str, ...]
+) -> dict[str, ArmConfig]:
+    from vgtemplate.config.catalogue import check_name
+    from vgtemplate.config.errors import UserError
+    from vgtemplate.config.load import load_experiment, resolve_arms
+
+    loaded = load_experiment(experiment)
+    if not loaded.arms:
+        raise UserError(f"{experiment}: an exact claim has nothing to train; use vgt reproduce {experiment.stem}")
+    for name in arms:
+        check_name(f"arm of {experiment}", name, loaded.arms)
+    configs = resolve_arms(experiment, loaded, overrides, variants)
+    return {name: config for name, config in configs.items() if not arms or name in arms}
+
+
+def _with_data(config: ArmConfig, dataset: str | None, root: Path) -> ArmConfig:
+    """Return the arm on a data set that is named: the command's, the experiment's, or what auto stands for."""
+    from vgtemplate.data import files
+
+    chosen = files.resolve(dataset or config.data.dataset, root)
+    if chosen == "image_folder" and config.data.path is None:
+        from vgtemplate.config.errors import UserError
+
+        raise UserError(
+            "data set image_folder needs its folder: --set data.dataset=image_folder --set data.path=FOLDER"
+        )
+    data = config.data.model_copy(update={"dataset": chosen, "path": config.data.path})
+    return config.model_copy(update={"data": data})
+
+
+def _train_all(
+    jobs: list[Job], results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool, tracking: bool
+) -> None:
+    """Train job after job in this process; under ddp every process trains and the first one writes and prints."""
+    from rich.console import Console
+
+    from vgtemplate.cli.tables import arm_table
+    from vgtemplate.records import read_record, write_record
+
+    # Decided before anything is trained, so that all processes of a ddp run agree on it.
+    known = {job.key: None if fresh else read_record(results, job.key) for job in jobs}
+    console = Console()
+    records: list[Record] = []
+    is_first = True
+    for job in jobs:
+        record = known[job.key]
+        if record is None:
+            record, is_first = _train_one(job, root, hardware)
+            if is_first:
+                write_record(results, record)
+        elif is_first:
+            console.print(f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)")
+        records.append(record)
+    if not is_first:
+        return
+    first = records[0]
+    data, seeds = first.dataset, first.seeds
+    console.print(arm_table(records, f"{jobs[0].claims[0]} on {data['name']}, seeds {seeds[0]} to {seeds[-1]}"))
+    if tracking:
+        _track(jobs, results, console)
+
+
+def _train_one(job: Job, root: Path, hardware: tuple[str, int, str]) -> tuple[Record, bool]:
+    from lightning_utilities.core.rank_zero import rank_zero_only
+
+    from vgtemplate.training.run import Hardware, train_arm
+
+    if job.config is None:
+        raise ValueError(f"job {job.name} has no arm to train")
+    record, _ = train_arm(job.name, job.config, job.seeds, root, Hardware(*hardware), progress=True)
+    return record, getattr(rank_zero_only, "rank", 0) in (0, None)
+
+
+def _track(jobs: list[Job], results: Path, console: object) -> None:
+    del jobs, results, console

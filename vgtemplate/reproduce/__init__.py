@@ -1,0 +1,1 @@
+"""From claims to results: plan the arms, run what has no record yet, judge."""

@@ -1,0 +1,138 @@
+"""What has to be run for which claim: every arm resolved, keyed, and run once however many claims share it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from vgtemplate.config.catalogue import ARTICLES, check_name
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.key import arm_key, check_key
+from vgtemplate.config.load import resolve_arms
+from vgtemplate.config.schema import ArmConfig, ClaimConfig, DataConfig
+from vgtemplate.data import files
+from vgtemplate.records import read_record
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to run, an arm or an exact check, with the claims that wait for it."""
+
+    key: str
+    name: str
+    config: ArmConfig | None
+    check: str | None
+    seeds: tuple[int, ...]
+    claims: tuple[str, ...]
+
+    @property
+    def cost(self) -> float:
+        """Rough relative cost, so that long jobs start first."""
+        if self.config is None:
+            return 0.0
+        model, training = self.config.model, self.config.training
+        per_step = model.depth * statistics.mean(model.widths()) ** 2 * (200 if model.kind == "cnn" else 1)
+        return per_step * self.config.data.batch_size * (training.epochs or 1) * training.steps * len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reproduction needs: the claims, each arm's job by claim, and the data set."""
+
+    claims: Mapping[str, ClaimConfig]
+    jobs: Mapping[str, Job]
+    keys: Mapping[str, Mapping[str, str]]
+    """Claim to arm to key; an exact claim's only arm is its check."""
+    dataset: str
+    seeds: tuple[int, ...]
+
+
+def select_claims(
+    claims: Mapping[str, ClaimConfig], ids: Sequence[str] = (), article: str | None = None
+) -> dict[str, ClaimConfig]:
+    """Return the claims asked for, all if nothing is asked, in their own order.
+
+    Raises:
+        UserError: an unknown id, or nothing is left.
+    """
+    for name in ids:
+        check_name("claim", name, claims)
+    if article is not None:
+        check_name("article", article, ARTICLES)
+    chosen = {
+        name: claim
+        for name, claim in claims.items()
+        if (not ids or name in ids) and (article is None or article in claim.articles)
+    }
+    if not chosen:
+        raise UserError(f"none of the claims {', '.join(ids)} is made by the article {article}")
+    return chosen
+
+
+def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
+    """Return the arm on a data set, unless it names one of its own."""
+    if config.data.dataset != "auto":
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
+
+
+class Keys:
+    """Computes the keys of arms; each data set's fingerprint is taken once, since it reads the whole data set."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._fingerprint = cache(self._compute)
+
+    def _compute(self, dataset: str, path: str | None) -> str:
+        return files.fingerprint(DataConfig(dataset=dataset, path=path), self._root)
+
+    def of(self, config: ArmConfig, seeds: Sequence[int]) -> str:
+        """Return the key of an arm whose data set is named."""
+        fingerprint = self._fingerprint(config.data.dataset, config.data.path)
+        return arm_key(config.model_dump(mode="json"), seeds, fingerprint)
+
+
+def plan_claims(
+    claims: Mapping[str, ClaimConfig], folder: Path, dataset: str, seeds: Sequence[int], root: Path
+) -> Plan:
+    """Resolve every arm and give it its key; arms that several claims share are one job.
+
+    Args:
+        claims: what to judge.
+        folder: where their YAML files are.
+        dataset: a data set's name, not auto.
+        seeds: one a replica.
+        root: the folder of the data sets.
+    """
+    keys = Keys(root)
+    jobs: dict[str, Job] = {}
+    wanted: dict[str, dict[str, str]] = {}
+
+    def add(claim: str, job: Job) -> None:
+        known = jobs.get(job.key, job)
+        jobs[job.key] = replace(known, claims=(*dict.fromkeys((*known.claims, claim)),))
+        wanted.setdefault(claim, {})[job.name] = job.key
+
+    for name, claim in claims.items():
+        if claim.check is not None:
+            add(name, Job(check_key(claim.check), claim.check, None, claim.check, (), ()))
+        for arm, config in resolve_arms(folder / f"{name}.yaml", claim).items():
+            chosen = with_dataset(config, dataset)
+            add(name, Job(keys.of(chosen, seeds), arm, chosen, None, tuple(seeds), ()))
+    return Plan(claims, jobs, wanted, dataset, tuple(seeds))
+
+
+def plan_arms(configs: Mapping[str, ArmConfig], seeds: Sequence[int], root: Path, experiment: str) -> list[Job]:
+    """Return one job an arm, for `vgt train`; every arm's data set must be named."""
+    keys = Keys(root)
+    return [
+        Job(keys.of(config, seeds), arm, config, None, tuple(seeds), (experiment,)) for arm, config in configs.items()
+    ]
+
+
+def missing_jobs(plan: Plan, results: Path) -> list[Job]:
+    """Return the jobs that have no intact record."""
+    return [job for job in plan.jobs.values() if read_record(results, job.key) is None]

@@ -1,0 +1,106 @@
+"""Judges claims from the records on disk, and says what theory predicts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vgtemplate.claims.judge import Verdict, judge_quantities, judge_records
+from vgtemplate.config.schema import ArmConfig, ClaimConfig
+from vgtemplate.records import Record, read_record
+from vgtemplate.reproduce.plan import Plan
+from vgtemplate.reproduce.prediction import predict_slope
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim with its verdict (None where a job failed), and what a reader wants to see beside it."""
+
+    claim: ClaimConfig
+    verdict: Verdict | None
+    keys: Mapping[str, str]
+    dataset: str
+    seeds: tuple[int, ...]
+    wall_seconds: float
+    predictions: Mapping[str, float]
+    """Arm to the gradient slope that mean-field theory predicts, in decades per layer, where it has one."""
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain data; `effects` and `threshold` are those of the part that clears least."""
+        parts = self.verdict.parts if self.verdict else ()
+        deciding = min(parts, key=lambda part: part.cleared / len(part.effects), default=None)
+        return {
+            "id": self.claim.id,
+            "articles": self.claim.articles,
+            "kind": self.claim.kind,
+            "statement": self.claim.statement,
+            "verdict": self.verdict.verdict if self.verdict else "failed",
+            "provisional": bool(self.verdict and self.verdict.provisional),
+            "effects": list(deciding.effects) if deciding else [],
+            "threshold": deciding.threshold if deciding else None,
+            "parts": [
+                {
+                    "title": part.title,
+                    "threshold": part.threshold,
+                    "effects": list(part.effects),
+                    "cleared": part.cleared,
+                    "verdict": part.verdict,
+                    "published": self.claim.published.get(part.title),
+                }
+                for part in parts
+            ],
+            "literature": self.claim.literature,
+            "predicted_gradient_slopes": dict(self.predictions),
+            "dataset": self.dataset,
+            "seeds": list(self.seeds),
+            "records": dict(self.keys),
+            "wall_seconds": self.wall_seconds,
+            "failure": self.failure,
+        }
+
+
+def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str]) -> Result:
+    """Judge one claim from the records on disk."""
+    claim, keys = plan.claims[name], plan.keys[name]
+    read = {arm: read_record(results, key) for arm, key in keys.items()}
+    records = {arm: record for arm, record in read.items() if record is not None}
+    failure = next(
+        (f"{arm}: {failures.get(key, 'no record')}" for arm, key in keys.items() if arm not in records), None
+    )
+    verdict = None
+    if failure is None:
+        if claim.check is not None:
+            verdict = judge_quantities(claim, read_quantities(records[claim.check]))
+        else:
+            verdict = judge_records(claim, records)
+    seconds = sum(record.wall_seconds for record in records.values())
+    exact = claim.check is not None
+    return Result(
+        claim=claim,
+        verdict=verdict,
+        keys=keys,
+        dataset="-" if exact else plan.dataset,
+        seeds=() if exact else plan.seeds,
+        wall_seconds=seconds,
+        predictions={} if exact else predict(records),
+        failure=failure,
+    )
+
+
+def read_quantities(record: Record) -> dict[str, float]:
+    """Return an exact check's quantities by name."""
+    return dict(zip(record.labels["quantity"], map(float, record.series["quantities"]), strict=True))
+
+
+def predict(records: Mapping[str, Record]) -> dict[str, float]:
+    """Return the gradient slope that theory predicts for each arm it covers."""
+    predicted = {arm: predict_slope(ArmConfig.model_validate(record.configuration)) for arm, record in records.items()}
+    return {arm: slope for arm, slope in predicted.items() if slope is not None}
+
+
+def judge_all(plan: Plan, results: Path, failures: Mapping[str, str]) -> list[Result]:
+    """Judge every claim of the plan from the records on disk; `failures` says why a key has none."""
+    return [judge_claim(plan, name, results, failures) for name in plan.claims]
