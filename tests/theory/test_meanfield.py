@@ -1,0 +1,127 @@
+"""The theory of one layer against closed forms and published values."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from vgtemplate.theory.meanfield import (
+    batchnorm_chi,
+    chi_1,
+    critical_gain,
+    critical_sigma_w_sq,
+    derivative_mean_square,
+    fixed_point,
+    q_map,
+    variance,
+)
+from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation, leaky
+
+RELU, TANH, SIGMOID, SELU = (ACTIVATIONS[name] for name in ("relu", "tanh", "sigmoid", "selu"))
+ERF = Activation(erf, lambda z: 2 / np.sqrt(np.pi) * np.exp(-(z**2)))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 0.25, 1.0])
+def test_a_leaky_unit_keeps_half_of_one_plus_slope_squared(slope: float) -> None:
+    """He et al. 2015, section 2.2."""
+    kept = (1 + slope**2) / 2
+    assert q_map(leaky(slope), 3.0, sigma_w_sq=1.7, sigma_b_sq=0.2) == pytest.approx(1.7 * kept * 3 + 0.2)
+    assert chi_1(leaky(slope), 3.0, sigma_w_sq=1.7) == pytest.approx(1.7 * kept)
+    assert critical_sigma_w_sq(leaky(slope)) == pytest.approx(1 / kept)
+
+
+def test_selu_keeps_mean_zero_and_variance_one() -> None:
+    """Klambauer et al. 2017: the fixed point that defines its two constants; the gradient grows nevertheless."""
+    assert q_map(SELU, 1.0, sigma_w_sq=1.0) == pytest.approx(1, rel=1e-11)
+    assert variance(SELU, 1.0) == pytest.approx(1, rel=1e-11)
+    for start in (0.2, 1.0, 4.0):
+        assert fixed_point(SELU, 1.0, q=start) == pytest.approx(1, rel=1e-9)
+    assert chi_1(SELU, 1.0, 1.0) == pytest.approx(1.0716, abs=5e-5)
+
+
+def test_erf_units_have_closed_forms() -> None:
+    """Williams 1997 for the q map; E[erf'^2] = 4 / (pi sqrt(1 + 4q)) by completing the square."""
+    q = 0.8
+    assert q_map(ERF, q, 2.0, 0.1) == pytest.approx(4 / math.pi * math.asin(2 * q / (1 + 2 * q)) + 0.1)
+    assert derivative_mean_square(ERF, q) == pytest.approx(4 / math.pi / math.sqrt(1 + 4 * q))
+    assert critical_sigma_w_sq(ERF) == pytest.approx(math.pi / 4)
+
+
+@pytest.mark.parametrize(
+    ("activation", "sigma_w_sq", "sigma_b_sq", "expected"),
+    [
+        (RELU, 1.0, 0.1, 0.2),
+        (RELU, 1.99, 0.0, 0.0),
+        (RELU, 2.0, 0.0, 1.0),
+        (RELU, 2.0, 0.1, math.inf),
+        (RELU, 2.01, 0.0, math.inf),
+        (ACTIVATIONS["identity"], 1.0, 0.1, math.inf),
+        (ACTIVATIONS["elu"], 2.0, 0.0, math.inf),
+        (TANH, 0.9, 0.0, 0.0),
+        (TANH, 1.0, 0.0, 0.0),
+    ],
+)
+def test_fixed_point_is_known_zero_or_infinite(
+    activation: Activation, sigma_w_sq: float, sigma_b_sq: float, expected: float
+) -> None:
+    assert fixed_point(activation, sigma_w_sq, sigma_b_sq) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("start", [0.01, 1.0, 50.0])
+@pytest.mark.parametrize(("name", "sigma_w_sq", "sigma_b_sq"), [("tanh", 4, 0), ("sigmoid", 1, 1), ("gelu", 1.5, 0.3)])
+def test_fixed_point_is_where_the_iterated_map_ends(
+    name: str, sigma_w_sq: float, sigma_b_sq: float, start: float
+) -> None:
+    q = start
+    for _ in range(200):
+        q = q_map(ACTIVATIONS[name], q, sigma_w_sq, sigma_b_sq)
+    assert fixed_point(ACTIVATIONS[name], sigma_w_sq, sigma_b_sq, start) == pytest.approx(q, rel=1e-9)
+
+
+@pytest.mark.parametrize(("sigma_b_sq", "published"), [(0.0, 1.0), (0.05, 1.761)])
+def test_tanh_edge_of_chaos_is_the_published_one(sigma_b_sq: float, published: float) -> None:
+    """Schoenholz et al. 2017, section 2 and figure 2 (1.76)."""
+    assert critical_sigma_w_sq(TANH, sigma_b_sq) == pytest.approx(published, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "sigma_b_sq"),
+    [("tanh", 0.05), ("tanh", 1.0), ("sigmoid", 0.0), ("sigmoid", 1.0), ("elu", 0.05), ("gelu", 1.0), ("silu", 1.0)],
+)
+def test_at_the_critical_scale_the_fixed_point_keeps_the_gradient(name: str, sigma_b_sq: float) -> None:
+    activation = ACTIVATIONS[name]
+    critical = critical_sigma_w_sq(activation, sigma_b_sq)
+    for scale, sign in [(0.99, -1), (1.0, 0), (1.01, 1)]:
+        q = fixed_point(activation, scale * critical, sigma_b_sq, q=sigma_b_sq + 0.01)
+        factor = chi_1(activation, q, scale * critical)
+        assert (0 if factor == pytest.approx(1, abs=1e-6) else np.sign(factor - 1)) == sign
+
+
+@pytest.mark.parametrize(("name", "sigma_b_sq"), [("relu", 0.1), ("gelu", 0.05)])
+def test_nothing_is_critical_where_the_fixed_point_is_infinite_or_repels(name: str, sigma_b_sq: float) -> None:
+    assert math.isnan(critical_sigma_w_sq(ACTIVATIONS[name], sigma_b_sq))
+
+
+@pytest.mark.parametrize(("name", "gain"), [("relu", math.sqrt(2)), ("tanh", 1.0), ("gelu", 2.0), ("identity", 1.0)])
+def test_critical_gain(name: str, gain: float) -> None:
+    assert critical_gain(ACTIVATIONS[name]) == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(("sigma_b_sq", "published"), [(0.0, 0.236), (1.0, 0.205)])
+def test_sigmoid_factor_lies_where_nielsen_measured_it(sigma_b_sq: float, published: float) -> None:
+    """sqrt(chi_1) at sigma_w = 1; Nielsen's measured ratios of neighbouring layers are 0.175 to 0.246 (ch. 5)."""
+    q = fixed_point(SIGMOID, 1.0, sigma_b_sq)
+    assert math.sqrt(chi_1(SIGMOID, q, 1.0)) == pytest.approx(published, abs=1e-3)
+
+
+def test_batchnorm_explodes_relu_at_the_published_rate() -> None:
+    """Yang et al. 2019: pi / (pi - 1) a layer, 0.083 decades of the norm."""
+    assert batchnorm_chi(RELU) == pytest.approx(math.pi / (math.pi - 1), rel=1e-12)
+    assert 0.5 * math.log10(batchnorm_chi(RELU)) == pytest.approx(0.083, abs=5e-4)
+
+
+def test_batchnorm_keeps_a_linear_networks_gradient_and_no_others() -> None:
+    """Var[phi] <= E[phi'^2] for a unit Gaussian, with equality for linear phi only (Chernoff 1981)."""
+    assert batchnorm_chi(ACTIVATIONS["identity"]) == pytest.approx(1, rel=1e-12)
+    assert all(batchnorm_chi(activation) > 1.01 for name, activation in ACTIVATIONS.items() if name != "identity")

@@ -1,0 +1,1 @@
+"""Mean-field theory of signal and gradient at initialisation; it measures nothing and knows no framework."""

@@ -1,0 +1,124 @@
+"""One wide random layer: the map of the pre-activation's variance, the gradient's factor, and where they balance.
+
+Weights are independent with mean 0 and variance sigma_w_sq / fan_in, biases with variance sigma_b_sq. As the width
+grows a layer's pre-activations become N(0, q) (Poole et al. 2016), and each layer multiplies the mean square of the
+gradient by chi_1 (Schoenholz et al. 2017). Nothing here knows depths, data or slopes: see predict.py.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import brentq
+
+from vgtemplate.theory.gaussian import gaussian_expectation
+from vgtemplate.theory.numpy_activations import Activation
+
+SMALLEST_Q = 1e-12
+"""A variance below it counts as 0."""
+LARGEST_Q = 1e12
+"""A variance above it counts as infinite."""
+ROUNDING = 1e-12
+"""Relative difference up to which a variance counts as unchanged; the quadrature's error is below it."""
+
+
+def mean_square(activation: Activation, q: float) -> float:
+    """Return E[phi(z)^2] for z ~ N(0, q): what a layer passes on."""
+    return gaussian_expectation(lambda z: activation.function(z) ** 2, q, activation.kinks)
+
+
+def derivative_mean_square(activation: Activation, q: float) -> float:
+    """Return E[phi'(z)^2] for z ~ N(0, q); at q = 0 the limit q -> 0+ (1/2 for ReLU)."""
+    return gaussian_expectation(lambda z: activation.derivative(z) ** 2, q, activation.kinks)
+
+
+def variance(activation: Activation, q: float) -> float:
+    """Return Var[phi(z)] for z ~ N(0, q)."""
+    mean = gaussian_expectation(activation.function, q, activation.kinks)
+    return gaussian_expectation(lambda z: (activation.function(z) - mean) ** 2, q, activation.kinks)
+
+
+def q_map(activation: Activation, q: float, sigma_w_sq: float, sigma_b_sq: float = 0.0) -> float:
+    """Return the next layer's q' = sigma_w_sq E[phi(z)^2] + sigma_b_sq, z ~ N(0, q) (Poole et al. 2016, eq. 3)."""
+    return sigma_w_sq * mean_square(activation, q) + sigma_b_sq
+
+
+def chi_1(activation: Activation, q: float, sigma_w_sq: float) -> float:
+    """Return sigma_w_sq E[phi'(z)^2], z ~ N(0, q) (Schoenholz et al. 2017, eq. 5).
+
+    The gradient's RMS changes by 0.5 log10(chi_1) decades a layer towards the input: below 1 it vanishes.
+    """
+    return sigma_w_sq * derivative_mean_square(activation, q)
+
+
+def batchnorm_chi(activation: Activation) -> float:
+    """Return E[phi'(z)^2] / Var[phi(z)], z ~ N(0, 1): chi_1 with batch normalisation before the activation.
+
+    Normalised pre-activations are N(0, 1). The backward pass multiplies by phi', by the weights (sigma_w_sq) and by
+    1 / deviation of W h over the batch, whose square is 1 / (sigma_w_sq Var[phi]): sigma_w_sq cancels. What the
+    normalisation takes out of the gradient, its mean and its part along z, is 2 of B directions: nothing in a large
+    batch of distinct images (Yang et al. 2019, where ReLU has pi / (pi - 1)).
+    """
+    return derivative_mean_square(activation, 1.0) / variance(activation, 1.0)
+
+
+def fixed_point(activation: Activation, sigma_w_sq: float, sigma_b_sq: float = 0.0, q: float = 1.0) -> float:
+    """Return the variance that the q map tends to when it is iterated from `q`; inf where it grows without bound.
+
+    The map increases with q, so its iterates go up or down to the nearest fixed point in that direction.
+
+    Args:
+        activation: phi.
+        sigma_w_sq: fan_in * var(w).
+        sigma_b_sq: variance of the biases.
+        q: where the iteration starts, above 0; returned where it is itself a fixed point (ReLU at 2: any q is).
+    """
+
+    def growth(at: float) -> float:
+        return q_map(activation, at, sigma_w_sq, sigma_b_sq) / at - 1
+
+    start = growth(q)
+    if abs(start) <= ROUNDING:
+        return q
+    near, step = q, 2.0 if start > 0 else 0.5
+    while SMALLEST_Q < near < LARGEST_Q:
+        far = near * step
+        if growth(far) * start <= 0:
+            return float(brentq(growth, near, far, xtol=SMALLEST_Q, rtol=ROUNDING))
+        near = far
+    return float("inf") if start > 0 else 0.0
+
+
+def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> float:
+    """Return the sigma_w_sq at which chi_1 = 1 at a fixed point of the q map: the edge of chaos.
+
+    Without bias, where phi(0) = 0, the fixed point is q = 0 and the answer 1 / E[phi'(0+-)^2]: 1 for tanh, 2 for ReLU
+    (He et al. 2015), 4 for GELU and SiLU, whose q = 0 repels at that scale: any signal grows. Otherwise q is varied,
+    with the sigma_w_sq that makes it a fixed point, until chi_1 = 1; the fixed point attracts where sigma_w_sq
+    increases with q.
+
+    Returns:
+        sigma_w_sq; NaN where no finite attracting fixed point is critical (ReLU with biases).
+    """
+    if sigma_b_sq == 0 and mean_square(activation, 0.0) < SMALLEST_Q:
+        return 1 / derivative_mean_square(activation, 0.0)
+
+    def holds(q: float) -> float:
+        return (q - sigma_b_sq) / mean_square(activation, q)
+
+    def excess(q: float) -> float:
+        return chi_1(activation, q, holds(q)) - 1
+
+    grid = sigma_b_sq + np.geomspace(1e-6, 1e6, 121)
+    for low, high in pairwise(grid):
+        if excess(low) < 0 <= excess(high):
+            q = float(brentq(excess, low, high, rtol=ROUNDING))
+            if holds(q) < holds(1.001 * q):
+                return holds(q)
+    return float("nan")
+
+
+def critical_gain(activation: Activation) -> float:
+    """Return the g of weights N(0, g^2 / fan_in) without biases at which chi_1 = 1: sqrt(critical_sigma_w_sq)."""
+    return float(np.sqrt(critical_sigma_w_sq(activation)))
