@@ -6,6 +6,8 @@ Sums run in float64: the square of a vanished float32 gradient would underflow t
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ def norm(x: Tensor) -> Tensor:
 
 def rms(x: Tensor) -> Tensor:
     """Return the root mean square over all axes but the first: the gradient profile, the signal."""
-    return norm(x) / x[0].numel() ** 0.5
+    return norm(x) / math.sqrt(x[0].numel())
 
 
 def mean(x: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ def claims(as_json: bool) -> None:
         fields = {"id", "articles", "sections", "statement", "kind", "parts", "literature", "notes"}
         click.echo(json.dumps([claim.model_dump(mode="json", include=fields) for claim in found.values()], indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from vgtemplate.cli.tables import make_console
 
     table = Table("claim", "kind", "articles", "statement", "literature", title=f"{len(found)} claims")
     for claim in found.values():
         table.add_row(claim.id, claim.kind, ", ".join(claim.articles), claim.statement, claim.literature)
-    Console().print(table)
+    make_console().print(table)

@@ -45,10 +45,8 @@ def reproduce(
 
     A record that exists is not trained again: an interrupted call goes on where it stopped.
     """
-    from rich.console import Console
-
     from vgtemplate.cli.paths import experiments_dir, results_dir
-    from vgtemplate.cli.tables import verdict_table
+    from vgtemplate.cli.tables import make_console, verdict_table
     from vgtemplate.config.load import load_claims
     from vgtemplate.data import files
     from vgtemplate.records import make_results_folder
@@ -63,7 +61,7 @@ def reproduce(
     name = files.resolve(dataset, root)
     results = make_results_folder(results_dir())
     plan = plan_claims(chosen, folder, name, seed_list, root)
-    console = Console(stderr=as_json)
+    console = make_console(stderr=as_json)
     console.print(
         f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {describe_seeds(plan.seeds)}"
     )

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -39,40 +42,51 @@ def _coloured(verdict: str, text: str | None = None) -> str:
     return f"[{colour}]{text or verdict}[/{colour}]"
 
 
-def _part_cells(result: Result, part: PartVerdict) -> tuple[str, str, str, str]:
+def _part_cells(result: Result, part: PartVerdict) -> tuple[str, str]:
     published = result.claim.published.get(part.title)
-    effect = spread(part.effects) + (f"\npublished {number(published)}" if published is not None else "")
+    beside = "" if published is None else f" (published: {number(published)})"
     count = f"{part.cleared} of {len(part.effects)}"
-    return part.title, effect, part.threshold, _coloured(part.verdict, count)
+    return (
+        f"{escape(part.title)}\n[bold]{escape(spread(part.effects))}[/bold]{beside}",
+        f"{part.threshold}\n{_coloured(part.verdict, count)}",
+    )
 
 
 def verdict_table(results: Sequence[Result], title: str) -> Table:
-    """Return the table of all claims, one line a part."""
-    table = Table(title=title, title_justify="left", show_lines=False, pad_edge=False)
-    for column in ("claim", "verdict", "effect", "median \\[min, max]", "threshold", "clear", "literature", "time"):
-        table.add_column(column, overflow="fold", justify="right" if column == "time" else "left")
+    """Return the table of all claims: one row a claim, further rows for its further parts."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("claim", ratio=5)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("effect: median \\[min, max]", ratio=5)
+    table.add_column("threshold", no_wrap=True)
+    table.add_column("literature", ratio=4)
+    table.add_column("time", justify="right", no_wrap=True)
     for result in results:
         verdict = result.verdict.verdict if result.verdict else "failed"
-        label = _coloured(verdict) + (
-            "\n(provisional)" if result.verdict is not None and result.verdict.provisional else ""
-        )
-        head = (f"[bold]{result.claim.id}[/bold]\n{result.claim.statement}", label)
-        tail = (result.claim.literature, f"{result.wall_seconds:.1f} s")
+        provisional = result.verdict is not None and result.verdict.provisional
+        label = _coloured(verdict) + ("\nprovisional" if provisional else "")
+        head = (f"[bold]{result.claim.id}[/bold]\n{escape(result.claim.statement)}", label)
+        tail = (escape(result.claim.literature), f"{result.wall_seconds:.1f} s")
         if result.verdict is None:
-            table.add_row(*head, result.failure or "", "", "", "", *tail)
+            table.add_row(*head, escape(result.failure or ""), "", *tail)
         for index, part in enumerate(result.verdict.parts if result.verdict else ()):
             first = index == 0
             table.add_row(*(head if first else ("", "")), *_part_cells(result, part), *(tail if first else ("", "")))
-        table.add_section()
+        table.add_row()
     return table
+
+
+def make_console(stderr: bool = False) -> Console:
+    """Return the console: as wide as the terminal, 120 columns where the output goes to a file or a pipe."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=120)
 
 
 def arm_table(records: Sequence[Record], title: str) -> Table:
     """Return the table of trained arms: median [min, max] over the seeds."""
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (
         "arm",
-        "seeds",
         "final training loss",
         "test accuracy",
         "gradient slope",
@@ -80,7 +94,7 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
         "time",
         "record",
     ):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     from vgtemplate.claims.metrics import final_loss, gradient_slope, test_accuracy
 
     for record in records:
@@ -88,7 +102,6 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
         slope = gradient_slope(record) if "gradient_rms" in record.series else None
         table.add_row(
             record.name,
-            str(len(record.seeds)),
             spread(list(final_loss(record))),
             "-" if accuracy is None else spread(list(accuracy)),
             "-" if slope is None else spread(list(slope)),

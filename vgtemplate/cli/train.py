@@ -100,14 +100,12 @@ def _train_all(
     jobs: list[Job], results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool, tracking: bool
 ) -> None:
     """Train job after job in this process; under ddp every process trains and the first one writes and prints."""
-    from rich.console import Console
-
-    from vgtemplate.cli.tables import arm_table
+    from vgtemplate.cli.tables import arm_table, make_console
     from vgtemplate.records import read_record, write_record
 
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
     known = {job.key: None if fresh else read_record(results, job.key) for job in jobs}
-    console = Console()
+    console = make_console()
     records: list[Record] = []
     is_first = True
     for job in jobs:

@@ -207,7 +207,87 @@ class CheckRow:
     quantities: tuple[str, ...]
 
 
-CHECKS: Mapping[str, CheckRow] = _table([])
+def _words(*lines: str) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
+CHECKS = _table(
+    [
+        CheckRow(
+            "derivative_bounds",
+            "autograd on a grid of [-40, 40] against sech^2",
+            _words(
+                "sigmoid_excess sigmoid_error_at_zero sigmoid_farthest_maximum sigmoid_smallest",
+                "sigmoid_largest_rise sigmoid_tail sigmoid_closed_form_error tanh_excess tanh_error_at_zero",
+                "tanh_farthest_maximum tanh_smallest tanh_largest_rise tanh_tail tanh_closed_form_error relu_error",
+            ),
+        ),
+        CheckRow(
+            "saturation_kills_gradient",
+            "phi'(z) / max phi' by autograd on the same grid",
+            _words(
+                "sigmoid_at_3 sigmoid_at_5 sigmoid_at_10 sigmoid_beyond_7 sigmoid_largest_rise tanh_at_3 tanh_at_5",
+                "tanh_at_10 tanh_beyond_4 tanh_largest_rise closed_form_error",
+            ),
+        ),
+        CheckRow(
+            "chain_rule_product",
+            "1,000 sigmoid chains of one neuron a layer, in NumPy",
+            _words("error_at_depth_4 error_at_depth_50"),
+        ),
+        CheckRow(
+            "residual_gradient_identity",
+            "He et al. 2016, Identity Mappings, eq. 5; residual stacks of 20 layers",
+            _words("relu_error tanh_error sigmoid_error smallest_branch_share"),
+        ),
+        CheckRow(
+            "init_formulas",
+            "480,000 weights a layer, fans 300 and 200 either way; scipy.stats.kstest",
+            _words(
+                "glorot_normal_variance_error glorot_normal_offset glorot_normal_ks_p glorot_uniform_variance_error",
+                "glorot_uniform_offset glorot_uniform_ks_p glorot_uniform_reach lecun_normal_variance_error",
+                "lecun_normal_offset lecun_normal_ks_p lecun_uniform_variance_error lecun_uniform_offset",
+                "lecun_uniform_ks_p lecun_uniform_reach he_normal_variance_error he_normal_offset he_normal_ks_p",
+                "he_uniform_variance_error he_uniform_offset he_uniform_ks_p he_uniform_reach square_difference",
+            ),
+        ),
+        CheckRow(
+            "batchnorm_moments",
+            "Ioffe & Szegedy 2015, algorithms 1 and 2, in NumPy",
+            _words(
+                "vectors learned_vectors estimated_vectors mean_error deviation_error estimate_formula_error",
+                "mean_estimate_error deviation_estimate_error test_formula_error test_estimate_change",
+                "test_row_difference training_row_difference",
+            ),
+        ),
+        CheckRow(
+            "rrelu_slope",
+            "Xu et al. 2015; 200,000 slopes, scipy.stats.kstest",
+            _words("training_ks_p training_outside repeated_share evaluation_spread evaluation_error positive_error"),
+        ),
+        CheckRow(
+            "prelu_slope_learned",
+            "He et al. 2015, eq. 2; central differences of the loss",
+            _words("slopes_a_layer smallest_gradient gradient_error update_error smallest_move"),
+        ),
+        CheckRow(
+            "dead_unit_no_gradient",
+            "three epochs of SGD with silenced units",
+            _words(
+                "relu_largest_gradient relu_changed_weights relu_largest_input relu_smallest_gradient_of_others",
+                "leaky_smallest_gradient leaky_unchanged_weights",
+            ),
+        ),
+        CheckRow(
+            "activation_formulas",
+            "Maas et al. 2013, Clevert et al. 2016, Klambauer et al. 2017, in NumPy",
+            _words(
+                "leaky_error elu_error elu_derivative_error elu_jump elu_derivative_jump selu_error",
+                "selu_scale_error selu_alpha_error selu_fixed_point_error",
+            ),
+        ),
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from vgtemplate.reproduce.plan import Plan
 from vgtemplate.reproduce.prediction import predict_slope
 
 
+_NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
+
+
 @dataclass(frozen=True)
 class Result:
     """A claim with its verdict (None where a job failed), and what a reader wants to see beside it."""
@@ -67,9 +70,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
     claim, keys = plan.claims[name], plan.keys[name]
     read = {arm: read_record(results, key) for arm, key in keys.items()}
     records = {arm: record for arm, record in read.items() if record is not None}
-    failure = next(
-        (f"{arm}: {failures.get(key, 'no record')}" for arm, key in keys.items() if arm not in records), None
-    )
+    failure = next((f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in keys.items() if arm not in records), None)
     verdict = None
     if failure is None:
         if claim.check is not None:
