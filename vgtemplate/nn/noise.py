@@ -59,7 +59,7 @@ class Noise(nn.Module):
 
     def uniform(self, like: Tensor) -> Tensor:
         """Return numbers uniform in [0, 1), shaped like the (R, ...) tensor, for this replica, layer and step."""
-        start = mix64(self.keys + self.step * _GOLDEN)
+        start = mix64(self.keys + torch.full_like(self.keys, self.step) * _GOLDEN)
         words = splitmix64(start, like[0].numel())
         return (_shift_right(words, 40).to(torch.float32) * 2.0**-24).view(like.shape)
 
