@@ -13,7 +13,6 @@ from vgtemplate.records import Record, read_record
 from vgtemplate.reproduce.plan import Plan
 from vgtemplate.reproduce.prediction import predict_slope
 
-
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
 
 

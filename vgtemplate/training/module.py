@@ -58,10 +58,16 @@ class PopulationModule(pl.LightningModule):
         self.model = model
         self.config = config
         self.num_replicas = num_replicas
-        self.register_buffer("probe_images", probe_images, persistent=False)
+        # No buffer: under ddp every buffer is broadcast at every step.
+        self.probe_images = probe_images
         self.losses = ReplicaMean(num_replicas)
         self.accuracies = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
+
+    def on_fit_start(self) -> None:
+        if self.probe_images is not None:
+            dtype = next(self.parameters()).dtype
+            self.probe_images = self.probe_images.to(self.device, dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)
