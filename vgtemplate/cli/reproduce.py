@@ -70,7 +70,7 @@ def reproduce(
         click.echo(json.dumps([result.to_json() for result in judged], indent=1))
     else:
         title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
-        console.print(verdict_table(judged, title))
+        console.print(verdict_table(judged, title, all_parts=bool(ids)))
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {results}/")
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)

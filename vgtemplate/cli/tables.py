@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from vgtemplate.claims.judge import PartVerdict
     from vgtemplate.records import Record
     from vgtemplate.reproduce.result import Result
 
@@ -42,36 +41,47 @@ def _coloured(verdict: str, text: str | None = None) -> str:
     return f"[{colour}]{text or verdict}[/{colour}]"
 
 
-def _part_cells(result: Result, part: PartVerdict) -> tuple[str, str]:
-    published = result.claim.published.get(part.title)
-    beside = "" if published is None else f" (published: {number(published)})"
-    count = f"{part.cleared} of {len(part.effects)}"
-    return (
-        f"{escape(part.title)}\n[bold]{escape(spread(part.effects))}[/bold]{beside}",
-        f"{part.threshold}\n{_coloured(part.verdict, count)}",
-    )
+_MOST_PARTS = 4
+"""A claim whose parts all agree shows no more of them unless it was asked for by name."""
 
 
-def verdict_table(results: Sequence[Result], title: str) -> Table:
-    """Return the table of all claims: one row a claim, further rows for its further parts."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", ratio=5)
+def _evidence(result: Result, all_parts: bool) -> str:
+    """Return a claim's parts, each with its effect and its threshold; of many that agree, the first."""
+    if result.verdict is None:
+        return escape(result.failure or "")
+    parts = result.verdict.parts
+    agree = len({part.verdict for part in parts}) == 1
+    shown = parts if all_parts or not agree or len(parts) <= _MOST_PARTS else parts[:1]
+    lines = []
+    for part in shown:
+        published = result.claim.published.get(part.title)
+        beside = "" if published is None else f" (published: {number(published)})"
+        count = _coloured(part.verdict, f"{part.cleared} of {len(part.effects)}")
+        effect = f"[bold]{escape(spread(part.effects))}[/bold]{beside}"
+        lines.append(f"{escape(part.title)}: {effect}, to be {part.threshold}: {count}")
+    if len(shown) < len(parts):
+        lines.append(f"and {len(parts) - len(shown)} more, all {parts[0].verdict}")
+    return "\n".join(lines)
+
+
+def verdict_table(results: Sequence[Result], title: str, all_parts: bool = False) -> Table:
+    """Return the table of all claims, a row each."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("claim", ratio=10, overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    table.add_column("effect: median \\[min, max]", ratio=5)
-    table.add_column("threshold", no_wrap=True)
-    table.add_column("literature", ratio=4)
+    table.add_column("effect: median \\[min, max], threshold, seeds that clear it", ratio=14)
+    table.add_column("literature", ratio=6)
     table.add_column("time", justify="right", no_wrap=True)
     for result in results:
         verdict = result.verdict.verdict if result.verdict else "failed"
         provisional = result.verdict is not None and result.verdict.provisional
-        label = _coloured(verdict) + ("\nprovisional" if provisional else "")
-        head = (f"[bold]{result.claim.id}[/bold]\n{escape(result.claim.statement)}", label)
-        tail = (escape(result.claim.literature), f"{result.wall_seconds:.1f} s")
-        if result.verdict is None:
-            table.add_row(*head, escape(result.failure or ""), "", *tail)
-        for index, part in enumerate(result.verdict.parts if result.verdict else ()):
-            first = index == 0
-            table.add_row(*(head if first else ("", "")), *_part_cells(result, part), *(tail if first else ("", "")))
+        table.add_row(
+            f"[bold]{result.claim.id}[/bold]\n{escape(result.claim.statement)}",
+            _coloured(verdict) + ("\nprovisional" if provisional else ""),
+            _evidence(result, all_parts),
+            escape(result.claim.literature),
+            f"{result.wall_seconds:.1f} s",
+        )
         table.add_row()
     return table
 
