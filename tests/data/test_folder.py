@@ -1,0 +1,279 @@
+import os
+import shutil
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import DataConfig
+from vgtemplate.data import folder as folder_file
+from vgtemplate.data.files import fingerprint
+from vgtemplate.data.sources import load_images
+
+RNG = np.random.default_rng(5)
+COLOUR = RNG.integers(0, 256, (2, 2, 3, 6, 5, 3), np.uint8)
+"""Split, class, picture, then H, W, channel."""
+CLASSES = ("cat", "dog")
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 3 colour pictures a class and split, 5 wide and 6 high."""
+    for split, name in enumerate(("train", "test")):
+        for label, class_name in enumerate(CLASSES):
+            for index in range(3):
+                save(tmp_path / "pictures" / name / class_name / f"{index}.png", COLOUR[split, label, index])
+    return tmp_path / "pictures"
+
+
+def load(pictures):
+    return load_images(DataConfig(dataset="image_folder", path=str(pictures)), pictures.parent / "root")
+
+
+def caches(pictures):
+    return sorted((pictures.parent / "root" / "image_folder_cache").iterdir())
+
+
+def test_pictures_are_read_in_the_order_of_class_and_name(pictures):
+    images = load(pictures)
+    assert np.array_equal(images.train_images, COLOUR[0].reshape(6, 6, 5, 3).transpose(0, 3, 1, 2))
+    assert np.array_equal(images.test_images, COLOUR[1].reshape(6, 6, 5, 3).transpose(0, 3, 1, 2))
+    assert images.train_labels.tolist() == images.test_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert images.classes == CLASSES
+    assert (images.name, images.max_value) == ("image_folder", 255)
+
+
+def test_second_load_reads_the_cache_and_finds_the_same(pictures, monkeypatch):
+    first = load(pictures)
+    monkeypatch.setattr(folder_file, "_decode", lambda path: pytest.fail(f"{path} was decoded again"))
+    second = load(pictures)
+    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+        assert np.array_equal(getattr(first, name), getattr(second, name))
+        assert getattr(first, name).dtype == getattr(second, name).dtype
+    assert (first.classes, first.fingerprint, first.name) == (second.classes, second.fingerprint, second.name)
+
+
+def test_fingerprint_needs_only_the_cache(pictures, monkeypatch):
+    config = DataConfig(dataset="image_folder", path=str(pictures))
+    first = fingerprint(config, pictures.parent / "root")
+    assert first == load(pictures).fingerprint
+    monkeypatch.setattr(folder_file, "_decode", lambda path: pytest.fail(f"{path} was decoded again"))
+    assert fingerprint(config, pictures.parent / "root") == first
+
+
+def test_fingerprint_is_of_the_content_not_of_the_place_or_the_time(pictures):
+    first = load(pictures).fingerprint
+    copy = pictures.parent / "elsewhere"
+    shutil.copytree(pictures, copy)
+    os.utime(copy / "train/cat/0.png", ns=(1, 1))
+    assert load(copy).fingerprint == first
+    assert len(caches(pictures)) == 2
+
+
+def test_changed_pixel_is_noticed_and_the_old_cache_dropped(pictures):
+    first = load(pictures).fingerprint
+    path = pictures / "test/dog/2.png"
+    pixels = COLOUR[1, 1, 2].copy()
+    pixels[0, 0, 0] ^= 1
+    save(path, pixels)
+    os.utime(path, ns=(1, 1))
+    assert load(pictures).fingerprint != first
+    assert len(caches(pictures)) == 1
+
+
+@pytest.mark.parametrize("change", ["swap two classes' names", "add", "remove", "rename a class"])
+def test_fingerprint_changes_with_the_folder(pictures, change):
+    first = load(pictures).fingerprint
+    for split in ("train", "test"):
+        place = pictures / split
+        if change == "swap two classes' names":
+            (place / "cat").rename(place / "x")
+            (place / "dog").rename(place / "cat")
+            (place / "x").rename(place / "dog")
+        elif change == "add":
+            shutil.copy(place / "cat/0.png", place / "cat/7.png")
+        elif change == "remove":
+            (place / "dog/1.png").unlink()
+        else:
+            (place / "dog").rename(place / "fox")
+    assert load(pictures).fingerprint != first
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-200], lambda _content: b"", lambda _content: b"text"])
+def test_damaged_cache_is_replaced(pictures, damage):
+    first = load(pictures)
+    (cache,) = caches(pictures)
+    intact = cache.read_bytes()
+    cache.write_bytes(damage(intact))
+    assert load(pictures).fingerprint == first.fingerprint
+    assert len(cache.read_bytes()) == len(intact)
+
+
+def test_altered_pixel_in_the_cache_is_never_used(pictures):
+    first = load(pictures)
+    (cache,) = caches(pictures)
+    content = bytearray(cache.read_bytes())
+    position = content.index(first.train_images.tobytes())
+    content[position] ^= 1
+    cache.write_bytes(content)
+    assert np.array_equal(load(pictures).train_images, first.train_images)
+
+
+def test_cache_that_cannot_be_written_is_said_and_no_more(pictures):
+    (pictures.parent / "root").touch()
+    with pytest.warns(UserWarning, match="cannot be cached"):
+        assert len(load(pictures).train_images) == 6
+
+
+def test_grey_pictures_have_one_channel(tmp_path):
+    grey = RNG.integers(0, 256, (2, 4, 5), np.uint8)
+    for split in ("train", "test"):
+        for index, pixels in enumerate(grey):
+            save(tmp_path / "pictures" / split / "a" / f"{index}.png", pixels)
+    assert np.array_equal(load(tmp_path / "pictures").train_images[:, 0], grey)
+
+
+def test_one_colour_picture_makes_all_of_them_rgb(tmp_path):
+    grey, colour = RNG.integers(0, 256, (4, 5), np.uint8), RNG.integers(0, 256, (4, 5, 3), np.uint8)
+    save(tmp_path / "pictures/train/a/0.png", grey)
+    save(tmp_path / "pictures/test/a/0.png", colour)
+    images = load(tmp_path / "pictures")
+    assert np.array_equal(images.train_images[0], np.stack([grey] * 3))
+    assert np.array_equal(images.test_images[0], colour.transpose(2, 0, 1))
+
+
+def test_palette_and_transparent_pictures_become_rgb(tmp_path):
+    colour = np.zeros((4, 4, 3), np.uint8)
+    colour[:2] = (200, 10, 30)
+    (tmp_path / "pictures/train/a").mkdir(parents=True)
+    Image.fromarray(colour).quantize(4).save(tmp_path / "pictures/train/a/0.png")
+    save(tmp_path / "pictures/test/a/0.png", np.dstack([colour, np.full((4, 4), 128, np.uint8)]))
+    images = load(tmp_path / "pictures")
+    assert np.array_equal(images.train_images[0], colour.transpose(2, 0, 1))
+    assert np.array_equal(images.test_images[0], colour.transpose(2, 0, 1))
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_16_bit(values):
+    """A grey PNG of one row of 16-bit values, put together by hand."""
+    header = struct.pack(">IIBBBBB", len(values), 1, 16, 0, 0, 0, 0)
+    row = b"\0" + struct.pack(f">{len(values)}H", *values)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks)
+
+
+def test_16_bit_pictures_are_rounded_to_the_nearest_of_256_levels(tmp_path):
+    values = [0, 128, 129, 257, 32767, 32768, 65406, 65407, 65535]
+    for split in ("train", "test"):
+        (tmp_path / "pictures" / split / "a").mkdir(parents=True)
+        (tmp_path / "pictures" / split / "a" / "0.png").write_bytes(png_16_bit(values))
+    expected = [round(value / 65535 * 255) for value in values]
+    assert expected[:4] == [0, 0, 1, 1]
+    assert load(tmp_path / "pictures").train_images.ravel().tolist() == expected
+
+
+def test_16_bit_tiff_is_read_too(tmp_path):
+    values = np.array([[0, 300, 65535]], np.uint16)
+    for split in ("train", "test"):
+        (tmp_path / "pictures" / split / "a").mkdir(parents=True)
+        Image.fromarray(values).save(tmp_path / "pictures" / split / "a" / "0.tif")
+    assert load(tmp_path / "pictures").train_images.ravel().tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_picture_of_unknown_range_is_refused(pictures, kind):
+    Image.fromarray(np.full((6, 5), 70_000, kind)).save(pictures / "test/cat/9.tif")
+    with pytest.raises(UserError, match=r"test/cat/9.tif: cannot be read as a picture \(its values are"):
+        load(pictures)
+
+
+def test_hidden_files_are_passed_over(pictures):
+    for place in ("", "train", "test", "train/cat"):
+        (pictures / place / ".hidden").write_text("no picture")
+    (pictures / "train" / ".git").mkdir()
+    assert len(load(pictures).train_images) == 6
+
+
+def test_symbolic_links_are_followed(pictures):
+    (pictures / "train/cat/0.png").rename(pictures / "elsewhere.png")
+    (pictures / "train/cat/0.png").symlink_to(pictures / "elsewhere.png")
+    assert np.array_equal(load(pictures).train_images[0], COLOUR[0, 0, 0].transpose(2, 0, 1))
+
+
+def other_size(pictures):
+    save(pictures / "test/dog/1.png", COLOUR[0, 0, 0][:, :4])
+
+
+def no_picture(pictures):
+    (pictures / "train/cat/notes.txt").write_text("hello")
+
+
+def half_a_picture(pictures):
+    path = pictures / "train/dog/0.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def folder_among_pictures(pictures):
+    (pictures / "train/dog/more").mkdir()
+
+
+def broken_link(pictures):
+    (pictures / "train/dog/9.png").symlink_to(pictures / "nowhere.png")
+
+
+def empty_class(pictures):
+    for split in ("train", "test"):
+        (pictures / split / "fox").mkdir()
+
+
+def class_in_one_split(pictures):
+    save(pictures / "test/fox/0.png", COLOUR[0, 0, 0])
+
+
+def picture_outside_a_class(pictures):
+    save(pictures / "train/0.png", COLOUR[0, 0, 0])
+
+
+def no_test_split(pictures):
+    shutil.rmtree(pictures / "test")
+
+
+def no_class(pictures):
+    shutil.rmtree(pictures / "train/cat")
+    shutil.rmtree(pictures / "train/dog")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (other_size, r"test/dog/1.png: is 4x6 pixels, but .*train/cat/0.png is 5x6"),
+        (no_picture, r"train/cat/notes.txt: cannot be read as a picture"),
+        (half_a_picture, r"train/dog/0.png: cannot be read as a picture"),
+        (folder_among_pictures, r"train/dog/more: cannot be read as a picture"),
+        (broken_link, r"train/dog/9.png: cannot be read as a picture"),
+        (empty_class, r"train/fox: this class has no picture"),
+        (class_in_one_split, r"must have the same classes; only in test/: fox"),
+        (picture_outside_a_class, r"train/0.png: must be a folder named after a class"),
+        (no_test_split, r"test: no such folder; an image folder has train/CLASS/\* and test/CLASS/\*"),
+        (no_class, r"train: holds no class"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_unusable_folder_is_an_error_that_names_the_place(pictures, spoil, message):
+    spoil(pictures)
+    for attempt in range(2):
+        with pytest.raises(UserError, match=message) as error:
+            load(pictures)
+        assert "\n" not in str(error.value), attempt
+    assert not (pictures.parent / "root").exists()

@@ -1,0 +1,1 @@
+"""Data sets: verified files, tensors in memory, batches with a replica axis."""

@@ -1,0 +1,162 @@
+"""Which images a replica sees at which step, and the loaders that gather them; owns no images.
+
+The batch of a step is a pure function of (seed, step): nothing else is remembered, so any step can be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vgtemplate.config.seeding import Stream, generator
+
+
+class BatchOrder:
+    """The order of the images in each replica's epochs: a permutation drawn from (seed, epoch) alone.
+
+    An epoch's last incomplete batch is left out; a batch larger than the data set is the whole data set.
+
+    Args:
+        seeds: one a replica; each draws from its own stream BATCHES.
+        num_images: N.
+        batch_size: B, clipped to N.
+        device: where the indices are needed.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], num_images: int, batch_size: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.seeds = tuple(seeds)
+        self.num_images = num_images
+        self.batch_size = min(batch_size, num_images)
+        self.steps_per_epoch = num_images // self.batch_size
+        self.device = device
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def _order_of(self, epoch: int) -> Tensor:
+        """Return the epoch's permutations, (R, N); the latest epoch's are kept."""
+        if epoch != self._epoch:
+            orders = [generator(seed, Stream.BATCHES, epoch).permutation(self.num_images) for seed in self.seeds]
+            self._order = torch.from_numpy(np.stack(orders).astype(np.int64, copy=False)).to(self.device)
+            self._epoch = epoch
+        return self._order
+
+    def indices(self, step: int) -> Tensor:
+        """Return the images of each replica's batch number `step`, counted over all epochs: (R, B), int64."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        return self._order_of(epoch)[:, index * self.batch_size : (index + 1) * self.batch_size]
+
+
+class TrainBatches:
+    """Yields each step's (images (R, B, C, H, W), labels (R, B)), gathered on the device by one index_select.
+
+    Every iteration starts at the current position and is one epoch long. Inside a Trainer the position is the
+    Trainer's own count of processed batches, which it saves with every checkpoint and which is right wherever a run
+    was stopped; Lightning hands a loader's state back only if the epoch had not ended.
+
+    Args:
+        images: (N, C, H, W).
+        labels: (N,).
+        order: which of them at which step; on the images' device.
+        rank: of this process, which yields the slice [rank*B/W, (rank+1)*B/W) of each replica's batch.
+        world_size: W, number of processes; it must divide B.
+        processed: returns the number of batches already trained on; None: count those yielded.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        order: BatchOrder,
+        rank: int = 0,
+        world_size: int = 1,
+        processed: Callable[[], int] | None = None,
+    ) -> None:
+        if order.batch_size % world_size:
+            raise ValueError(f"{world_size} processes cannot share a batch of {order.batch_size}")
+        share = order.batch_size // world_size
+        self._images = images
+        self._labels = labels
+        self._order = order
+        self._slice = slice(rank * share, (rank + 1) * share)
+        self._processed = processed
+        self._yielded = 0
+
+    @property
+    def position(self) -> int:
+        """The step whose batch comes next."""
+        return self._yielded if self._processed is None else self._processed()
+
+    def __len__(self) -> int:
+        return self._order.steps_per_epoch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        first = self.position
+        for step in range(first, first + len(self)):
+            self._yielded = step + 1
+            yield self.batch(step)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return this process's share of the batch of any step."""
+        indices = self._order.indices(step)[:, self._slice]
+        flat = indices.reshape(-1)
+        images = self._images.index_select(0, flat).view(*indices.shape, *self._images.shape[1:])
+        return images, self._labels.index_select(0, flat).view(indices.shape)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position, for Lightning's checkpoint or one's own."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue at a saved position; inside a Trainer its restored count says the same."""
+        self._yielded = state["position"]
+
+
+class EvaluationBatches:
+    """Yields (images (R, b, C, H, W), labels (R, b)) in order, the same for all replicas, expanded without a copy.
+
+    Args:
+        images: (N, C, H, W).
+        labels: (N,).
+        num_replicas: R.
+        batch_size: most images of a batch (one more where the processes' shares differ).
+        rank: of this process, which yields its share of the images; all of them if there are fewer than processes.
+        world_size: W, number of processes; each yields equally many batches.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        num_replicas: int,
+        batch_size: int = 1000,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        smallest_share = len(labels)
+        if len(labels) >= world_size:
+            smallest_share = len(labels) // world_size
+            images, labels = images.tensor_split(world_size)[rank], labels.tensor_split(world_size)[rank]
+        self._images = images
+        self._labels = labels
+        self._num_replicas = num_replicas
+        self._num_batches = -(-smallest_share // batch_size)
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if not self._num_batches:
+            return
+        batches = zip(
+            self._images.tensor_split(self._num_batches), self._labels.tensor_split(self._num_batches), strict=True
+        )
+        for images, labels in batches:
+            yield (
+                images.expand(self._num_replicas, *images.shape),
+                labels.expand(self._num_replicas, *labels.shape),
+            )

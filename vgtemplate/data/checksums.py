@@ -1,0 +1,266 @@
+"""The files of each data set and the checksums that decide whether a file may be used.
+
+Never decodes a file and never touches the network; a file is trusted for its checksum, never for its name or size.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from vgtemplate.config.catalogue import DATASETS, check_name
+from vgtemplate.config.errors import UserError
+
+State = Literal["ok", "missing", "truncated", "altered", "unverifiable"]
+_RACY_NANOSECONDS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a data set, with what is known of it.
+
+    Args:
+        path: relative to the data folder.
+        md5: of the file; None where only the archive's is published.
+        archive_md5: of the archive beside it (same name and .gz) that the file was unpacked from.
+        num_bytes: the file's size; None where it is not published.
+    """
+
+    path: str
+    md5: str | None = None
+    archive_md5: str | None = None
+    num_bytes: int | None = None
+
+    def kept_paths(self) -> tuple[str, ...]:
+        """Return what must lie in the data folder: the file, and the archive it is verified by."""
+        return (self.path,) if self.md5 is not None else (self.path, f"{self.path}.gz")
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Whether a file may be used, and if not, why not."""
+
+    name: str
+    state: State
+    detail: str = ""
+
+
+_IDX_FILES = (
+    ("train-images-idx3-ubyte", 16 + 60_000 * 28 * 28),
+    ("train-labels-idx1-ubyte", 8 + 60_000),
+    ("t10k-images-idx3-ubyte", 16 + 10_000 * 28 * 28),
+    ("t10k-labels-idx1-ubyte", 8 + 10_000),
+)
+
+
+def _idx_files(
+    folder: str, md5s: tuple[str, ...] | None = None, archive_md5s: tuple[str, ...] | None = None
+) -> tuple[DataFile, ...]:
+    return tuple(
+        DataFile(
+            f"{folder}/raw/{name}",
+            md5s[index] if md5s else None,
+            archive_md5s[index] if archive_md5s else None,
+            num_bytes,
+        )
+        for index, (name, num_bytes) in enumerate(_IDX_FILES)
+    )
+
+
+# CIFAR's md5, and that of KMNIST's archives, are torchvision's (torchvision/datasets/cifar.py, mnist.py). MNIST's and
+# Fashion-MNIST's are of the files that torchvision's archives unpack to, as many projects publish them.
+FILES: Mapping[str, tuple[DataFile, ...]] = {
+    "mnist": _idx_files(
+        "MNIST",
+        md5s=(
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+    ),
+    "fashion_mnist": _idx_files(
+        "FashionMNIST",
+        md5s=(
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
+    ),
+    "kmnist": _idx_files(
+        "KMNIST",
+        archive_md5s=(
+            "bdb82020997e1d708af4cf47b453dcf7",
+            "e144d726b3acfaa3e44228e80efcd344",
+            "5c965bf0a639b31b8f53240b1b52f4d7",
+            "7320c461ea6c1c855c0b718fb2a4b134",
+        ),
+    ),
+    "cifar10": (
+        DataFile("cifar-10-batches-py/data_batch_1", "c99cafc152244af753f735de768cd75f", num_bytes=31_035_704),
+        DataFile("cifar-10-batches-py/data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec", num_bytes=31_035_320),
+        DataFile("cifar-10-batches-py/data_batch_3", "54ebc095f3ab1f0389bbae665268c751", num_bytes=31_035_999),
+        DataFile("cifar-10-batches-py/data_batch_4", "634d18415352ddfa80567beed471001a", num_bytes=31_035_696),
+        DataFile("cifar-10-batches-py/data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb", num_bytes=31_035_623),
+        DataFile("cifar-10-batches-py/test_batch", "40351d587109b95175f43aff81a1287e", num_bytes=31_035_526),
+        DataFile("cifar-10-batches-py/batches.meta", "5ff9c542aee3614f3951f8cda6e48888", num_bytes=158),
+    ),
+    "cifar100": (
+        DataFile("cifar-100-python/train", "16019d7e3df5f24257cddd939b257f8d", num_bytes=155_249_918),
+        DataFile("cifar-100-python/test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),
+        DataFile("cifar-100-python/meta", "7973b15100ade9c7d40fb424638fde48"),
+    ),
+}
+
+DIGITS_MD5 = "a0339c30a8a5312a1b6f9e5c719dcce5"
+"""Of scikit-learn's digits.csv, unpacked; the same in its releases 1.6 to 1.9."""
+
+
+def digits_path() -> Path:
+    """Return where scikit-learn keeps its digits, without importing it.
+
+    Raises:
+        UserError: scikit-learn is not installed.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise UserError("data set 'digits' comes with scikit-learn, which is not installed; run `make setup`")
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+
+
+def md5_of(content: bytes) -> str:
+    """Return the md5 of bytes."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _md5_at(path: Path, unpack: bool, *_identity: int) -> str:
+    with gzip.open(path) if unpack else path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _md5(path: Path, unpack: bool = False) -> str:
+    """Return the md5 of a file, or of what it unpacks to, remembered while inode, size and times stay the same."""
+    stat = path.stat()
+    changed = max(stat.st_mtime_ns, stat.st_ctime_ns)
+    # Two changes within the file system's clock tick leave one time stamp: a young file is always read anew.
+    look = _md5_at.__wrapped__ if time.time_ns() - changed < _RACY_NANOSECONDS else _md5_at
+    return look(path, unpack, stat.st_ino, stat.st_size, changed)
+
+
+def _compare(path: Path, expected: str, num_bytes: int | None = None, unpack: bool = False) -> FileState:
+    try:
+        size, found = path.stat().st_size, _md5(path, unpack)
+    except FileNotFoundError:
+        return FileState(str(path), "missing", "no such file")
+    except EOFError:
+        return FileState(str(path), "truncated", "the archive ends early")
+    except (gzip.BadGzipFile, zlib.error) as error:
+        return FileState(str(path), "altered", f"no intact gzip archive: {error}")
+    except OSError as error:
+        return FileState(str(path), "unverifiable", f"cannot be read: {error.strerror}")
+    if found == expected:
+        return FileState(str(path), "ok")
+    if size < (num_bytes or 1):
+        return FileState(str(path), "truncated", f"{size:,} bytes, should be {num_bytes or 'more'}")
+    return FileState(str(path), "altered", f"md5 {found}, should be {expected}")
+
+
+def _compare_archive(path: Path, expected: str) -> FileState:
+    state = _compare(path, expected)
+    if state.state != "altered":
+        return state
+    # Unpacking tells a truncated archive from an altered one.
+    fault = _compare(path, expected, unpack=True)
+    return fault if fault.state == "truncated" else state
+
+
+def _expected_md5(file: DataFile, root: Path) -> str | FileState:
+    """Return the md5 that the file must have, or the state of what keeps it from being known."""
+    if file.md5 is not None:
+        return file.md5
+    path, archive = root / file.path, root / f"{file.path}.gz"
+    if not path.exists():
+        return FileState(str(path), "missing", "no such file")
+    if not archive.exists():
+        return FileState(str(path), "unverifiable", f"it is verified by {archive.name}, which is missing")
+    state = _compare_archive(archive, str(file.archive_md5))
+    return _md5(archive, unpack=True) if state.state == "ok" else state
+
+
+def check(file: DataFile, root: Path) -> FileState:
+    """Return the state of one file; where its archive is at fault, the archive is named."""
+    expected = _expected_md5(file, root)
+    return _compare(root / file.path, expected, file.num_bytes) if isinstance(expected, str) else expected
+
+
+def verify(name: str, root: Path) -> list[FileState]:
+    """Return the state of every file of a data set; none for one that is drawn or lies in a folder of the user's.
+
+    Raises:
+        UserError: there is no data set of this name.
+    """
+    check_name("data set", name, DATASETS)
+    if name == "digits":
+        return [_compare(digits_path(), DIGITS_MD5, unpack=True)]
+    return [check(file, root) for file in FILES.get(name, ())]
+
+
+def refusal(name: str, state: FileState) -> UserError:
+    """Return the error that says why a file of data set `name` is not used, and what to do."""
+    cure = (
+        "install scikit-learn anew"
+        if name == "digits"
+        else f"run `vgt data fetch {name}`, or set VGT_DATA_DIR to a folder that has it intact"
+    )
+    return UserError(f"{state.name}: {state.state} ({state.detail}), so nothing is trained on it; {cure}")
+
+
+def require_intact(name: str, root: Path) -> None:
+    """Raise UserError naming the first file that is missing, truncated, altered or unverifiable."""
+    for state in verify(name, root):
+        if state.state != "ok":
+            raise refusal(name, state)
+
+
+def read_verified(name: str, file: DataFile, root: Path) -> bytes:
+    """Return a file's bytes, these very bytes having been verified.
+
+    Raises:
+        UserError: the file is missing, truncated, altered or unverifiable.
+    """
+    expected = _expected_md5(file, root)
+    if isinstance(expected, str):
+        try:
+            content = (root / file.path).read_bytes()
+        except OSError:
+            content = b""
+        if md5_of(content) == expected:
+            return content
+    raise refusal(name, check(file, root))
+
+
+def content_hash(*parts: str | bytes | memoryview) -> str:
+    """Return the fingerprint of a sequence of parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()[:32]
+
+
+def files_fingerprint(name: str, root: Path) -> str:
+    """Return the fingerprint of a data set whose files are intact: the same wherever and however they are kept."""
+    if name == "digits":
+        return content_hash(name, DIGITS_MD5)
+    return content_hash(name, *(str(_expected_md5(file, root)) for file in FILES[name]))

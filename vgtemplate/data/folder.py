@@ -1,0 +1,232 @@
+"""Reads a folder of pictures, PATH/train/CLASS/* and PATH/test/CLASS/*; decodes it once and keeps a cache.
+
+Never trusts the cache beyond its listing: a picture added, removed, resized or touched is decoded anew.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+import zipfile
+import zlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.data.checksums import content_hash
+from vgtemplate.data.images import Bytes, Images, as_labels
+
+CACHE_FOLDER = "image_folder_cache"
+_FORMAT = "1"
+_SPLITS = ("train", "test")
+_GREY_MODES = {"1", "L", "LA", "La"}
+_SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
+_BROKEN_CACHE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+Listing = dict[str, dict[str, list[Path]]]
+"""Split -> class -> its pictures, sorted."""
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+
+
+def _list_split(folder: Path) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; an image folder has train/CLASS/* and test/CLASS/*")
+    classes: dict[str, list[Path]] = {}
+    for path in _visible(folder):
+        if not path.is_dir():
+            raise UserError(f"{path}: must be a folder named after a class, with its pictures")
+        classes[path.name] = _visible(path)
+        if not classes[path.name]:
+            raise UserError(f"{path}: this class has no picture")
+    if not classes:
+        raise UserError(f"{folder}: holds no class; an image folder has train/CLASS/* and test/CLASS/*")
+    return classes
+
+
+def list_folder(folder: Path) -> Listing:
+    """Return the pictures of a folder by split and class; hidden files are passed over.
+
+    Raises:
+        UserError: a split or a class is missing or empty, or the splits differ in their classes.
+    """
+    listing = {split: _list_split(folder / split) for split in _SPLITS}
+    for split, other in (_SPLITS, _SPLITS[::-1]):
+        if alone := sorted(listing[split].keys() - listing[other].keys()):
+            raise UserError(
+                f"{folder}: train/ and test/ must have the same classes; only in {split}/: {', '.join(alone)}"
+            )
+    return listing
+
+
+def _decode(path: Path) -> Bytes:
+    """Return one picture, (H, W) if it is grey and (H, W, 3) otherwise; transparency is dropped."""
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in _SIXTEEN_BIT_MODES:
+                return _reduce_to_8_bits(np.asarray(picture))
+            if picture.mode == "F":
+                raise ValueError("its values are floating-point numbers of unknown range")
+            return np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
+    except Exception as error:  # each of Pillow's decoders raises what it pleases
+        reason = " ".join(str(error).replace(str(path), "the file").split())
+        raise UserError(f"{path}: cannot be read as a picture ({reason or type(error).__name__})") from None
+
+
+def _reduce_to_8_bits(values: np.ndarray[Any, Any]) -> Bytes:
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ValueError("its values are not 16-bit")
+    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _decode_split(classes: dict[str, list[Path]]) -> list[Bytes]:
+    return [_decode(path) for paths in classes.values() for path in paths]
+
+
+def _check_sizes(listing: Listing, pictures: dict[str, list[Bytes]]) -> None:
+    first: tuple[Path, tuple[int, ...]] | None = None
+    for split in _SPLITS:
+        paths = [path for group in listing[split].values() for path in group]
+        for path, picture in zip(paths, pictures[split], strict=True):
+            first = first or (path, picture.shape[:2])
+            if picture.shape[:2] != first[1]:
+                sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, first[1])]
+                raise UserError(
+                    f"{path}: is {sizes[0]} pixels, but {first[0]} is {sizes[1]}; all pictures must have one size"
+                )
+
+
+def _stack(pictures: list[Bytes], grey: bool) -> Bytes:
+    if grey:
+        return np.stack(pictures)[:, None]
+    colour = [np.stack([picture] * 3, axis=-1) if picture.ndim == 2 else picture for picture in pictures]
+    return np.ascontiguousarray(np.stack(colour).transpose(0, 3, 1, 2))
+
+
+def decode_folder(listing: Listing) -> Images:
+    """Decode every picture: RGB, or one channel if all of them are grey; 16 bits are rounded to 8.
+
+    Raises:
+        UserError: a file is no picture, or has another size than the first.
+    """
+    pictures = {split: _decode_split(listing[split]) for split in _SPLITS}
+    _check_sizes(listing, pictures)
+    grey = all(picture.ndim == 2 for split in _SPLITS for picture in pictures[split])
+    images = {split: _stack(pictures.pop(split), grey) for split in _SPLITS}
+    labels = {
+        split: as_labels(np.repeat(np.arange(len(listing[split])), [len(paths) for paths in listing[split].values()]))
+        for split in _SPLITS
+    }
+    classes = tuple(listing["train"])
+    parts: list[str | memoryview] = ["image_folder", *classes]
+    for split in _SPLITS:
+        parts += [repr(images[split].shape), images[split].data.cast("B"), labels[split].data.cast("B")]
+    return Images(
+        images["train"],
+        labels["train"],
+        images["test"],
+        labels["test"],
+        classes=classes,
+        name="image_folder",
+        fingerprint=content_hash(*parts),
+    )
+
+
+def _cache_path(folder: Path, listing: Listing, root: Path) -> Path:
+    entries = []
+    for split, classes in listing.items():
+        for paths in classes.values():
+            for path in paths:
+                stat = path.stat()
+                entries.append(f"{split}/{path.parent.name}/{path.name} {stat.st_size} {stat.st_mtime_ns}")
+    place = content_hash(str(folder.resolve()))[:12]
+    content = content_hash(_FORMAT, version("pillow"), *entries)[:20]
+    return root / CACHE_FOLDER / f"{place}-{content}.npz"
+
+
+def _read_cache(path: Path) -> Images | None:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return Images(
+                archive["train_images"],
+                archive["train_labels"],
+                archive["test_images"],
+                archive["test_labels"],
+                classes=tuple(str(name) for name in archive["classes"]),
+                name="image_folder",
+                fingerprint=str(archive["fingerprint"]),
+            )
+    except _BROKEN_CACHE:
+        return None
+
+
+def _write_cache(path: Path, images: Images) -> None:
+    """Write under a temporary name and rename; drop the caches of the folder's earlier contents."""
+    staging: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
+            staging = Path(file.name)
+            np.savez(
+                file,
+                allow_pickle=False,
+                train_images=images.train_images,
+                train_labels=images.train_labels,
+                test_images=images.test_images,
+                test_labels=images.test_labels,
+                classes=np.array(images.classes),
+                fingerprint=np.array(images.fingerprint),
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(path)
+        for old in path.parent.glob(f"{path.name.partition('-')[0]}-*.npz"):
+            if old != path:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        if staging is not None:
+            staging.unlink(missing_ok=True)
+        warnings.warn(
+            f"{path.parent}: the decoded pictures cannot be cached ({error.strerror}); they are decoded each time",
+            stacklevel=2,
+        )
+
+
+def _open_folder(folder: Path, root: Path) -> tuple[Listing, Path]:
+    listing = list_folder(folder)
+    try:
+        return listing, _cache_path(folder, listing, root)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read as a picture ({error.strerror})") from None
+
+
+def load_folder(folder: Path, root: Path) -> Images:
+    """Return a folder's pictures, from the cache under `root` if the folder has not changed since.
+
+    Raises:
+        UserError: the folder's layout or a picture cannot be used.
+    """
+    listing, cache = _open_folder(folder, root)
+    images = _read_cache(cache)
+    if images is None:
+        images = decode_folder(listing)
+        _write_cache(cache, images)
+    return images
+
+
+def folder_fingerprint(folder: Path, root: Path) -> str:
+    """Return the fingerprint of a folder's pictures; decodes them if the cache is not up to date."""
+    _, cache = _open_folder(folder, root)
+    try:
+        with np.load(cache, allow_pickle=False) as archive:
+            return str(archive["fingerprint"])
+    except _BROKEN_CACHE:
+        return load_folder(folder, root).fingerprint

@@ -1,0 +1,44 @@
+"""What a data set is once it is in memory; never where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set with its official split.
+
+    Shapes: images (N, C, H, W), labels (N,) with values 0..K-1.
+
+    Args:
+        train_images: the official training split.
+        train_labels: their classes.
+        test_images: the official test split.
+        test_labels: their classes.
+        classes: the K names, by label.
+        name: the catalogue's name.
+        fingerprint: identifies exactly these images and labels.
+        max_value: the pixel value that stands for 1.0.
+    """
+
+    train_images: Bytes
+    train_labels: Labels
+    test_images: Bytes
+    test_labels: Labels
+    classes: tuple[str, ...]
+    name: str
+    fingerprint: str
+    max_value: int = 255
+
+
+def as_labels(labels: Any) -> Labels:
+    """Return class numbers as int64, shape (N,)."""
+    return np.asarray(labels, dtype=np.int64)

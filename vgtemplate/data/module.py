@@ -1,0 +1,177 @@
+"""The LightningDataModule of a population: scaled tensors on the device, and batches with the replica axis.
+
+Keeps only the images that are used; draws no random number itself (batches.py does, from the seeds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import DataConfig
+from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
+from vgtemplate.data.images import Bytes, Images, Labels
+from vgtemplate.data.sources import load_images
+
+_BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Images (N, C, H, W), float32, and labels (N,), int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> _Split:
+        return _Split(self.images.to(device), self.labels.to(device))
+
+
+def measure_channels(images: Bytes, max_value: int) -> tuple[list[float], list[float]]:
+    """Return each channel's mean and standard deviation over (N, C, H, W), in units of `max_value`.
+
+    Counted in integers, so that every machine finds the same.
+    """
+    values = np.arange(256, dtype=np.float64) / max_value
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), _BLOCK):
+            counts += np.bincount(images[start : start + _BLOCK, channel].ravel(), minlength=256)
+        mean = float(counts @ values / counts.sum())
+        means.append(mean)
+        stds.append(float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum())))
+    return means, stds
+
+
+class PopulationData(pl.LightningDataModule):
+    """The images of an arm: the first of the official training split, the last of it as validation, the test split.
+
+    After `setup`: `input_shape` (C, H, W), `num_classes`, `steps_per_epoch`, and `info`, what the record says of the
+    data (`num_train` is less than `num_train_asked` where the data set is smaller; `mean` and `std` a channel are those
+    of the training images in [0, 1]).
+
+    Args:
+        config: data set, numbers of images, scaling, batch size.
+        seeds: one a replica.
+        root: the folder of the data sets.
+        num_probe_images: how many test images `probe_images` returns.
+    """
+
+    def __init__(self, config: DataConfig, seeds: Sequence[int], root: Path, num_probe_images: int = 1000) -> None:
+        super().__init__()
+        self.config = config
+        self.seeds = tuple(seeds)
+        self.root = root
+        self.num_probe_images = num_probe_images
+        self.info: dict[str, Any] = {}
+        self._splits: dict[str, _Split] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and verify the data set once, and hold it on the trainer's device (CPU without a trainer).
+
+        Raises:
+            UserError: it cannot be had, a file is damaged, or validation would leave no training image.
+        """
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        if not self._splits:
+            self._load()
+        self._splits = {name: split.to(device) for name, split in self._splits.items()}
+        self._order = BatchOrder(self.seeds, self.info["num_train"], self.config.batch_size, device)
+        self.steps_per_epoch = self._order.steps_per_epoch
+
+    def _load(self) -> None:
+        images = self._select(load_images(self.config, self.root))
+        num_validation = self.config.num_validation
+        num_train = len(images.train_labels) - num_validation
+        mean, std = measure_channels(images.train_images[:num_train], images.max_value)
+
+        def scale(pixels: Bytes, labels: Labels) -> _Split:
+            scaled = torch.tensor(pixels).float().div_(images.max_value)
+            if self.config.scaling == "standardise":
+                # A channel that never changes has deviation 0; it is centred only.
+                deviation = torch.tensor([value or 1.0 for value in std])
+                scaled.sub_(torch.tensor(mean)[:, None, None]).div_(deviation[:, None, None])
+            return _Split(scaled, torch.tensor(labels))
+
+        self._splits = {
+            "train": scale(images.train_images[:num_train], images.train_labels[:num_train]),
+            "validation": scale(images.train_images[num_train:], images.train_labels[num_train:]),
+            "test": scale(images.test_images, images.test_labels),
+        }
+        self.input_shape = tuple(images.train_images.shape[1:])
+        self.num_classes = len(images.classes)
+        self.info = {
+            "name": images.name,
+            "fingerprint": images.fingerprint,
+            "num_train": num_train,
+            "num_train_asked": self.config.num_train,
+            "num_validation": num_validation,
+            "num_test": len(images.test_labels),
+            "classes": list(images.classes),
+            "mean": mean,
+            "std": std,
+        }
+
+    def _select(self, images: Images) -> Images:
+        """Keep the training split's first `num_train` images and, after them, its last `num_validation`."""
+        available, held_out = len(images.train_labels), self.config.num_validation
+        if held_out >= available:
+            raise UserError(
+                f"data.num_validation: {held_out} leaves no training image; {images.name} has {available} in its "
+                f"training split, so at most {available - 1}"
+            )
+        num_train = min(self.config.num_train, available - held_out)
+        kept = np.r_[0:num_train, available - held_out : available]
+        return replace(images, train_images=images.train_images[kept], train_labels=images.train_labels[kept])
+
+    def _place(self) -> tuple[int, int]:
+        """Return this process's rank and the number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def train_dataloader(self) -> TrainBatches:
+        """Return the loader of (images (R, B, C, H, W), labels (R, B)), continuing where the trainer stands.
+
+        Raises:
+            UserError: the processes of a distributed run cannot share the batch equally.
+        """
+        rank, world_size = self._place()
+        if self._order.batch_size % world_size:
+            raise UserError(
+                f"data.batch_size: {self._order.batch_size} cannot be shared equally by {world_size} devices; "
+                f"allowed: multiples of {world_size}"
+            )
+        split = self._splits["train"]
+        processed = None if self.trainer is None else self._num_processed
+        return TrainBatches(split.images, split.labels, self._order, rank, world_size, processed)
+
+    def _num_processed(self) -> int:
+        """Return how many batches the trainer has trained on, in this run and in those it resumes."""
+        assert self.trainer is not None
+        total: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return int(total.processed)
+
+    def _evaluation(self, name: str) -> EvaluationBatches:
+        rank, world_size = self._place()
+        split = self._splits[name]
+        return EvaluationBatches(split.images, split.labels, len(self.seeds), rank=rank, world_size=world_size)
+
+    def val_dataloader(self) -> EvaluationBatches:
+        """Return the loader of the validation images, the same for every replica."""
+        return self._evaluation("validation")
+
+    def test_dataloader(self) -> EvaluationBatches:
+        """Return the loader of the test images, the same for every replica."""
+        return self._evaluation("test")
+
+    def probe_images(self) -> Tensor:
+        """Return the first `num_probe_images` test images, (N, C, H, W)."""
+        return self._splits["test"].images[: self.num_probe_images]
