@@ -98,7 +98,7 @@ def _run(
     tracking: bool,
     console: Console,
 ) -> list[Result]:
-    """Run with a progress bar, tracking each arm while the workers go on with the next."""
+    """Run with a progress bar, sending each arm to MLflow while the workers go on with the next."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -108,9 +108,11 @@ def _run(
         TimeRemainingColumn,
     )
 
-    from vgtemplate.reproduce.plan import Job, missing_jobs
+    from vgtemplate.cli.send import Sender, describe_verdict, planned_runs
+    from vgtemplate.reproduce.plan import missing_jobs
     from vgtemplate.reproduce.result import judge_all
     from vgtemplate.reproduce.run import run_jobs
+    from vgtemplate.tracking import Run
 
     todo = list(plan.jobs.values()) if fresh else missing_jobs(plan, results)
     failures: dict[str, str] = {}
@@ -122,14 +124,20 @@ def _run(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
+        sender = Sender(results, tracking, progress.console.print)
         task = progress.add_task("starting the workers", total=len(todo), visible=bool(todo))
-
-        def report(job: Job, failure: str | None) -> None:
+        for job, failure in run_jobs(todo, results, root, num_workers, accelerator):
             progress.update(task, advance=1, description=f"{job.claims[0]}: {job.name}")
             if failure is not None:
                 failures[job.key] = failure
                 progress.console.print(f"[red]failed[/red] {job.claims[0]}: {job.name}: {failure}")
-
-        for job, failure in run_jobs(todo, results, root, num_workers, accelerator):
-            report(job, failure)
-    return judge_all(plan, results, failures)
+                continue
+            for claim in job.claims:
+                sender.send(Run(claim, job.name, job.key))
+        judged = judge_all(plan, results, failures)
+        left = [run for run in sender.pending(planned_runs(plan)) if run.key not in failures]
+        for run in progress.track(left, description="sending to MLflow"):
+            sender.send(run)
+        for result in judged:
+            sender.send_verdict(describe_verdict(result))
+    return judged

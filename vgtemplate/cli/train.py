@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vgtemplate.config.schema import ArmConfig
     from vgtemplate.records import Record
     from vgtemplate.reproduce.plan import Job
@@ -137,5 +139,11 @@ def _train_one(job: Job, root: Path, hardware: tuple[str, int, str]) -> tuple[Re
     return record, getattr(rank_zero_only, "rank", 0) in (0, None)
 
 
-def _track(jobs: list[Job], results: Path, console: object) -> None:
-    del jobs, results, console
+def _track(jobs: list[Job], results: Path, console: Console) -> None:
+    """Send one run an arm to the experiment that is named like the file."""
+    from vgtemplate.cli.send import Sender
+    from vgtemplate.tracking import Run
+
+    sender = Sender(results, True, console.print)
+    for run in sender.pending(Run(job.claims[0], job.name, job.key) for job in jobs):
+        sender.send(run)
