@@ -30,8 +30,9 @@ class CurveRecorder(pl.Callback):
 
     def series(self, trainer: pl.Trainer) -> dict[str, npt.NDArray[Any]]:
         """Return train_loss and train_accuracy (R, T), averaged over the processes, and diverged_at (R,), -1: never."""
-        curves = torch.stack([torch.stack(self._losses, dim=1), torch.stack(self._accuracies, dim=1)])
-        reduced = trainer.strategy.reduce(curves.float(), reduce_op="mean")
+        losses = torch.stack(self._losses, dim=1)
+        accuracies = torch.stack(self._accuracies, dim=1).to(losses.dtype)
+        reduced = trainer.strategy.reduce(torch.stack([losses, accuracies]), reduce_op="mean")
         loss, accuracy = reduced.cpu().numpy()
         bad = ~np.isfinite(loss)
         diverged_at = np.where(bad.any(axis=1), bad.argmax(axis=1), -1)

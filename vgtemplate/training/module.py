@@ -93,7 +93,9 @@ class PopulationModule(pl.LightningModule):
         self.accuracies.update(replica_accuracies(logits, labels), labels.shape[1])
 
     def _conclude(self, stage: str) -> tuple[Tensor, Tensor]:
-        losses, accuracies = self.losses.compute(), self.accuracies.compute()
+        # torchmetrics turns a result of one element, that is of one replica, into a scalar.
+        losses = self.losses.compute().reshape(self.num_replicas)
+        accuracies = self.accuracies.compute().reshape(self.num_replicas)
         self.losses.reset()
         self.accuracies.reset()
         self.log(f"{stage}_loss", losses.mean())

@@ -1,0 +1,162 @@
+"""The reproduction as a whole, with real processes, on the embedded digits and on real MNIST."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vgtemplate.config.load import load_claims
+from vgtemplate.config.schema import ClaimConfig
+from vgtemplate.reproduce.plan import missing_jobs, plan_claims, select_claims
+from vgtemplate.reproduce.result import judge_all
+from vgtemplate.reproduce.run import run_job, run_jobs
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def claims() -> dict[str, ClaimConfig]:
+    return load_claims(EXPERIMENTS)
+
+
+def vgt(*arguments: str, results: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "VGT_RESULTS_DIR": str(results),
+        "VGT_EXPERIMENTS_DIR": str(EXPERIMENTS),
+        "OMP_NUM_THREADS": "1",
+    }
+    code = "from vgtemplate.cli.main import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_arms_shared_by_claims_are_one_job(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    chosen = select_claims(claims, ["sigmoid-vanishes", "tanh-beats-sigmoid"])
+    plan = plan_claims(chosen, EXPERIMENTS, "digits", range(3), tmp_path)
+    shared = plan.keys["sigmoid-vanishes"]["sigmoid"]
+    assert plan.keys["tanh-beats-sigmoid"]["sigmoid"] == shared
+    assert plan.jobs[shared].claims == ("sigmoid-vanishes", "tanh-beats-sigmoid")
+    assert len(plan.jobs) == 2
+
+
+def test_article_selects_its_claims(claims: dict[str, ClaimConfig]) -> None:
+    chosen = select_claims(claims, article="bn-relu")
+    assert "batchnorm-unsaturates" in chosen
+    assert "selu-conditions" not in chosen
+
+
+def test_what_has_a_record_is_not_run_again(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    plan = plan_claims(select_claims(claims, ["relu-not-centred"]), EXPERIMENTS, "digits", range(2), tmp_path)
+    assert len(missing_jobs(plan, tmp_path)) == 4
+    first = next(iter(plan.jobs.values()))
+    record = run_job(first, tmp_path, tmp_path, "cpu")
+    assert record.key == first.key
+    assert len(missing_jobs(plan, tmp_path)) == 3
+
+
+def test_a_missing_record_makes_the_claim_fail_with_a_reason(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    plan = plan_claims(select_claims(claims, ["relu-keeps-gradient"]), EXPERIMENTS, "digits", range(2), tmp_path)
+    (key,) = plan.jobs
+    (result,) = judge_all(plan, tmp_path, {key: "it broke"})
+    assert result.verdict is None
+    assert result.failure == "relu: it broke"
+    assert result.to_json()["verdict"] == "failed"
+
+
+@pytest.mark.slow
+def test_workers_give_the_records_that_this_process_gives(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    import numpy as np
+    import torch
+
+    from vgtemplate.records import read_record
+
+    plan = plan_claims(select_claims(claims, ["tanh-beats-sigmoid"]), EXPERIMENTS, "digits", range(2), tmp_path)
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir(), there.mkdir()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        for job in plan.jobs.values():
+            run_job(job, here, tmp_path, "cpu")
+    finally:
+        torch.set_num_threads(threads)
+    done = dict(run_jobs(plan.jobs.values(), there, tmp_path, num_workers=64, accelerator="cpu"))
+    assert set(done.values()) == {None}
+    for key in plan.jobs:
+        ours, theirs = read_record(here, key), read_record(there, key)
+        assert ours is not None
+        assert theirs is not None
+        for name, array in ours.series.items():
+            np.testing.assert_allclose(array, theirs.series[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_interrupted_reproduction_says_so_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
+    first = vgt(*arguments, results=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/record.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=120)
+    kept = len(list(tmp_path.glob("*/record.json")))
+    assert kept >= 1
+    assert not list(tmp_path.glob(".writing-*"))
+    if first.returncode != 0:  # it may have finished before the signal came
+        assert first.returncode == 130
+        assert errors.strip().splitlines()[-1].startswith("stopped")
+    second = vgt(*arguments, "--json", results=tmp_path)
+    output, _ = second.communicate(timeout=300)
+    assert second.returncode == 0
+    assert json.loads(output)[0]["verdict"] in {"confirmed", "mixed", "inconclusive", "refuted"}
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_speed_gaps_agree_with_nielsens_published_values(
+    claims: dict[str, ClaimConfig], mnist_root: Path, tmp_path: Path
+) -> None:
+    chosen = select_claims(claims, ["two-layer-speed-gap", "four-layer-speed-gap"])
+    plan = plan_claims(chosen, EXPERIMENTS, "mnist", range(10), mnist_root)
+    for job in plan.jobs.values():
+        run_job(job, tmp_path, mnist_root, "cpu")
+    four, two = judge_all(plan, tmp_path, {})
+    for result, published in ((two, 0.3092 / 0.0657), (four, 1.978)):
+        assert result.verdict is not None
+        (part,) = result.verdict.parts
+        assert part.verdict == "confirmed"
+        assert min(part.effects) <= published <= max(part.effects)
+        assert result.claim.published[part.title] == pytest.approx(published, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_json_has_what_a_reader_needs(tmp_path: Path) -> None:
+    done = vgt(
+        *("reproduce", "relu-keeps-gradient", "chain-rule-product", "--dataset", "digits"),
+        *("--seeds", "3", "--first-seed", "5", "--json", "--no-tracking"),
+        results=tmp_path,
+    )
+    output, errors = done.communicate(timeout=300)
+    assert done.returncode == 0, errors
+    exact, seeded = json.loads(output)
+    assert exact["id"] == "chain-rule-product"
+    assert exact["seeds"] == []
+    assert seeded["seeds"] == [5, 6, 7]
+    assert seeded["dataset"] == "digits"
+    assert seeded["provisional"] is True
+    assert len(seeded["effects"]) == 3
+    assert {"articles", "kind", "verdict", "threshold", "literature"} <= set(seeded)
+    assert errors.splitlines()[0].startswith("data set: digits")
+    assert not (tmp_path / "mlflow.db").exists()

@@ -1,0 +1,126 @@
+"""One arm from configuration to record, alone, beside others, and in two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.records import read_record
+from vgtemplate.training.run import Hardware, train_arm
+
+
+def arm(**sections: dict[str, object]) -> ArmConfig:
+    settings: dict[str, dict[str, object]] = {
+        "model": {"depth": 3, "width": 8},
+        "data": {"dataset": "digits", "batch_size": 32},
+        "training": {"steps": 6, "precision": "64-true"},
+    }
+    for name, section in sections.items():
+        settings[name] = settings.get(name, {}) | section
+    return ArmConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"model": {"norm": "batch", "activation": "rrelu", "dropout": 0.2}},
+        {"clipping": {"kind": "norm", "threshold": 0.1}, "optimiser": {"momentum": 0.9}},
+        {"model": {"kind": "cnn", "width": 4}, "optimiser": {"name": "adam", "lr": 0.01}},
+    ],
+)
+def test_a_replica_does_not_depend_on_the_seeds_beside_it(
+    sections: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
+    config = arm(**sections)
+    together, _ = train_arm("a", config, [3, 7, 1], tmp_path, Hardware("cpu"))
+    alone, _ = train_arm("a", config, [7], tmp_path, Hardware("cpu"))
+    assert {"gradient_rms", "travel", "train_loss", "test_accuracy", "dead_fraction"} <= set(together.series)
+    for name, array in alone.series.items():
+        if name != "probe_steps":
+            np.testing.assert_allclose(together.series[name][1], array[0], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_the_same_arm_twice_is_bitwise_the_same(tmp_path: Path) -> None:
+    config = arm(training={"precision": "32-true"}, model={"dropout": 0.1, "norm": "batch"})
+    first, second = (train_arm("a", config, [0, 1], tmp_path, Hardware("cpu"))[0] for _ in range(2))
+    for name, array in first.series.items():
+        np.testing.assert_array_equal(array, second.series[name], err_msg=name)
+
+
+def test_probes_and_validation_change_no_weight(tmp_path: Path) -> None:
+    plain = arm(probes={"every": 0}, data={"num_validation": 50})
+    watched = arm(probes={"every": 1}, data={"num_validation": 50}, training={"validate_every": 2})
+    weights = [
+        train_arm("a", config, [0, 1], tmp_path, Hardware("cpu"))[1].model.state_dict() for config in (plain, watched)
+    ]
+    for name, tensor in weights[0].items():
+        assert tensor.equal(weights[1][name]), name
+
+
+def test_validation_curves_have_their_steps(tmp_path: Path) -> None:
+    config = arm(data={"num_validation": 50}, training={"validate_every": 2})
+    record, _ = train_arm("a", config, [0, 1], tmp_path, Hardware("cpu"))
+    assert record.series["validation_steps"].tolist() == [2, 4, 6]
+    assert record.series["validation_loss"].shape == (2, 3)
+
+
+def test_epochs_replace_steps(tmp_path: Path) -> None:
+    record, _ = train_arm("a", arm(training={"epochs": 2}), [0], tmp_path, Hardware("cpu"))
+    assert record.series["train_loss"].shape == (1, 2 * (1437 // 32))
+
+
+def test_a_diverged_replica_is_recorded_and_leaves_the_others_alone(tmp_path: Path) -> None:
+    config = arm(optimiser={"lr": 1e200}, training={"steps": 4})
+    record, _ = train_arm("a", config, [0, 1], tmp_path, Hardware("cpu"))
+    assert (record.series["diverged_at"] >= 0).all()
+    assert (record.series["test_accuracy"] == 0).all()
+
+
+@pytest.mark.slow
+def test_ddp_with_two_real_processes_equals_one(tmp_path: Path) -> None:
+    experiment = tmp_path / "mine.yaml"
+    experiment.write_text(
+        "arms:\n"
+        "  one: {model: {depth: 3, width: 8}, data: {batch_size: 32}, training: {steps: 6, precision: 64-true}}\n"
+        "  two: {model: {depth: 2, width: 8}, data: {batch_size: 32}, training: {steps: 6, precision: 64-true}}\n"
+    )
+    command = [sys.executable, "-m", "vgtemplate", "train", str(experiment), "--seeds", "2", "--no-tracking"]
+    command += ["--dataset", "digits", "--accelerator", "cpu"]
+    found = []
+    for name, extra in (("single", []), ("double", ["--strategy", "ddp", "--devices", "2"])):
+        results = tmp_path / name
+        environment = os.environ | {"VGT_RESULTS_DIR": str(results), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([*command, *extra], env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("test accuracy") == 1
+        keys = [json.loads(path.read_text())["key"] for path in results.glob("*/record.json")]
+        records = [read_record(results, key) for key in keys]
+        found.append({record.name: record for record in records if record is not None})
+    single, double = found
+    assert set(single) == set(double) == {"one", "two"}
+    for name, record in single.items():
+        for series in ("train_loss", "test_loss", "weight_grad_norm_before_clip", "travel"):
+            np.testing.assert_allclose(record.series[series], double[name].series[series], rtol=1e-9, err_msg=series)
+
+
+def test_batch_that_ddp_cannot_share_out_is_refused(tmp_path: Path) -> None:
+    from vgtemplate.config.errors import UserError
+    from vgtemplate.data.module import PopulationData
+
+    data = PopulationData(arm(data={"batch_size": 33}).data, [0], tmp_path)
+    data.setup("fit")
+
+    class Trainer:
+        world_size, global_rank = 2, 0
+
+    data.trainer = Trainer()  # type: ignore[assignment]
+    with pytest.raises(UserError, match="33"):
+        iter(data.train_dataloader())
