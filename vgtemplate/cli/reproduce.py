@@ -46,7 +46,7 @@ def reproduce(
     A record that exists is not trained again: an interrupted call goes on where it stopped.
     """
     from vgtemplate.cli.paths import experiments_dir, results_dir
-    from vgtemplate.cli.tables import make_console, verdict_table
+    from vgtemplate.cli.tables import describe_seeds, make_console, verdict_table
     from vgtemplate.config.load import load_claims
     from vgtemplate.data import files
     from vgtemplate.records import make_results_folder
@@ -74,11 +74,6 @@ def reproduce(
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {results}/")
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)
-
-
-def describe_seeds(seeds: Sequence[int]) -> str:
-    """Write a range of seeds."""
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def summary(results: Sequence[Result]) -> str:

@@ -36,6 +36,11 @@ def spread(values: Sequence[float]) -> str:
     return f"{number(float(np.median(values)))} [{number(min(values))}, {number(max(values))}]"
 
 
+def describe_seeds(seeds: Sequence[int]) -> str:
+    """Write a range of seeds."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+
+
 def _coloured(verdict: str, text: str | None = None) -> str:
     colour = _COLOURS[verdict]
     return f"[{colour}]{text or verdict}[/{colour}]"
@@ -94,29 +99,21 @@ def make_console(stderr: bool = False) -> Console:
 
 def arm_table(records: Sequence[Record], title: str) -> Table:
     """Return the table of trained arms: median [min, max] over the seeds."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in (
-        "arm",
-        "final training loss",
-        "test accuracy",
-        "gradient slope",
-        "diverged",
-        "time",
-        "record",
-    ):
-        table.add_column(column, no_wrap=True)
     from vgtemplate.claims.metrics import final_loss, gradient_slope, test_accuracy
 
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("arm", overflow="fold")
+    for column in ("training loss", "test accuracy", "gradient slope", "diverged", "time"):
+        table.add_column(column, no_wrap=True)
     for record in records:
         accuracy = test_accuracy(record) if "test_accuracy" in record.series else None
         slope = gradient_slope(record) if "gradient_rms" in record.series else None
         table.add_row(
             record.name,
-            spread(list(final_loss(record))),
-            "-" if accuracy is None else spread(list(accuracy)),
-            "-" if slope is None else spread(list(slope)),
+            escape(spread(list(final_loss(record)))),
+            "-" if accuracy is None else escape(spread(list(accuracy))),
+            "-" if slope is None else escape(spread(list(slope))),
             f"{int((record.series['diverged_at'] >= 0).sum())} of {len(record.seeds)}",
             f"{record.wall_seconds:.1f} s",
-            record.key,
         )
     return table

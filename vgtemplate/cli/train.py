@@ -52,8 +52,10 @@ def train(
     from vgtemplate.reproduce.plan import plan_arms
 
     root = files.data_root()
+    if dataset is not None:
+        overrides = (f"data.dataset={dataset}", *overrides)
     configs = _choose(experiment, arms, variants, overrides)
-    configs = {name: _with_data(config, dataset, root) for name, config in configs.items()}
+    configs = {name: _with_data(config, root) for name, config in configs.items()}
     jobs = plan_arms(configs, range(first_seed, first_seed + seeds), root, experiment.stem)
     if dry_run:
         for job in jobs:
@@ -83,26 +85,19 @@ def _choose(
     return {name: config for name, config in configs.items() if not arms or name in arms}
 
 
-def _with_data(config: ArmConfig, dataset: str | None, root: Path) -> ArmConfig:
-    """Return the arm on a data set that is named: the command's, the experiment's, or what auto stands for."""
+def _with_data(config: ArmConfig, root: Path) -> ArmConfig:
+    """Return the arm on a data set that is named rather than auto."""
     from vgtemplate.data import files
+    from vgtemplate.reproduce.plan import with_dataset
 
-    chosen = files.resolve(dataset or config.data.dataset, root)
-    if chosen == "image_folder" and config.data.path is None:
-        from vgtemplate.config.errors import UserError
-
-        raise UserError(
-            "data set image_folder needs its folder: --set data.dataset=image_folder --set data.path=FOLDER"
-        )
-    data = config.data.model_copy(update={"dataset": chosen, "path": config.data.path})
-    return config.model_copy(update={"data": data})
+    return with_dataset(config, files.resolve(config.data.dataset, root))
 
 
 def _train_all(
     jobs: list[Job], results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool, tracking: bool
 ) -> None:
     """Train job after job in this process; under ddp every process trains and the first one writes and prints."""
-    from vgtemplate.cli.tables import arm_table, make_console
+    from vgtemplate.cli.tables import arm_table, describe_seeds, make_console
     from vgtemplate.records import read_record, write_record
 
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
@@ -122,8 +117,10 @@ def _train_all(
     if not is_first:
         return
     first = records[0]
-    data, seeds = first.dataset, first.seeds
-    console.print(arm_table(records, f"{jobs[0].claims[0]} on {data['name']}, seeds {seeds[0]} to {seeds[-1]}"))
+    title = f"{jobs[0].claims[0]} on {first.dataset['name']}, {describe_seeds(first.seeds)}: median \\[min, max]"
+    console.print(arm_table(records, title))
+    for record in records:
+        console.print(f"{record.name}: {results}/{record.key}", soft_wrap=True)
     if tracking:
         _track(jobs, results, console)
 

@@ -18,11 +18,12 @@ import numpy as np
 from PIL import Image
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.data.checksums import content_hash
 from vgtemplate.data.images import Bytes, Images, as_labels
 
 CACHE_FOLDER = "image_folder_cache"
-_FORMAT = "1"
+_FORMAT = "2"
 _SPLITS = ("train", "test")
 _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -114,6 +115,8 @@ def _stack(pictures: list[Bytes], grey: bool) -> Bytes:
 def decode_folder(listing: Listing) -> Images:
     """Decode every picture: RGB, or one channel if all of them are grey; 16 bits are rounded to 8.
 
+    Each split is in a fixed random order, since a folder lists class after class.
+
     Raises:
         UserError: a file is no picture, or has another size than the first.
     """
@@ -125,6 +128,10 @@ def decode_folder(listing: Listing) -> Images:
         split: as_labels(np.repeat(np.arange(len(listing[split])), [len(paths) for paths in listing[split].values()]))
         for split in _SPLITS
     }
+    for index, split in enumerate(_SPLITS):
+        # A folder lists class after class: without a fixed shuffle "the first 10,000 images" would be of two classes.
+        order = generator(0, Stream.DATA, index).permutation(len(labels[split]))
+        images[split], labels[split] = np.ascontiguousarray(images[split][order]), labels[split][order]
     classes = tuple(listing["train"])
     parts: list[str | memoryview] = ["image_folder", *classes]
     for split in _SPLITS:
