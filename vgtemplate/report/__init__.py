@@ -1,0 +1,1 @@
+"""Verdicts and records as figures and pages for people."""

@@ -1,0 +1,209 @@
+"""What was sent to which MLflow store, kept beside the records, so that everything is sent once and nothing twice.
+
+One small file a run (`results/tracking/EXPERIMENT/ARM--KEY.json`) and one a verdict (`.../verdict.json`), written
+before anything is sent. Never imports mlflow: "is there anything to send?" is a matter of looking up files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+LOCK_SECONDS = 60.0
+"""How long one process waits for another that is sending."""
+_VERDICT = "verdict.json"
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record in the place where MLflow shows it: an arm's run in the experiment of a claim."""
+
+    experiment: str
+    arm: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a claim on its experiment: shown as the experiment's description and tags."""
+
+    experiment: str
+    statement: str
+    verdict: str
+    literature: str
+    details: str = ""
+    """Markdown: the parts with their effects and thresholds."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An MLflow store: its address, the name it is remembered by, and where its artifacts go."""
+
+    uri: str
+    name: str
+    """The address without credentials, fit for a file or a message; "default" for the one in the results folder."""
+    artifacts: Path | None
+    """Folder of the artifacts; None where the server decides."""
+    database: Path | None
+    """The SQLite file; None for any other store."""
+
+    @property
+    def is_server(self) -> bool:
+        """Say whether the store is a server that somebody else runs."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def place(self) -> str:
+        """Name the store for people."""
+        return str(self.database) if self.name == _DEFAULT else self.name
+
+
+def find_store(results: Path) -> Store:
+    """Return the store that MLFLOW_TRACKING_URI names, else the SQLite database in the results folder."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    artifacts = (results / "mlartifacts").absolute()
+    if not uri:
+        database = (results / "mlflow.db").absolute()
+        return Store(f"sqlite:///{database}", _DEFAULT, artifacts, database)
+    file = Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
+    return Store(uri, hide_credentials(uri), artifacts if "sql" in uri.split(":")[0] else None, file)
+
+
+def hide_credentials(text: str) -> str:
+    """Return `text` without the user names and passwords of the addresses in it."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
+
+
+def _folder(results: Path, experiment: str) -> Path:
+    return results / "tracking" / quote(experiment, safe="").replace(".", "%2E")
+
+
+def _path(results: Path, parcel: Run | Verdict) -> Path:
+    folder = _folder(results, parcel.experiment)
+    if isinstance(parcel, Verdict):
+        return folder / _VERDICT
+    return folder / f"{quote(parcel.arm, safe='')}--{quote(parcel.key, safe='')}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a marker; one that is missing or damaged says that nothing was sent."""
+    try:
+        marker = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {"sent": {}}
+    return marker if isinstance(marker, dict) and isinstance(marker.get("sent"), dict) else {"sent": {}}
+
+
+def _write(path: Path, marker: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, staging = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(marker, file, indent=1)
+        Path(staging).chmod(0o644)
+        Path(staging).replace(path)
+    except BaseException:
+        Path(staging).unlink(missing_ok=True)
+        raise
+
+
+def remember(results: Path, parcel: Run | Verdict) -> None:
+    """Note on disk that `parcel` is to be sent; a verdict that has changed is to be sent again."""
+    path = _path(results, parcel)
+    content = {} if isinstance(parcel, Run) else asdict(parcel)
+    marker = _read(path)
+    if not path.exists() or {key: value for key, value in marker.items() if key != "sent"} != content:
+        _write(path, {**content, "sent": {}})
+
+
+def is_sent(results: Path, parcel: Run | Verdict) -> bool:
+    """Say whether the current store has `parcel` (a verdict: in just these words)."""
+    store = find_store(results)
+    if store.database is not None and not store.database.exists():
+        return False
+    marker = _read(_path(results, parcel))
+    same = isinstance(parcel, Run) or {**asdict(parcel), "sent": marker["sent"]} == marker
+    return same and store.name in marker["sent"]
+
+
+def mark_sent(results: Path, parcel: Run | Verdict, identifier: str) -> None:
+    """Note on disk that the current store has `parcel`, as the run or experiment `identifier`."""
+    remember(results, parcel)
+    path = _path(results, parcel)
+    marker = _read(path)
+    _write(path, {**marker, "sent": {**marker["sent"], find_store(results).name: identifier}})
+
+
+def count_sent(results: Path, experiment: str) -> int:
+    """Return how many runs of `experiment` the current store has."""
+    name = find_store(results).name
+    markers = _folder(results, experiment).glob("*--*.json")
+    return sum(name in _read(path)["sent"] for path in markers)
+
+
+def forget(results: Path, parcel: Run | Verdict) -> None:
+    """Drop what is known of `parcel`: it cannot be sent any more."""
+    _path(results, parcel).unlink(missing_ok=True)
+
+
+def forget_store(results: Path) -> None:
+    """Note that the current store is new and has nothing."""
+    name = find_store(results).name
+    for path in (results / "tracking").glob("*/*.json"):
+        marker = _read(path)
+        if marker["sent"].pop(name, None) is not None:
+            _write(path, marker)
+
+
+def pending(results: Path, runs: Iterable[Run]) -> list[Run]:
+    """Return those of `runs` that the current store does not have."""
+    return [run for run in runs if not is_sent(results, run)]
+
+
+def missed(results: Path) -> list[Run | Verdict]:
+    """Return everything that was to be sent and that the current store does not have: runs, then verdicts."""
+    parcels: list[Run | Verdict] = []
+    for path in sorted((results / "tracking").glob("*/*.json")):
+        experiment = unquote(path.parent.name)
+        if path.name == _VERDICT:
+            content = {key: value for key, value in _read(path).items() if key != "sent"}
+            with contextlib.suppress(TypeError):
+                parcels.append(Verdict(**content))
+        else:
+            arm, _, key = path.stem.rpartition("--")
+            parcels.append(Run(experiment, unquote(arm), unquote(key)))
+    parcels.sort(key=lambda parcel: isinstance(parcel, Verdict))
+    return [parcel for parcel in parcels if not is_sent(results, parcel)]
+
+
+@contextlib.contextmanager
+def sending(results: Path) -> Iterator[None]:
+    """Hold the only permission to send from this results folder; it ends with the process, however that ends.
+
+    Raises:
+        TimeoutError: another process has held it for LOCK_SECONDS.
+    """
+    folder = results / "tracking"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"another process has been sending for {LOCK_SECONDS:.0f} s") from None
+                time.sleep(0.02)
+        yield

@@ -1,0 +1,180 @@
+"""A record as the numbers MLflow's charts show: medians over the replicas, thinned, named so that arms compare.
+
+The charts' only horizontal axis is called "Step", and a chart is found by the beginning of its name, so the name says
+what the axis is: `by_layer/X` has the layer's number as its step (`by_layer_at_end/X`: at the last probe),
+`by_step/X` and `X/layer_007` have the training step. Names ending in `log10` are logarithms, since gradients span
+decades. Values that are not finite are left out and counted. Knows nothing of mlflow.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from vgtemplate.records import Array, Record
+
+MAX_STEPS = 50
+"""Points of a curve over training steps."""
+MAX_LAYERS = 20
+"""Layers whose gradient is shown over the steps; of deeper networks so many, evenly spread, first and last included."""
+_SHARE = {
+    "gradient_rms": 1,
+    "signal_rms": 2,
+    "travel": 2,
+    "dead_fraction": 2,
+    "saturated_fraction": 2,
+    "update_ratio": 2,
+}
+"""Series shown over the steps; 2: half as many layers and steps, since a store takes 70 microseconds a point."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one curve."""
+
+    name: str
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class _Chart:
+    series: str
+    name: str
+    log10: bool = False
+
+
+# The UI sorts by name: the gradient's profile is to be the first thing seen.
+_CHARTS = (
+    _Chart("gradient_rms", "gradient_log10", log10=True),
+    _Chart("bias_grad_norm", "gradient_of_bias_log10", log10=True),
+    _Chart("weight_grad_norm_before_clip", "gradient_of_weight_log10", log10=True),
+    _Chart("signal_rms", "signal_log10", log10=True),
+    _Chart("signal_mean", "signal_mean"),
+    _Chart("travel", "travel"),
+    _Chart("dead_fraction", "units_dead"),
+    _Chart("saturated_fraction", "units_saturated"),
+    _Chart("update_ratio", "update_ratio_log10", log10=True),
+)
+_CURVES = (
+    ("train_loss", None),
+    ("train_accuracy", None),
+    ("validation_loss", "validation_steps"),
+    ("validation_accuracy", "validation_steps"),
+)
+_FINAL = ("test_accuracy", "test_loss")
+
+
+def spread_evenly(number: int, most: int) -> list[int]:
+    """Return at most `most` of the indices 0 to number - 1, evenly spread, the first and the last among them."""
+    return sorted({round(index) for index in np.linspace(0, number - 1, min(number, most))}) if number else []
+
+
+def _ordered(values: Array, name: str) -> Array:
+    """Return `values` as float64 with NaN as the worst value: 0 is never better than a replica that diverged."""
+    worst = -np.inf if name.endswith("accuracy") else np.inf
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.isnan(numbers), worst, numbers)
+
+
+def _middle(values: Array, name: str) -> Array:
+    """Return the median over the replicas, axis 0; infinite where half of them are."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.median(_ordered(values, name), axis=0))
+
+
+def _shown(values: Array, log10: bool) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log10(values) if log10 else values
+
+
+def _profiles(record: Record) -> list[Point]:
+    points = []
+    for chart in _CHARTS:
+        if (series := record.series.get(chart.series)) is None or not series.size:
+            continue
+        trained = series.shape[1] > 1 and chart.series in _SHARE
+        probes = {"by_layer": 0} | ({"by_layer_at_end": -1} if trained else {})
+        for section, probe in probes.items():
+            values = _shown(_middle(series[:, probe, :], chart.series), chart.log10)
+            points += [
+                Point(f"{section}/{chart.name}", layer, float(value)) for layer, value in enumerate(values, start=1)
+            ]
+    return points
+
+
+def _layers_over_steps(record: Record) -> list[Point]:
+    steps = record.series.get("probe_steps", np.arange(0))
+    if len(steps) < 2:
+        return []
+    points = []
+    for chart in (chart for chart in _CHARTS if chart.series in _SHARE and chart.series in record.series):
+        share = _SHARE[chart.series]
+        chosen = spread_evenly(len(steps), MAX_STEPS // share)
+        values = _shown(_middle(record.series[chart.series], chart.series), chart.log10)
+        for layer in spread_evenly(values.shape[1], MAX_LAYERS // share):
+            name = f"{chart.name}/layer_{layer + 1:03d}"
+            points += [Point(name, int(steps[probe]), float(values[probe, layer])) for probe in chosen]
+    return points
+
+
+def _with_spread(values: Array, name: str) -> dict[str, Array]:
+    """Return the median under `name` and, of several replicas, the smallest and the largest beside it."""
+    curves = {name: _middle(values, name)}
+    if len(values) > 1:
+        ordered = _ordered(values, name)
+        curves |= {f"{name}_min": ordered.min(axis=0), f"{name}_max": ordered.max(axis=0)}
+    return curves
+
+
+def _curves(record: Record) -> list[Point]:
+    points = []
+    for name, clock in _CURVES:
+        if (series := record.series.get(name)) is None or not series.size:
+            continue
+        steps = np.arange(series.shape[1]) if clock is None else record.series[clock]
+        for curve, values in _with_spread(series, name).items():
+            points += [
+                Point(f"by_step/{curve}", int(steps[index]), float(values[index]))
+                for index in spread_evenly(len(steps), MAX_STEPS)
+            ]
+    return points
+
+
+def _finals(record: Record) -> list[Point]:
+    values = {"wall_seconds": record.wall_seconds}
+    for name in _FINAL:
+        if (series := record.series.get(name)) is not None and series.size:
+            values |= {key: float(value) for key, value in _with_spread(series, name).items()}
+    if (diverged := record.series.get("diverged_at")) is not None:
+        values["diverged_seeds"] = float((diverged >= 0).sum())
+    quantities = record.series.get("quantities", np.zeros(0))
+    for label, value in zip(record.labels.get("quantity", []), quantities, strict=True):
+        values[re.sub(r"[^/\w.\- :]", "_", label, flags=re.ASCII)] = float(value)
+    return [Point(name, 0, value) for name, value in values.items()]
+
+
+def record_points(record: Record) -> tuple[list[Point], int]:
+    """Return every point to show, and the number of those left out for want of a finite value."""
+    points = [*_finals(record), *_profiles(record), *_curves(record), *_layers_over_steps(record)]
+    finite = [point for point in points if np.isfinite(point.value)]
+    return finite, len(points) - len(finite)
+
+
+def flatten(settings: object, prefix: str = "") -> dict[str, str]:
+    """Return nested settings as dotted names and texts, {"model": {"depth": 2}} -> {"model.depth": "2"}."""
+    if not isinstance(settings, dict):
+        return {prefix: str(settings)}
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def describe_seeds(seeds: tuple[int, ...]) -> str:
+    """Write the seeds briefly: "0-9" where they are consecutive, else "0, 3, 7"."""
+    if len(seeds) > 1 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return ", ".join(map(str, seeds))
