@@ -107,7 +107,6 @@ def _run(
     from vgtemplate.reproduce.plan import missing_jobs
     from vgtemplate.reproduce.result import judge_all
     from vgtemplate.reproduce.run import run_jobs
-    from vgtemplate.tracking import Run
 
     todo = list(plan.jobs.values()) if fresh else missing_jobs(plan, results)
     failures: dict[str, str] = {}
@@ -127,8 +126,9 @@ def _run(
                 failures[job.key] = failure
                 progress.console.print(f"[red]failed[/red] {job.claims[0]}: {job.name}: {failure}")
                 continue
-            for claim in job.claims:
-                sender.send(Run(claim, job.name, job.key))
+            for run in planned_runs(plan):
+                if run.key == job.key:
+                    sender.send(run)
         judged = judge_all(plan, results, failures)
         left = [run for run in sender.pending(planned_runs(plan)) if run.key not in failures]
         for run in progress.track(left, description="sending to MLflow"):
