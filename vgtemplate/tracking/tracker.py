@@ -29,8 +29,8 @@ _DIGEST_LENGTH = 12
 _BATCH = 1000
 _READING = (
     "The charts show medians over the seeds. In `by_layer/...` the axis called Step is the layer (1: nearest the "
-    "input), before the first update; in `by_layer_at_end/...` too, after training; everywhere else it is the "
-    "training step."
+    "input), at training step 0; in `by_layer_at_end/...` too, at the last step; everywhere else it is the training "
+    "step."
 )
 # Left to itself the UI colours runs by chance, two of three in the same green; these are matplotlib's.
 _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
@@ -253,6 +253,6 @@ def _tags(record: Record, left_out: int) -> dict[str, str]:
 def _describe(verdict: Verdict | None, experiment: str) -> str:
     """Return an experiment's description; the UI shows its first line, and the rest on request."""
     link = f"[compare the arms](#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning)"
-    head = f"{verdict.verdict}: {verdict.statement} ({link})" if verdict else f"({link})"
+    head = f"{verdict.verdict}: {verdict.statement} ({link})" if verdict else f"Trained by vgt ({link})"
     rest = f"{verdict.details}\n\nLiterature: {verdict.literature}\n\n" if verdict else ""
     return f"{head}\n\n{rest}{_READING}\n"
