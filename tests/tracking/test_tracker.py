@@ -229,7 +229,7 @@ def test_server_that_never_answers_is_given_up_and_then_left_alone(results, stor
         assert connections == 1
 
 
-@pytest.mark.parametrize("uri", ["file:///tmp/nothing", "nonsense://x", "sqlite:////proc/none/x.db"])
+@pytest.mark.parametrize("uri", ["file:///nowhere", "nonsense://x", "sqlite:////proc/none/x.db"])
 def test_store_that_cannot_work_is_said_in_a_line(results, store_record, monkeypatch, uri):
     store_record()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
