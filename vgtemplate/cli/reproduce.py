@@ -45,6 +45,8 @@ def reproduce(
 
     A record that exists is not trained again: an interrupted call goes on where it stopped.
     """
+    from rich.markup import escape
+
     from vgtemplate.cli.paths import experiments_dir, results_dir
     from vgtemplate.cli.tables import describe_seeds, make_console, verdict_table
     from vgtemplate.config.load import load_claims
@@ -71,7 +73,7 @@ def reproduce(
     else:
         title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
         console.print(verdict_table(judged, title, all_parts=bool(ids)))
-    console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {results}/")
+    console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)
 
@@ -118,13 +120,13 @@ def _run(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        sender = Sender(results, tracking, progress.console.print)
+        sender = Sender(results, tracking, lambda text: progress.console.print(escape(text)))
         task = progress.add_task("starting the workers", total=len(todo), visible=bool(todo))
         for job, failure in run_jobs(todo, results, root, num_workers, accelerator):
             progress.update(task, advance=1, description=f"{job.claims[0]}: {job.name}")
             if failure is not None:
                 failures[job.key] = failure
-                progress.console.print(f"[red]failed[/red] {job.claims[0]}: {job.name}: {failure}")
+                progress.console.print(f"[red]failed[/red] {job.claims[0]}: {job.name}: {escape(failure)}")
                 continue
             for run in planned_runs(plan):
                 if run.key == job.key:

@@ -25,7 +25,7 @@ class Sender:
     Args:
         results: the folder of the records.
         enabled: whether to track.
-        say: prints one line; called at most once a reason.
+        say: prints one line of plain text; called at most once a reason.
     """
 
     def __init__(self, results: Path, enabled: bool, say: Callable[[str], None]) -> None:

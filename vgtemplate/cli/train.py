@@ -97,6 +97,8 @@ def _train_all(
     jobs: list[Job], results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool, tracking: bool
 ) -> None:
     """Train job after job in this process; under ddp every process trains and the first one writes and prints."""
+    from rich.markup import escape
+
     from vgtemplate.cli.tables import arm_table, describe_seeds, make_console
     from vgtemplate.records import read_record, write_record
 
@@ -112,7 +114,7 @@ def _train_all(
             if is_first:
                 write_record(results, record)
         elif is_first:
-            console.print(f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)")
+            console.print(escape(f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)"))
         records.append(record)
     if not is_first:
         return
@@ -120,7 +122,7 @@ def _train_all(
     title = f"{jobs[0].claims[0]} on {first.dataset['name']}, {describe_seeds(first.seeds)}: median \\[min, max]"
     console.print(arm_table(records, title))
     for record in records:
-        console.print(f"{record.name}: {results}/{record.key}", soft_wrap=True)
+        console.print(escape(f"{record.name}: {results}/{record.key}"), soft_wrap=True)
     if tracking:
         _track(jobs, results, console)
 
@@ -138,9 +140,11 @@ def _train_one(job: Job, root: Path, hardware: tuple[str, int, str]) -> tuple[Re
 
 def _track(jobs: list[Job], results: Path, console: Console) -> None:
     """Send one run an arm to the experiment that is named like the file."""
+    from rich.markup import escape
+
     from vgtemplate.cli.send import Sender
     from vgtemplate.tracking import Run
 
-    sender = Sender(results, True, console.print)
+    sender = Sender(results, True, lambda text: console.print(escape(text)))
     for run in sender.pending(Run(job.claims[0], job.name, job.key) for job in jobs):
         sender.send(run)
