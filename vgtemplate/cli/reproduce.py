@@ -96,6 +96,7 @@ def _run(
     console: Console,
 ) -> list[Result]:
     """Run with a progress bar, sending each arm to MLflow while the workers go on with the next."""
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
