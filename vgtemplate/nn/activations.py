@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vgtemplate.config.catalogue import ACTIVATIONS, check_name
 from vgtemplate.nn.noise import Noise
 
 LEAKY_SLOPE = 0.01
@@ -19,7 +20,7 @@ RRELU_RANGE = (1 / 8, 1 / 3)
 
 
 def _leaky(z: Tensor, slope: Tensor | float) -> Tensor:
-    return torch.where(z >= 0, z, z * slope)
+    return torch.where(z > 0, z, z * slope)
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -41,11 +42,10 @@ class Activation(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = name
-        self.function = FUNCTIONS[name]
+        self.name = check_name("activation", name, ACTIVATIONS)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.function(z)
+        return FUNCTIONS[self.name](z)
 
     def extra_repr(self) -> str:
         return self.name
@@ -55,8 +55,7 @@ class PReLU(Activation):
     """max(0, z) + slope * min(0, z), one learned slope a replica (He et al. 2015). Shape: (R, ...) to the same."""
 
     def __init__(self, num_replicas: int) -> None:
-        nn.Module.__init__(self)
-        self.name = "prelu"
+        super().__init__("prelu")
         self.slope = nn.Parameter(torch.full((num_replicas,), PRELU_START))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -70,8 +69,7 @@ class RReLU(Activation):
     """
 
     def __init__(self, seeds: Sequence[int], layer: int) -> None:
-        nn.Module.__init__(self)
-        self.name = "rrelu"
+        super().__init__("rrelu")
         self.noise = Noise(seeds, layer)
 
     def forward(self, z: Tensor) -> Tensor:

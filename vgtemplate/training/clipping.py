@@ -26,7 +26,8 @@ def clip_by_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
     """
     gradients = _gradients(parameters)
     norms: Tensor = torch.linalg.vector_norm(
-        torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]), dim=0
+        torch.stack([torch.linalg.vector_norm(gradient.reshape(len(gradient), -1), dim=1) for gradient in gradients]),
+        dim=0,
     )
     scale = (max_norm / (norms + _EPS)).clamp(max=1.0)
     for gradient in gradients:
