@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vgtemplate.records import Record
     from vgtemplate.reproduce.plan import Plan
     from vgtemplate.reproduce.result import Result
-    from vgtemplate.tracking import Run, Verdict
+    from vgtemplate.tracking.outbox import Run, Verdict
 
 
 def _draw(record: Record, arm: str) -> dict[str, bytes]:
@@ -34,13 +34,13 @@ class Sender:
         self._said: set[str] = set()
         self._tracker = None
         if enabled:
-            from vgtemplate.tracking import Tracker
+            from vgtemplate.tracking.tracker import Tracker
 
             self._tracker = Tracker(results, _draw)
 
     def pending(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs that the store does not have yet; a matter of looking up files."""
-        from vgtemplate.tracking import pending
+        from vgtemplate.tracking.outbox import pending
 
         return pending(self._results, runs) if self._tracker is not None else []
 
@@ -62,7 +62,7 @@ class Sender:
 
 def planned_runs(plan: Plan) -> list[Run]:
     """Return every run that a plan's claims have: one an arm in each claim's experiment."""
-    from vgtemplate.tracking import Run
+    from vgtemplate.tracking.outbox import Run
 
     return [Run(claim, arm, key) for claim, arms in plan.keys.items() for arm, key in arms.items()]
 
@@ -70,7 +70,7 @@ def planned_runs(plan: Plan) -> list[Run]:
 def describe_verdict(result: Result) -> Verdict:
     """Return a result as its experiment's description."""
     from vgtemplate.cli.tables import spread
-    from vgtemplate.tracking import Verdict
+    from vgtemplate.tracking.outbox import Verdict
 
     parts = result.verdict.parts if result.verdict else ()
     lines = [

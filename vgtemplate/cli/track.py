@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from vgtemplate.tracking import Run, Verdict
+    from vgtemplate.tracking.outbox import Run, Verdict
 
 
 @click.group()
@@ -26,7 +26,8 @@ def sync() -> None:
 
     from vgtemplate.cli.paths import results_dir
     from vgtemplate.cli.tables import make_console
-    from vgtemplate.tracking import Run, Tracker, find_store, missed
+    from vgtemplate.tracking.outbox import Run, find_store, missed
+    from vgtemplate.tracking.tracker import Tracker
 
     results = results_dir()
     parcels = missed(results)
@@ -56,7 +57,7 @@ def _table(outcomes: Sequence[tuple[Run | Verdict, str | None]], title: str) -> 
     from rich.markup import escape
     from rich.table import Table
 
-    from vgtemplate.tracking import Run
+    from vgtemplate.tracking.outbox import Run
 
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("experiment", "run", "record", "outcome"):

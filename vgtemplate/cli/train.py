@@ -143,7 +143,7 @@ def _track(jobs: list[Job], results: Path, console: Console) -> None:
     from rich.markup import escape
 
     from vgtemplate.cli.send import Sender
-    from vgtemplate.tracking import Run
+    from vgtemplate.tracking.outbox import Run
 
     sender = Sender(results, True, lambda text: console.print(escape(text)))
     for run in sender.pending(Run(job.claims[0], job.name, job.key) for job in jobs):

@@ -19,7 +19,7 @@ import click
 from vgtemplate.config.errors import UserError
 
 if TYPE_CHECKING:
-    from vgtemplate.tracking import Store
+    from vgtemplate.tracking.outbox import Store
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
@@ -40,7 +40,8 @@ def ui(port: int, host: str) -> None:
     """Start the MLflow UI and print its address; Ctrl-C stops it."""
     from vgtemplate.cli.paths import results_dir
     from vgtemplate.records import make_results_folder
-    from vgtemplate.tracking import find_store, quiet_environment
+    from vgtemplate.tracking.outbox import find_store
+    from vgtemplate.tracking.tracker import quiet_environment
 
     results = results_dir()
     store = find_store(results)
