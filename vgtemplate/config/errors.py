@@ -9,6 +9,10 @@ from difflib import get_close_matches
 class UserError(Exception):
     """Input that cannot be used; the command line prints its single line and exits with code 2."""
 
+    def __init__(self, message: str) -> None:
+        # A path or a value that is quoted in the message may hold a line break.
+        super().__init__(" ".join(message.splitlines()))
+
 
 def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     """Say that `name` is no known `kind`, with the nearest known name first and then all of them."""

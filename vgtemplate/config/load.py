@@ -6,12 +6,13 @@ Every failure is a UserError of one line that names the file, the key and what i
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError, unknown_name
@@ -23,7 +24,9 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader that refuses a key given twice and reads 1e-3 as a number (YAML 1.2)."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    # Here rather than in construct_mapping, which also sees keys that `<<` has merged in.
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -32,7 +35,7 @@ class _Loader(yaml.SafeLoader):
                         None, None, f"the key {key.value!r} is given twice", key.start_mark
                     )
                 seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -49,6 +52,9 @@ def _parse(text: str, where: str) -> Any:
         raise UserError(f"{where}:{place} {error.problem or 'is not YAML'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{where}: is not YAML: {' '.join(str(error).split())}") from None
+    except (AttributeError, LookupError, TypeError, OverflowError):
+        # PyYAML's own constructors fall over an explicit tag that does not fit, e.g. `!!timestamp soon`.
+        raise UserError(f"{where}: is not YAML: a value does not fit its !!tag") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -85,12 +91,38 @@ def _all_models() -> list[type[BaseModel]]:
     return models
 
 
+_READING = ("function-", "constrained-", "list[")
+"""How pydantic's locations name the readings of a setting that allows several, such as a width or a list of them."""
+
+
+def _readings_joined(problems: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Keep, of a setting that allows several readings, the problem of the reading that fits best."""
+    kept: dict[tuple[int | str, ...], ErrorDetails] = {}
+    for problem in problems:
+        location = problem["loc"]
+        tags = [index for index, step in enumerate(location) if str(step).startswith(_READING)]
+        setting = location[: tags[0]] if tags else location
+        rank = [
+            (len(found["loc"]), not found["type"].endswith("_type")) for found in (kept.get(setting, problem), problem)
+        ]
+        if rank[1] >= rank[0]:
+            kept[setting] = problem
+    return list(kept.values())
+
+
+def _abridged(value: object) -> str:
+    """Quote the beginning of a value; of a large structure, which aliases make larger than memory, only its kind."""
+    if isinstance(value, str | float | None) or (isinstance(value, int) and value.bit_length() < 200):
+        return repr(str(value)[:60])
+    return "so large a number" if isinstance(value, int) else f"a {type(value).__name__}"
+
+
 def _one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> str:
     """Turn pydantic's report into one line about its first finding."""
     problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
+    first, *others = _readings_joined(problems)
     location = tuple(first["loc"])
-    keys = [str(step) for step in location if not str(step).startswith(("function-", "constrained-", "list["))]
+    keys = [str(step) for step in location if not str(step).startswith(_READING)]
     key = ".".join(([prefix] if prefix else []) + keys)
     if first["type"] == "extra_forbidden":
         text = unknown_name("key", location[-1], _allowed_keys(schema, location))
@@ -98,9 +130,10 @@ def _one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> s
         text = "is missing"
     else:
         text = first["msg"].removeprefix("Value error, ")
-        if not first["msg"].startswith("Value error") and "input" in first:
-            text = f"{text[:1].lower()}{text[1:]}, not {str(first['input'])[:60]!r}"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        if not first["msg"].startswith("Value error"):
+            text = re.sub(r"valid dictionary( or instance of \w+)?", "mapping of settings", text)
+            text = f"{text[:1].lower()}{text[1:]}, not {_abridged(first['input'])}"
+    more = f" (and {len(others)} more)" if others else ""
     return " ".join(f"{key + ': ' if key else ''}{text}{more}".split())
 
 
@@ -123,22 +156,31 @@ def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 def parse_override(text: str) -> dict[str, Any]:
     """Turn `model.depth=20` into {"model": {"depth": 20}}; the value is read as YAML."""
     key, sign, value = text.partition("=")
-    if not sign or not re.fullmatch(r"\w+(\.\w+)+", key.strip()):
+    key = key.strip()
+    if not sign or not re.fullmatch(r"\w+(\.\w+)+", key):
         raise UserError(f"--set {text!r}: must look like section.key=value, e.g. model.depth=20")
     patch: Any = _parse(value, f"--set {key}")
-    for step in reversed(key.strip().split(".")):
+    for step in reversed(key.split(".")):
         patch = {step: patch}
     return dict(patch)
 
 
+_CLAIM_KEYS = ClaimConfig.model_fields.keys() - ExperimentConfig.model_fields.keys()
+
+
+def _is_claim(content: Mapping[str, Any]) -> bool:
+    """Tell a claim, even one that lacks its statement or misspells it, from an experiment and from a base."""
+    return not _CLAIM_KEYS.isdisjoint(content)
+
+
 def load_experiment(path: Path) -> ExperimentConfig:
-    """Read an experiment, or a claim (a file with a `statement`), with its base merged into every arm.
+    """Read an experiment, or a claim (a file with any key that only claims have), and check every arm.
 
     Raises:
         UserError: the file, its base or any arm cannot be used.
     """
     content = read_yaml(path)
-    schema = ClaimConfig if "statement" in content or "parts" in content else ExperimentConfig
+    schema = ClaimConfig if _is_claim(content) else ExperimentConfig
     experiment = _validate(schema, content, str(path))
     if isinstance(experiment, ClaimConfig) and experiment.id != path.stem:
         raise UserError(f"{path}: id: {experiment.id!r} must be the file's name, {path.stem!r}")
@@ -155,6 +197,8 @@ def _variants(patch: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise UserError(f"{where}.variants: must be a list of {', '.join(catalogue.BLOCKS)}")
     settings: dict[str, Any] = {}
     for name in names:
+        if not isinstance(name, str):
+            raise UserError(f"{where}.variants: must be names, not {_abridged(name)}")
         if name not in catalogue.BLOCKS:
             raise UserError(f"{where}.variants: {unknown_name('variant', name, catalogue.BLOCKS)}")
         settings = merge(settings, catalogue.BLOCKS[name].patch)
@@ -191,12 +235,14 @@ def resolve_arms(
 
 
 def _validate_keys(patch: Mapping[str, Any], where: str) -> None:
-    """Check one override by itself, so that the message names it rather than the file."""
+    """Check one override by itself, so that the message names it rather than the file.
+
+    What an override lacks by itself, or what contradicts it, may stand in the arm, which is checked afterwards.
+    """
     try:
         ArmConfig.model_validate(patch)
     except ValidationError as error:
-        unknown = [problem for problem in error.errors() if problem["type"] != "value_error"]
-        if unknown:
+        if any(problem["type"] not in ("value_error", "missing") for problem in error.errors()):
             raise UserError(f"{where}: {_one_line(error, ArmConfig, '')}") from None
 
 
@@ -207,7 +253,7 @@ def load_claims(folder: Path) -> dict[str, ClaimConfig]:
     claims = [
         experiment
         for path in sorted(folder.glob("*.yaml"))
-        if "statement" in read_yaml(path) and isinstance(experiment := load_experiment(path), ClaimConfig)
+        if _is_claim(read_yaml(path)) and isinstance(experiment := load_experiment(path), ClaimConfig)
     ]
     order = ("exact", "initial", "training")
     return {claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -76,6 +77,9 @@ def _named(value: object) -> object:
 
 
 Width = Annotated[int, Field(ge=1, le=65536)]
+MOST = 10**12
+"""More of anything than can be trained or kept."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class ModelConfig(Settings):
@@ -110,7 +114,8 @@ class ModelConfig(Settings):
     @classmethod
     def _usual_initialiser(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("initialiser") is None:
-            row = catalogue.ACTIVATIONS.get(str(data.get("activation", "relu")))
+            name = data.get("activation", "relu")
+            row = catalogue.ACTIVATIONS.get(name) if isinstance(name, str) else None
             return {**data, "initialiser": row.initialiser if row else "glorot_normal"}
         return data
 
@@ -127,13 +132,13 @@ class DataConfig(Settings):
     """A row of the catalogue; auto: mnist if present or fetchable, else digits."""
     path: str | None = None
     """image_folder only: the folder that holds train/ and test/."""
-    num_train: int = Field(10_000, ge=1)
+    num_train: Count = 10_000
     """Number of training images, the first of the official split; less if the data set has fewer."""
-    num_validation: int = Field(0, ge=0)
+    num_validation: int = Field(0, ge=0, le=MOST)
     """Images held out from the end of the official training split."""
     scaling: Literal["standardise", "unit"] = "standardise"
     """standardise: mean 0 and deviation 1 a channel over the training images; unit: [0, 1]."""
-    batch_size: int = Field(128, ge=1)
+    batch_size: Count = 128
     """Images a replica sees in one step; an epoch's last incomplete batch is left out."""
 
     @model_validator(mode="after")
@@ -174,9 +179,9 @@ class ClippingConfig(Settings):
 class TrainingConfig(Settings):
     """How long and how exactly the network is trained."""
 
-    steps: int = Field(500, ge=1)
+    steps: Count = 500
     """Number of updates; ignored where `epochs` is given."""
-    epochs: int | None = Field(None, ge=1)
+    epochs: Count | None = None
     """Number of passes over the training images, instead of `steps`."""
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     """cross_entropy: softmax; binary_cross_entropy: sigmoid outputs against one-hot, summed over classes."""
@@ -184,16 +189,16 @@ class TrainingConfig(Settings):
     """Lightning's name of the floating-point precision."""
     evaluate: bool = True
     """Measure the test accuracy at the end."""
-    validate_every: int | None = Field(None, ge=1)
+    validate_every: Count | None = None
     """Measure the validation loss every so many steps; none: never."""
 
 
 class ProbeConfig(Settings):
     """What is measured while the network trains."""
 
-    every: int | None = Field(None, ge=0)
+    every: int | None = Field(None, ge=0, le=MOST)
     """Probe each so many steps, step 0 always; none: 50 probes a run; 0: no probes at all."""
-    num_images: int = Field(1000, ge=1)
+    num_images: Count = 1000
     """Test images over which a dead unit is judged."""
 
 
@@ -232,12 +237,20 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 
 def clears(threshold: str, effect: float) -> bool:
-    """Say whether a finite `effect` clears `threshold` ("< 1", ">= 2e-3", "between 1 and 2", bounds included)."""
-    if between := _BETWEEN.fullmatch(threshold):
-        return float(between[1]) <= effect <= float(between[2])
-    if one_sided := _ONE_SIDED.fullmatch(threshold):
-        return _OPERATORS[one_sided[1]](effect, float(one_sided[2]))
-    raise ValueError(f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'")
+    """Say whether a finite `effect` clears `threshold` ("< 1", ">= 2e-3", "between 1 and 2", bounds included).
+
+    Raises:
+        ValueError: the threshold cannot be read, or its bounds are infinite or in the wrong order.
+    """
+    between, one_sided = _BETWEEN.fullmatch(threshold), _ONE_SIDED.fullmatch(threshold)
+    bounds = [float(number) for number in between.groups()] if between else [float(one_sided[2])] if one_sided else []
+    if not bounds or not all(map(math.isfinite, bounds)) or bounds != sorted(bounds):
+        raise ValueError(
+            f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'"
+        )
+    if one_sided:
+        return _OPERATORS[one_sided[1]](effect, bounds[0])
+    return bounds[0] <= effect <= bounds[1]
 
 
 def _readable(threshold: str) -> str:
@@ -257,8 +270,8 @@ class PartConfig(Settings):
     """The arms it is computed from, in the order the combination reads them."""
     combine: CombinationName = "only"
     """How several arms' values become one number."""
-    options: dict[str, int | float | str] = {}
-    """Options of the metric."""
+    options: dict[str, Count] = {}
+    """Options of the metric: the numbers of layers, from 1."""
     threshold: Threshold
     """What the effect must clear, e.g. '< -0.3'; fixed by the register."""
     label: str | None = None

@@ -1,0 +1,154 @@
+"""An arm's key: the same for the same work, another for anything that could change a number."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vgtemplate.config import key
+from vgtemplate.config.key import arm_key, check_key, source_hash
+from vgtemplate.config.schema import ArmConfig
+
+CHANGES: list[dict[str, dict[str, Any]]] = [
+    {"model": {"kind": "cnn"}},
+    {"model": {"depth": 5}},
+    {"model": {"width": 65}},
+    {"model": {"width": [64, 32]}},
+    {"model": {"activation": "tanh"}},
+    {"model": {"initialiser": "he_uniform"}},
+    {"model": {"initialiser": {"name": "he_normal", "gain": 1.5}}},
+    {"model": {"initialiser": {"name": "normal", "std": 1}}},
+    {"model": {"initialiser": {"name": "normal", "std": 2}}},
+    {"model": {"bias": "none"}},
+    {"model": {"norm": "batch"}},
+    {"model": {"norm": "batch", "norm_position": "after"}},
+    {"model": {"residual": True}},
+    {"model": {"dropout": 0.1}},
+    {"model": {"num_stages": 2}},
+    {"data": {"dataset": "mnist"}},
+    {"data": {"dataset": "image_folder", "path": "a"}},
+    {"data": {"dataset": "image_folder", "path": "b"}},
+    {"data": {"num_train": 9_999}},
+    {"data": {"num_validation": 1}},
+    {"data": {"scaling": "unit"}},
+    {"data": {"batch_size": 127}},
+    {"optimiser": {"name": "adam"}},
+    {"optimiser": {"lr": 0.1000000001}},
+    {"optimiser": {"momentum": 0.9}},
+    {"optimiser": {"weight_decay": 0.1}},
+    {"clipping": {"kind": "norm"}},
+    {"clipping": {"threshold": 2}},
+    {"training": {"steps": 501}},
+    {"training": {"epochs": 1}},
+    {"training": {"loss": "binary_cross_entropy"}},
+    {"training": {"precision": "64-true"}},
+    {"training": {"evaluate": False}},
+    {"training": {"validate_every": 5}, "data": {"num_validation": 10}},
+    {"probes": {"every": 1}},
+    {"probes": {"num_images": 10}},
+]
+
+
+def key_of(content: dict[str, Any], seeds: tuple[int, ...] = (0, 1), fingerprint: str = "f") -> str:
+    return arm_key(ArmConfig.model_validate(content).model_dump(mode="json"), seeds, fingerprint)
+
+
+def test_every_setting_changes_the_key() -> None:
+    keys = [key_of({}), *(key_of(change) for change in CHANGES)]
+    assert len(set(keys)) == len(keys)
+    changed = {(section, name) for change in CHANGES for section, values in change.items() for name in values}
+    settings = {(section, name) for section, values in ArmConfig().model_dump().items() for name in values}
+    assert changed == settings
+
+
+def test_seeds_their_order_and_the_data_change_the_key() -> None:
+    keys = [
+        key_of({}),
+        key_of({}, (1, 0)),
+        key_of({}, (0, 1, 2)),
+        key_of({}, (0,)),
+        key_of({}, (0, 2)),
+        key_of({}, fingerprint="g"),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_is_written_out_does_not_change_the_key() -> None:
+    assert key_of({}) == key_of({"model": {"depth": 4, "initialiser": {"name": "he_normal"}}, "optimiser": {"lr": 0.1}})
+    config = ArmConfig().model_dump(mode="json")
+    backwards = dict(reversed(config.items()))
+    assert arm_key(backwards, [0], "f") == arm_key(config, [0], "f")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package's sources that keys are computed from."""
+    copy = tmp_path / "vgtemplate"
+    shutil.copytree(key._PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(key, "_PACKAGE", copy)
+    source_hash.cache_clear()
+    yield copy
+    source_hash.cache_clear()
+
+
+def changed_keys(package: Path, file: str) -> tuple[bool, bool]:
+    """Change a source file; say whether an arm's key and a check's key changed."""
+    before = key_of({}), check_key("init_formulas")
+    path = package / file
+    path.write_text((path.read_text() if path.exists() else "") + "\n# another line\n")
+    source_hash.cache_clear()
+    after = key_of({}), check_key("init_formulas")
+    return before[0] != after[0], before[1] != after[1]
+
+
+def test_copy_of_the_sources_has_the_same_keys(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
+    copied = key_of({})
+    monkeypatch.undo()
+    source_hash.cache_clear()
+    assert key_of({}) == copied
+
+
+@pytest.mark.parametrize(
+    ("file", "arm", "check"),
+    [
+        ("nn/activations.py", True, True),
+        ("nn/linear.py", True, True),
+        ("config/seeding.py", True, True),
+        ("data/batches.py", True, False),
+        ("measure.py", True, False),
+        ("callbacks/gradient.py", True, False),
+        ("training/module.py", True, False),
+        ("training/clipping.py", True, False),
+        ("training/a_new_file.py", True, False),
+        ("claims/exact.py", False, True),
+        ("claims/metrics.py", False, False),
+        ("claims/judge.py", False, False),
+        ("cli/main.py", False, False),
+        ("reproduce/plan.py", False, False),
+        ("theory/predict.py", False, False),
+        ("records.py", False, False),
+    ],
+)
+def test_key_follows_the_source_that_decides_the_numbers(file: str, arm: bool, check: bool, package: Path) -> None:
+    assert changed_keys(package, file) == (arm, check)
+
+
+def test_renamed_source_changes_the_key(package: Path) -> None:
+    before = key_of({})
+    (package / "nn" / "linear.py").rename(package / "nn" / "dense.py")
+    source_hash.cache_clear()
+    assert key_of({}) != before
+
+
+def test_infinite_setting_has_no_key() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        arm_key({"lr": float("inf")}, [0], "f")
+
+
+def test_checks_have_keys_of_their_own() -> None:
+    assert check_key("init_formulas") != check_key("derivative_bounds")
+    assert check_key("init_formulas") == check_key("init_formulas")

@@ -1,0 +1,317 @@
+"""Whatever cannot be used is answered with one line that names the file, the key and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.load import load_experiment, resolve_arms
+from vgtemplate.config.schema import ClaimConfig, ExperimentConfig
+
+CLAIM = {
+    "id": "it",
+    "articles": "[bn-relu]",
+    "statement": "Something is so.",
+    "kind": "initial",
+    "arms": "{a: {}, b: {}}",
+    "parts": '[{metric: gradient_slope, arms: [a], threshold: "< 1"}]',
+    "literature": "True.",
+}
+
+
+def write(folder: Path, text: str, name: str = "it") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def claim_text(**changes: str | None) -> str:
+    """Return a valid claim's YAML with some keys replaced, or left out where None."""
+    return "".join(f"{key}: {value}\n" for key, value in (CLAIM | changes).items() if value is not None)
+
+
+def part_text(**changes: str) -> str:
+    part = {"metric": "gradient_slope", "arms": "[a]", "threshold": '"< 1"'} | changes
+    return claim_text(parts="[{" + ", ".join(f"{key}: {value}" for key, value in part.items()) + "}]")
+
+
+def refusal(path: Path) -> str:
+    """Load what must be refused, and return the message after checking that it is one line that names the file."""
+    with pytest.raises(UserError) as caught:
+        load_experiment(path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+def arm(settings: str) -> str:
+    return f"arms: {{a: {settings}}}\n"
+
+
+def nested(kind: str, depth: int = 50) -> str:
+    """Return an alias bomb: a structure of 2^depth leaves in a few hundred characters."""
+    text = "&x0 leaf"
+    for level in range(1, depth):
+        both = f"{text}, *x{level - 1}"
+        text = f"&x{level} [{both}]" if kind == "list" else f"&x{level} {{p: {both.replace(', *', ', q: *')}}}"
+    return text
+
+
+def test_valid_experiment_and_claim_are_loaded(tmp_path: Path) -> None:
+    assert isinstance(load_experiment(write(tmp_path, arm("{model: {depth: 3}}"))), ExperimentConfig)
+    assert isinstance(load_experiment(write(tmp_path, claim_text())), ClaimConfig)
+
+
+UNKNOWN_KEYS = {
+    "top level": ("armz: {a: {}}", "armz: unknown key 'armz'; did you mean 'arms'?"),
+    "section": (arm("{modle: {}}"), "arms.a.modle: unknown key 'modle'; did you mean 'model'?"),
+    "model": (arm("{model: {detph: 3}}"), "arms.a.model.detph: unknown key 'detph'; did you mean 'depth'?"),
+    "initialiser": (
+        arm("{model: {initialiser: {name: he_normal, gian: 2}}}"),
+        "arms.a.model.initialiser.gian: unknown key 'gian'; did you mean 'gain'?",
+    ),
+    "data": (
+        arm("{data: {batchsize: 3}}"),
+        "arms.a.data.batchsize: unknown key 'batchsize'; did you mean 'batch_size'",
+    ),
+    "optimiser": (arm("{optimiser: {lrr: 1}}"), "arms.a.optimiser.lrr: unknown key 'lrr'; did you mean 'lr'?"),
+    "clipping": (arm("{clipping: {treshold: 1}}"), "arms.a.clipping.treshold: unknown key 'treshold'; did you mean"),
+    "training": (arm("{training: {setps: 1}}"), "arms.a.training.setps: unknown key 'setps'; did you mean 'steps'?"),
+    "probes": (arm("{probes: {evry: 1}}"), "arms.a.probes.evry: unknown key 'evry'; did you mean 'every'?"),
+    "claim": (claim_text(statment="x"), "statment: unknown key 'statment'; did you mean 'statement'?"),
+    "part": (part_text(treshold="x"), "parts.0.treshold: unknown key 'treshold'; did you mean 'threshold'?"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), UNKNOWN_KEYS.values(), ids=UNKNOWN_KEYS)
+def test_unknown_key_is_named_with_the_nearest(text: str, message: str, tmp_path: Path) -> None:
+    said = refusal(write(tmp_path, text))
+    assert said.startswith(message)
+    assert "known: " in said
+
+
+UNKNOWN_NAMES = {
+    "activation": (arm("{model: {activation: rleu}}"), "arms.a.model.activation", "rleu", "relu"),
+    "initialiser": (arm("{model: {initialiser: he_norm}}"), "arms.a.model.initialiser.name", "he_norm", "he_normal"),
+    "data set": (arm("{data: {dataset: mnits}}"), "arms.a.data.dataset", "mnits", "mnist"),
+    "variant": (arm("{variants: [bacthnorm]}"), "arms.a.variants", "bacthnorm", "batchnorm"),
+    "article": (claim_text(articles="[bnrelu]"), "articles.0", "bnrelu", "bn-relu"),
+    "combination": (part_text(combine="larges"), "parts.0.combine", "larges", "largest"),
+    "metric": (part_text(metric="gradient_slop"), "parts.0", "gradient_slop", "gradient_slope"),
+    "arm": (claim_text(arms="{deep: {}}").replace("[a]", "[depe]"), "parts.0", "depe", "deep"),
+    "option of largest_abs_mean": (
+        part_text(metric="largest_abs_mean", options="{from_laye: 2}"),
+        "parts.0",
+        "from_laye",
+        "from_layer",
+    ),
+    "check": (claim_text(kind="exact", check="init_formula", arms=None), "check", "init_formula", "init_formulas"),
+    "quantity of check init_formulas": (
+        claim_text(kind="exact", check="init_formulas", arms=None, parts='[{metric: ks, threshold: "< 1"}]'),
+        "parts.0",
+        "ks",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "case"), UNKNOWN_NAMES.items(), ids=UNKNOWN_NAMES)
+def test_unknown_name_is_answered_with_the_nearest(
+    kind: str, case: tuple[str, str, str, str | None], tmp_path: Path
+) -> None:
+    text, key, name, nearest = case
+    hint = f"did you mean {nearest!r}? " if nearest else ""
+    assert refusal(write(tmp_path, text)).startswith(f"{key}: unknown {kind} {name!r}; {hint}known: ")
+
+
+BAD_VALUES = {
+    "negative depth": (arm("{model: {depth: -3}}"), "arms.a.model.depth: ", "greater than or equal to 1, not '-3'"),
+    "text for a number": (arm("{optimiser: {lr: banana}}"), "arms.a.optimiser.lr: ", "valid number, not 'banana'"),
+    "infinite rate": (arm("{optimiser: {lr: .inf}}"), "arms.a.optimiser.lr: ", "finite number"),
+    "rate beyond floats": (arm("{optimiser: {lr: 1e999}}"), "arms.a.optimiser.lr: ", "finite number"),
+    "number in quotes": (arm('{model: {depth: "3"}}'), "arms.a.model.depth: ", "valid integer, not '3'"),
+    "truth for a number": (arm("{model: {depth: yes}}"), "arms.a.model.depth: ", "valid integer, not 'True'"),
+    "fraction of a layer": (arm("{model: {depth: 2.5}}"), "arms.a.model.depth: ", "valid integer, not '2.5'"),
+    "one width of several": (arm("{model: {width: [8, 0]}}"), "arms.a.model.width.1: ", "equal to 1, not '0'"),
+    "no widths": (arm("{model: {width: []}}"), "arms.a.model.width: ", "at least 1 item"),
+    "more images than exist": (
+        arm("{data: {num_train: 0x" + "f" * 5000 + "}}"),
+        "arms.a.data.num_train: ",
+        "less than",
+    ),
+    "unknown choice": (arm("{model: {kind: rnn}}"), "arms.a.model.kind: ", "'mlp' or 'cnn', not 'rnn'"),
+    "section is a date": (arm("{model: 2020-01-01}"), "arms.a.model: ", "a mapping of settings, not a date"),
+    "section is empty": (arm("{model: }"), "arms.a.model: ", "a mapping of settings"),
+    "numeric key": (arm("{model: {1: 2}}"), "arms.a.model.1: ", "keys should be strings"),
+    "variants are no list": (arm("{variants: batchnorm}"), "arms.a.variants: ", "must be a list of plain, batchnorm"),
+    "variants are nested": (arm("{variants: [[plain]]}"), "arms.a.variants: ", "must be names, not a list"),
+    "missing std": (arm("{model: {initialiser: normal}}"), "arms.a.model.initialiser: ", "needs a std"),
+    "needless std": (arm("{model: {initialiser: {name: he_normal, std: 1}}}"), "arms.a.model.initialiser: ", "no std"),
+    "momentum of adam": (arm("{optimiser: {name: adam, momentum: 0.9}}"), "arms.a.optimiser: ", "momentum"),
+    "folder without path": (arm("{data: {dataset: image_folder}}"), "arms.a.data: ", "data.path goes with"),
+    "validation without images": (arm("{training: {validate_every: 5}}"), "arms.a: ", "data.num_validation above 0"),
+    "arms are a list": ("arms: [a]\n", "arms: ", "a mapping of settings, not a list"),
+    "no arms": ("notes: empty\n", "arms: ", "is missing; name at least one arm"),
+    "claim without parts": (claim_text(parts=None), "parts: ", "is missing"),
+    "claim with no part": (claim_text(parts="[]"), "parts: ", "at least 1 item"),
+    "claim without statement": (claim_text(statement=None), "statement: ", "is missing"),
+    "claim without articles": (claim_text(articles="[]"), "articles: ", "at least 1 item"),
+    "id of another file": (claim_text(id="other"), "id: ", "'other' must be the file's name, 'it'"),
+    "exact without check": (claim_text(kind="exact"), "", "an exact claim names its check"),
+    "check without exact": (claim_text(check="init_formulas"), "", "only an exact claim does"),
+    "exact part with arms": (
+        claim_text(kind="exact", check="chain_rule_product").replace("gradient_slope", "error_at_depth_4"),
+        "parts.0: ",
+        "has no arms",
+    ),
+    "too few arms": (part_text(combine="difference"), "parts.0: ", "'difference' takes 2 arms, not 1"),
+    "too many arms": (part_text(arms="[a, b]"), "parts.0: ", "'only' takes 1 arms, not 2"),
+    "no arm to compare": (part_text(combine="largest"), "parts.0: ", "'largest' takes at least 2 arms, not 1"),
+    "no arm": (part_text(arms="[]"), "parts.0: ", "'only' takes 1 arms, not 0"),
+    "threshold in words": (
+        part_text(threshold="small"),
+        "parts.0.threshold: ",
+        "cannot read threshold 'small'; allowed",
+    ),
+    "threshold without sign": (part_text(threshold='"0.3"'), "parts.0.threshold: ", "cannot read threshold"),
+    "threshold is nan": (part_text(threshold='"< nan"'), "parts.0.threshold: ", "cannot read threshold"),
+    "threshold is a number": (part_text(threshold="3"), "parts.0.threshold: ", "valid string, not '3'"),
+    "bounds in wrong order": (part_text(threshold='"between 2 and 1"'), "parts.0.threshold: ", "cannot read threshold"),
+    "option in words": (
+        part_text(metric="largest_abs_mean", options="{from_layer: first}"),
+        "parts.0.options.from_layer: ",
+        "valid integer, not 'first'",
+    ),
+    "layers counted from 0": (
+        part_text(metric="largest_abs_mean", options="{from_layer: 0}"),
+        "parts.0.options.from_layer: ",
+        "greater than or equal to 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "key", "message"), BAD_VALUES.values(), ids=BAD_VALUES)
+def test_bad_value_is_named_with_its_key(text: str, key: str, message: str, tmp_path: Path) -> None:
+    said = refusal(write(tmp_path, text))
+    assert said.startswith(key)
+    assert message in said
+
+
+NO_YAML = {
+    "open bracket": ("arms: [", "line 1, column 8"),
+    "tabs": ("arms:\n\t- a\n", "line 2, column 1"),
+    "key twice": ("arms: {a: {}}\narms: {b: {}}\n", "line 2, column 1 the key 'arms' is given twice"),
+    "key twice inside": (arm("{model: {depth: 1, depth: 2}}"), "the key 'depth' is given twice"),
+    "python object": (arm("!!python/object:os.system {}"), "could not determine a constructor for the tag"),
+    "python call": (arm('!!python/object/apply:os.system ["true"]'), "could not determine a constructor for the tag"),
+    "date that is none": ("notes: !!timestamp soon", "a value does not fit its !!tag"),
+    "truth that is none": ("notes: !!bool perhaps", "a value does not fit its !!tag"),
+    "integer that is none": ("notes: !!int ''", "a value does not fit its !!tag"),
+    "month 13": ("notes: 2020-13-01", "is not YAML"),
+    "two documents": ("arms: {}\n---\narms: {}\n", "line 2, column 1"),
+    "undefined alias": (arm("*b"), "found undefined alias"),
+    "control character": ("arms: \x00", "is not YAML"),
+    "list": ("- a\n- b\n", "must hold a mapping"),
+    "text": ("Lorem ipsum", "must hold a mapping"),
+    "numeric keys": ("1: 2\n", "must hold a mapping"),
+    "nothing": ("", "must hold a mapping"),
+    "bottomless": (arm("[" * 900 + "]" * 900), "is not YAML"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), NO_YAML.values(), ids=NO_YAML)
+def test_broken_yaml_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    assert message in refusal(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("kind", ["list", "mapping"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "arms: BOMB",
+        "arms: {a: BOMB}",
+        "arms: {a: {model: BOMB}}",
+        "arms: {a: {model: {activation: BOMB}}}",
+        "arms: {a: {model: {width: BOMB}}}",
+        "arms: {a: {model: {initialiser: BOMB}}}",
+        "arms: {a: {optimiser: {lr: BOMB}}}",
+        "arms: {a: {variants: BOMB}}",
+        "arms: {a: {variants: [BOMB]}}",
+        "arms: {a: {}}\nnotes: BOMB",
+        "arms: {a: {}}\nbase: BOMB",
+        "BOMB",
+        claim_text(parts="BOMB"),
+        part_text(options="BOMB"),
+        part_text(metric="BOMB"),
+    ],
+)
+def test_alias_bomb_is_refused_without_being_unfolded(place: str, kind: str, tmp_path: Path) -> None:
+    assert len(refusal(write(tmp_path, place.replace("BOMB", nested(kind))))) < 1000
+
+
+@pytest.mark.parametrize("text", ["arms: &a [*a]", "arms: &a {a: *a}", arm("&a {model: *a}"), "&a {arms: *a}"])
+def test_structure_that_contains_itself_is_refused(text: str, tmp_path: Path) -> None:
+    assert refusal(write(tmp_path, text))
+
+
+def test_merge_keys_of_yaml_are_no_duplicates(tmp_path: Path) -> None:
+    text = "arms: {a: {model: &m {<<: {depth: 5, width: 7}, depth: 6}}, b: {model: {<<: *m, width: 8}}}\n"
+    path = write(tmp_path, text)
+    arms = resolve_arms(path, load_experiment(path))
+    assert (arms["a"].model.depth, arms["a"].model.width) == (6, 7)
+    assert (arms["b"].model.depth, arms["b"].model.width) == (6, 8)
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "/etc/passwd", "A", "a b", "", ".hidden", "a..b", "a" * 81, "é"])
+def test_names_that_could_leave_the_folder_are_refused(name: str, tmp_path: Path) -> None:
+    for text, key in (
+        (f'arms: {{"{name}": {{}}}}', "arms."),
+        (f'base: "{name}"\narms: {{a: {{}}}}', "base: "),
+        (claim_text(id=f'"{name}"'), "id: "),
+        (part_text(arms=f'["{name}"]'), "parts.0.arms.0: "),
+    ):
+        said = refusal(write(tmp_path, text))
+        assert said.startswith(key)
+        assert "cannot be a name; allowed: lower-case letters" in said
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "absent.yaml") == "no such file"
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("notes: caf\xe9".encode("latin-1"))
+    assert refusal(latin).startswith("cannot be read: 'utf-8' codec")
+    assert refusal(tmp_path).startswith("cannot be read: ")
+
+
+def test_problem_of_the_base_names_the_base(tmp_path: Path) -> None:
+    path = write(tmp_path, "base: ground\narms: {a: {}}")
+    base = tmp_path / "ground.yaml"
+    for text, message in (
+        (None, f"{base}: no such file"),
+        ("model: {depth: 0}", f"{base}: model.depth: input should be greater"),
+        ("modle: {}", f"{base}: modle: unknown key 'modle'; did you mean 'model'?"),
+        ("variants: [reisdual]", f"{base}.variants: unknown variant 'reisdual'; did you mean 'residual'?"),
+        ("[", f"{base}: line 1"),
+    ):
+        if text is not None:
+            base.write_text(text)
+        with pytest.raises(UserError) as caught:
+            load_experiment(path)
+        assert str(caught.value).startswith(message)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_several_problems_are_counted(tmp_path: Path) -> None:
+    said = refusal(write(tmp_path, arm("{model: {depth: 0, width: 0, dropout: 2}}")))
+    assert said.endswith("(and 2 more)")
+
+
+def test_line_break_in_a_path_or_a_value_does_not_break_the_line(tmp_path: Path) -> None:
+    folder = tmp_path / "two\nlines"
+    folder.mkdir()
+    with pytest.raises(UserError) as caught:
+        load_experiment(write(folder, arm('{model: {activation: "a\\nb"}}')))
+    assert len(str(caught.value).splitlines()) == 1
