@@ -78,7 +78,7 @@ def test_shortcut_only_between_hidden_layers_of_one_width(in_width: int, index: 
     assert layer(in_width=in_width, index=index, residual=True).residual is residual
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4), (7, 7)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4), (4, 6), (7, 7)])
 def test_shortcut_of_a_striding_convolution_takes_every_second_pixel(size: tuple[int, int]) -> None:
     plain, residual = layer(stride=2, residual=False), layer(stride=2, residual=True)
     x = images(*size)

@@ -17,7 +17,7 @@ from vgtemplate.nn.build import build_model
 from vgtemplate.nn.noise import set_step
 from vgtemplate.training.optimiser import build_optimiser
 
-K, B = 3, 4
+K, B = 3, 16
 SEEDS = [7, 0, 3]
 SHAPES = {"mlp": (1, 3, 2), "cnn": (2, 5, 4)}
 NORMS = [("none", "before"), ("batch", "before"), ("batch", "after"), ("layer", "before"), ("layer", "after")]
@@ -25,8 +25,8 @@ SMOOTH = ["elu", "gelu", "identity", "sigmoid", "silu", "tanh"]
 OPTIMISERS: dict[str, tuple[OptimiserConfig, Any]] = {
     "sgd": (OptimiserConfig(lr=0.1), lambda p: torch.optim.SGD(p, 0.1, foreach=False)),
     "momentum_decay": (
-        OptimiserConfig(lr=0.05, momentum=0.9, weight_decay=0.01),
-        lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, weight_decay=0.01, foreach=False),
+        OptimiserConfig(lr=0.02, momentum=0.9, weight_decay=0.01),
+        lambda p: torch.optim.SGD(p, 0.02, momentum=0.9, weight_decay=0.01, foreach=False),
     ),
     "adam_decay": (
         OptimiserConfig(name="adam", lr=0.01, weight_decay=0.1),
@@ -40,7 +40,7 @@ OPTIMISERS: dict[str, tuple[OptimiserConfig, Any]] = {
 
 
 def model(kind: str = "mlp", **settings: Any) -> ModelConfig:
-    return ModelConfig.model_validate({"kind": kind, "depth": 4, "width": 5, "num_stages": 2, **settings})
+    return ModelConfig.model_validate({"kind": kind, "depth": 4, "width": 16, "num_stages": 2, **settings})
 
 
 def batch(kind: str, step: int, num_replicas: int = len(SEEDS)) -> tuple[Tensor, Tensor]:
