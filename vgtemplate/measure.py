@@ -29,8 +29,12 @@ def mean(x: Tensor) -> Tensor:
 
 
 def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
-    """Return the share of pre-activations whose |phi'(z)| is below 10 % of its maximum (register, Terms)."""
-    return mean((derivative.abs() < 0.1 * max_derivative).to(torch.float32))
+    """Return the share of pre-activations whose |phi'(z)| is below 10 % of its maximum (register, Terms).
+
+    NaN for a replica in which a derivative is NaN.
+    """
+    saturated = (derivative.abs() < 0.1 * max_derivative).to(derivative.dtype)
+    return mean(torch.where(derivative.isnan(), derivative, saturated))
 
 
 def silent_units(outputs: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ evidence: training writes it, judgement reads it. It appears on disk whole or no
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -110,6 +111,10 @@ def _metadata(record: Record, checksum: str) -> dict[str, Any]:
     }
 
 
+def _checksum(metadata: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
+
+
 def _write_file(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
@@ -137,6 +142,8 @@ def make_results_folder(results: Path) -> Path:
 def write_record(results: Path, record: Record) -> Path:
     """Write a record under a temporary name, flush it to disk, and rename it to its key.
 
+    Where another process writes the same key at the same time, one of the two records stays: they are equal.
+
     Raises:
         UserError: the disk refuses (full, read-only); nothing is left behind.
     """
@@ -144,6 +151,7 @@ def write_record(results: Path, record: Record) -> Path:
     np.savez_compressed(buffer, allow_pickle=False, **dict(record.series))
     content = buffer.getvalue()
     metadata = _metadata(record, hashlib.sha256(content).hexdigest())
+    metadata["metadata_sha256"] = _checksum(metadata)
     target = record_path(results, record.key)
     staging: Path | None = None
     try:
@@ -154,7 +162,8 @@ def write_record(results: Path, record: Record) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
     except OSError as error:
-        raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -162,12 +171,13 @@ def write_record(results: Path, record: Record) -> Path:
 
 
 def read_record(results: Path, key: str) -> Record | None:
-    """Read the record `key`; return None if there is none, or if it is incomplete or its checksum is wrong."""
+    """Read the record `key`; return None if there is none, or if it is incomplete or a checksum is wrong."""
     folder = record_path(results, key)
     try:
         metadata = json.loads((folder / "record.json").read_bytes())
         content = (folder / "series.npz").read_bytes()
-        if metadata["key"] != key or metadata["series_sha256"] != hashlib.sha256(content).hexdigest():
+        expected = metadata.pop("metadata_sha256"), metadata["series_sha256"]
+        if metadata["key"] != key or expected != (_checksum(metadata), hashlib.sha256(content).hexdigest()):
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             series = {name: archive[name] for name in archive.files}
@@ -182,5 +192,5 @@ def read_record(results: Path, key: str) -> Record | None:
             series=series,
             labels=metadata["labels"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -6,12 +6,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vgtemplate.records import write_record
 from vgtemplate.tracking import Run, Tracker, Verdict, missed, pending, remember
 
 pytestmark = pytest.mark.slow
@@ -90,10 +92,9 @@ def test_artifacts_are_the_record_and_the_pictures(results, database, store_reco
 
 def test_long_values_are_cut(results, database, store_record):
     store_record(seeds=100)
-    record = json.loads((results / "k1" / "record.json").read_text())
-    record["configuration"]["note"] = "x" * 1000
-    record["seeds"] = list(range(0, 200, 2))
-    (results / "k1" / "record.json").write_text(json.dumps(record))
+    record = store_record(seeds=100)
+    configuration = {**record.configuration, "note": "x" * 1000}
+    write_record(results, replace(record, configuration=configuration, seeds=tuple(range(0, 200, 2))))
     assert Tracker(results).send(PLAIN) is None
     (run,) = runs_of(database, "sigmoid-vanishes")
     assert run.data.params["note"] == "x" * 250

@@ -1,0 +1,176 @@
+"""The statistics against NumPy's closed forms, in every precision, with replicas that never touch each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import Tensor
+
+from vgtemplate import measure
+
+SHAPES = [(3, 5), (2, 4, 7), (3, 2, 3, 4, 5), (1, 6, 2), (4, 1, 1)]
+Array = npt.NDArray[np.float64]
+
+
+def draw(shape: tuple[int, ...], seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def over_all_but_first(function: Callable[[Array], Any], x: Array) -> Array:
+    return np.array([function(replica) for replica in x])
+
+
+def saturated(derivative: Array) -> float:
+    return float(np.mean(np.abs(derivative) < 0.1 * 0.25))
+
+
+CASES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Array], Any]]] = {
+    "norm": (measure.norm, lambda x: np.sqrt(np.sum(x**2))),
+    "rms": (measure.rms, lambda x: np.sqrt(np.mean(x**2))),
+    "mean": (measure.mean, np.mean),
+    "saturated_fraction": (lambda x: measure.saturated_fraction(x, 0.25), saturated),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", CASES)
+def test_statistic_is_numpys(name: str, shape: tuple[int, ...]) -> None:
+    ours, closed_form = CASES[name]
+    x = 0.05 * draw(shape)
+    result = ours(torch.from_numpy(x))
+    assert result.shape == (shape[0],)
+    assert result.dtype == torch.float64
+    np.testing.assert_allclose(result.numpy(), over_all_but_first(closed_form, x), rtol=1e-13, atol=1e-17)
+
+
+@pytest.mark.parametrize("name", ["norm", "rms", "mean"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_lower_precision_is_summed_in_double(name: str, dtype: torch.dtype) -> None:
+    ours, closed_form = CASES[name]
+    x = torch.from_numpy(0.05 * draw((2, 300, 7))).to(dtype)
+    result = ours(x)
+    assert result.dtype == torch.float64
+    np.testing.assert_allclose(result.numpy(), over_all_but_first(closed_form, x.double().numpy()), rtol=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    hnp.arrays(
+        np.float64,
+        hnp.array_shapes(min_dims=2, max_dims=4, max_side=4),
+        elements=st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda x: 0.0 if abs(x) < 1e-100 else x),
+    )
+)
+def test_rms_and_norm_agree_with_each_other_and_with_numpy(x: Array) -> None:
+    tensor = torch.from_numpy(x)
+    count = x[0].size
+    np.testing.assert_allclose(measure.norm(tensor).numpy(), np.linalg.norm(x.reshape(len(x), -1), axis=1), rtol=1e-12)
+    np.testing.assert_allclose(measure.rms(tensor).numpy() * np.sqrt(count), measure.norm(tensor).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-38, 1e-44])
+def test_vanished_single_precision_gradient_does_not_underflow(size: float) -> None:
+    x = torch.full((2, 10, 10), size, dtype=torch.float32)
+    stored = float(x[0, 0, 0])  # a subnormal number has few digits
+    np.testing.assert_allclose(measure.rms(x).numpy(), [stored] * 2, rtol=1e-12)
+    np.testing.assert_allclose(measure.norm(x).numpy(), [stored * 10] * 2, rtol=1e-12)
+
+
+def test_exploded_single_precision_gradient_does_not_overflow() -> None:
+    x = torch.full((1, 100), 3e38, dtype=torch.float32)
+    assert measure.rms(x).item() == pytest.approx(float(x[0, 0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e-60, 1e100, 1e150])
+def test_double_precision_reaches_what_a_hundred_sigmoid_layers_leave(size: float) -> None:
+    assert measure.rms(torch.full((1, 64), size, dtype=torch.float64)).item() == pytest.approx(size, rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", CASES)
+def test_replica_that_is_not_finite_does_not_touch_the_others(name: str, bad: float) -> None:
+    ours, _ = CASES[name]
+    x = torch.from_numpy(0.05 * draw((3, 4, 5)))
+    alone = ours(x)
+    x[1, 2, 3] = bad
+    beside = ours(x)
+    assert torch.equal(beside[[0, 2]], alone[[0, 2]])
+    if name != "saturated_fraction" or np.isnan(bad):
+        assert not beside[1].isfinite()
+
+
+def test_saturated_is_strictly_below_a_tenth_of_the_largest_derivative() -> None:
+    derivative = torch.tensor([[0.0249, -0.0249, 0.0251, 0.0], [0.25, 0.1, -0.2, 0.03]], dtype=torch.float64)
+    assert measure.saturated_fraction(derivative, 0.25).tolist() == [0.75, 0.0]
+
+
+def test_silent_unit_is_zero_for_every_image() -> None:
+    outputs = torch.ones(2, 3, 4)
+    outputs[0, :, 1] = 0
+    outputs[1, :2, 1] = 0  # the third image wakes it
+    outputs[1, :, 3] = -0.0
+    assert measure.silent_units(outputs).tolist() == [[False, True, False, False], [False, False, False, True]]
+
+
+def test_silent_channel_is_zero_at_every_pixel_of_every_image() -> None:
+    outputs = torch.zeros(2, 3, 4, 5, 6)
+    outputs[0, 2, 1, 4, 5] = 1e-45
+    expected = np.all(outputs.numpy() == 0, axis=(1, 3, 4))
+    found = measure.silent_units(outputs)
+    assert found.shape == (2, 4)
+    assert found.tolist() == expected.tolist() == [[True, False, True, True], [True] * 4]
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.int64, st.tuples(*[st.integers(1, 3)] * 5), elements=st.integers(0, 1)))
+def test_silent_channels_are_numpys(x: npt.NDArray[np.int64]) -> None:
+    outputs = torch.from_numpy(x).float()
+    assert measure.silent_units(outputs).tolist() == np.all(x == 0, axis=(1, 3, 4)).tolist()
+    flat = x[..., 0, 0]
+    assert measure.silent_units(torch.from_numpy(flat).float()).tolist() == np.all(flat == 0, axis=1).tolist()
+
+
+def test_nan_is_not_silence() -> None:
+    outputs = torch.zeros(2, 3, 4)
+    outputs[0] = float("nan")
+    assert measure.silent_units(outputs).tolist() == [[False] * 4, [True] * 4]
+
+
+def test_update_ratio_is_the_step_over_the_weights() -> None:
+    before, step = draw((3, 4, 5), 1), draw((3, 4, 5), 2) * 1e-3
+    ratio = measure.update_ratio(torch.from_numpy(before), torch.from_numpy(before + step))
+    expected = np.linalg.norm(step.reshape(3, -1), axis=1) / np.linalg.norm(before.reshape(3, -1), axis=1)
+    np.testing.assert_allclose(ratio.numpy(), expected, rtol=1e-9)
+
+
+def test_update_ratio_of_weights_that_stay_is_zero_and_of_zero_weights_not_finite() -> None:
+    weights = torch.ones(2, 3, 3)
+    assert measure.update_ratio(weights, weights.clone()).tolist() == [0.0, 0.0]
+    assert measure.update_ratio(weights * 0, weights).tolist() == [float("inf")] * 2
+    assert measure.update_ratio(weights * 0, weights * 0).isnan().all()
+
+
+def test_arguments_are_left_alone() -> None:
+    x = torch.from_numpy(draw((2, 3, 4, 5, 6)))
+    kept = x.clone()
+    for ours, _ in CASES.values():
+        ours(x)
+    measure.silent_units(x)
+    measure.update_ratio(x, x)
+    assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_memory_layout_does_not_matter(name: str) -> None:
+    ours, closed_form = CASES[name]
+    x = 0.05 * draw((4, 2, 3, 5, 6))
+    turned = torch.from_numpy(x).transpose(0, 1)
+    np.testing.assert_allclose(ours(turned).numpy(), over_all_but_first(closed_form, np.swapaxes(x, 0, 1)), rtol=1e-12)

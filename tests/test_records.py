@@ -1,0 +1,332 @@
+"""A record is on disk whole or not at all, comes back as it was, and is never taken for what it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from vgtemplate import records
+from vgtemplate.config.errors import UserError
+from vgtemplate.records import Record, make_results_folder, read_record, record_path, write_record
+
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def make(key: str = "k", **series: Any) -> Record:
+    measured: dict[str, Any] = {
+        "gradient_rms": np.array([[[1.0, 1e-300], [np.nan, np.inf]], [[0.1, 0.2], [0.3, 0.4]]]),
+        "probe_steps": np.array([0, 7]),
+        "train_loss": np.array([[2.5, 1 / 3], [-0.0, np.inf]], dtype=np.float32),
+        "diverged_at": np.array([-1, 1]),
+    }
+    return Record(
+        key=key,
+        name="plain",
+        configuration={"model": {"depth": 2, "width": [64, 128]}, "lr": 0.1 + 0.2, "path": None, "é": "ü"},
+        seeds=(3, 1),
+        dataset={"name": "digits", "fingerprint": "f" * 64},
+        environment={"commit": None, "dirty": True, "threads": 2},
+        wall_seconds=1.25,
+        series=measured | series,
+        labels={"layer": ["layer_1", "layer_2"]},
+    )
+
+
+def assert_equal(ours: Record | None, theirs: Record) -> None:
+    assert ours is not None
+    for name in ("key", "name", "configuration", "seeds", "dataset", "environment", "wall_seconds", "labels"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert set(ours.series) == set(theirs.series)
+    for name, array in theirs.series.items():
+        assert ours.series[name].dtype == array.dtype
+        assert ours.series[name].tobytes() == array.tobytes()
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    record = make()
+    assert write_record(tmp_path, record) == record_path(tmp_path, "k") == tmp_path / "k"
+    assert contents(tmp_path) == {"k"}
+    assert contents(tmp_path / "k") == {"record.json", "series.npz"}
+    assert_equal(read_record(tmp_path, "k"), record)
+
+
+@FEW
+@given(
+    hnp.arrays(np.float64, st.tuples(*[st.integers(0, 3)] * 3)),
+    hnp.arrays(np.float32, st.tuples(*[st.integers(0, 3)] * 2)),
+    st.lists(st.integers(0, 2**63)),
+    st.floats(allow_nan=False),
+)
+def test_any_numbers_come_back_bit_for_bit(
+    tmp_path: Path, profile: Any, losses: Any, seeds: list[int], seconds: float
+) -> None:
+    record = replace(make(gradient_rms=profile, train_loss=losses), seeds=tuple(seeds), wall_seconds=seconds)
+    write_record(tmp_path, record)
+    assert_equal(read_record(tmp_path, "k"), record)
+
+
+def test_record_names_the_axes_and_the_unit_of_every_series(tmp_path: Path) -> None:
+    content = json.loads((write_record(tmp_path, make()) / "record.json").read_text())
+    assert content["series"]["gradient_rms"] == {
+        "axes": ["replica", "probe_step", "layer"],
+        "unit": "loss per unit of pre-activation",
+        "shape": [2, 2, 2],
+    }
+    assert content["series"]["train_loss"]["unit"] == "nats"
+    assert set(content["series"]) == set(make().series)
+
+
+def test_record_is_readable_by_others_than_its_writer(tmp_path: Path) -> None:
+    assert write_record(tmp_path, make()).stat().st_mode & 0o777 == 0o755
+
+
+def test_later_record_of_a_key_replaces_the_earlier(tmp_path: Path) -> None:
+    write_record(tmp_path, make())
+    later = replace(make(), wall_seconds=9.0)
+    write_record(tmp_path, later)
+    assert_equal(read_record(tmp_path, "k"), later)
+    assert contents(tmp_path) == {"k"}
+
+
+def test_absent_record_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path, "k") is None
+    assert read_record(tmp_path / "absent", "k") is None
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def raise_crash(*_: object, **__: object) -> None:
+    raise Crash
+
+
+def raise_full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("where", ["fsync", "rename", "mkdtemp", "chmod"])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_crash_leaves_no_record_and_no_temporary_folder(
+    where: str, earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if earlier:
+        write_record(tmp_path, make())
+    break_at(where, raise_crash, monkeypatch)
+    with pytest.raises(Crash):
+        write_record(tmp_path, replace(make(), wall_seconds=9.0))
+    monkeypatch.undo()
+    left = read_record(tmp_path, "k")
+    if earlier and where != "rename":
+        assert_equal(left, make())
+    else:
+        assert left is None
+    assert contents(tmp_path) <= {"k"}
+
+
+@pytest.mark.parametrize("where", ["fsync", "rename", "mkdtemp", "chmod"])
+def test_full_disk_is_told_in_one_line_and_leaves_nothing(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_at(where, raise_full, monkeypatch)
+    with pytest.raises(UserError, match=r"the record cannot be written \(No space left on device\)"):
+        write_record(tmp_path, make())
+    monkeypatch.undo()
+    assert contents(tmp_path) == set()
+
+
+def break_at(where: str, action: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    owner: Any = {"fsync": os, "mkdtemp": records.tempfile, "rename": Path, "chmod": Path}[where]
+    monkeypatch.setattr(owner, where, action)
+
+
+def test_second_file_is_not_trusted_before_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        assert not (tmp_path / "k").exists()
+        flushed.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = write_record(tmp_path, make())
+    assert flushed == [(folder / name).stat().st_size for name in ("series.npz", "record.json")]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a record that tests alter; each restores what it changed."""
+    folder = tmp_path_factory.mktemp("written")
+    write_record(folder, make())
+    return folder
+
+
+@pytest.mark.parametrize("name", ["record.json", "series.npz"])
+@settings(FEW, max_examples=150)
+@given(st.data())
+def test_altered_byte_makes_the_record_none_or_changes_nothing(written: Path, name: str, data: st.DataObject) -> None:
+    path = written / "k" / name
+    content = path.read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    mask = data.draw(st.integers(1, 255))
+    path.write_bytes(content[:position] + bytes([content[position] ^ mask]) + content[position + 1 :])
+    try:
+        found = read_record(written, "k")
+    finally:
+        path.write_bytes(content)
+    if found is not None:
+        assert_equal(found, make())
+
+
+@pytest.mark.parametrize("name", ["record.json", "series.npz"])
+@FEW
+@given(st.data())
+def test_truncated_file_makes_the_record_none(written: Path, name: str, data: st.DataObject) -> None:
+    path = written / "k" / name
+    content = path.read_bytes()
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    try:
+        assert read_record(written, "k") is None
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["record.json", "series.npz"])
+def test_missing_file_makes_the_record_none(name: str, tmp_path: Path) -> None:
+    (write_record(tmp_path, make()) / name).unlink()
+    assert read_record(tmp_path, "k") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "3", '"text"', "{}", '{"key": "k"}', "{\xff"])
+def test_metadata_that_is_none_makes_the_record_none(text: str, tmp_path: Path) -> None:
+    (write_record(tmp_path, make()) / "record.json").write_bytes(text.encode("latin-1"))
+    assert read_record(tmp_path, "k") is None
+
+
+def test_record_under_another_key_is_none(tmp_path: Path) -> None:
+    write_record(tmp_path, make("k")).rename(tmp_path / "other")
+    assert read_record(tmp_path, "other") is None
+
+
+def with_series(folder: Path, content: bytes) -> None:
+    """Put other series into a record, with checksums that fit."""
+    (folder / "series.npz").write_bytes(content)
+    metadata = json.loads((folder / "record.json").read_text())
+    metadata.pop("metadata_sha256")
+    metadata["series_sha256"] = hashlib.sha256(content).hexdigest()
+    metadata["metadata_sha256"] = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
+    (folder / "record.json").write_text(json.dumps(metadata))
+
+
+def archive(**series: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **series)
+    return buffer.getvalue()
+
+
+def test_pickle_among_the_series_is_never_opened(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, make())
+    with_series(folder, archive(probe_steps=np.array([0, 7])))
+    assert read_record(tmp_path, "k") is not None
+    trap = tmp_path / "trap"
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (trap,)
+
+    with_series(folder, archive(probe_steps=np.array([Trap()], dtype=object)))
+    assert read_record(tmp_path, "k") is None
+    assert not trap.exists()
+
+
+def test_objects_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        write_record(tmp_path, make(probe_steps=np.array([{}], dtype=object)))
+    assert contents(tmp_path) == set()
+
+
+@pytest.mark.parametrize("series", [{"probe_steps": np.zeros((2, 1))}, {"test_loss": np.zeros(())}])
+def test_series_with_other_axes_than_its_own_is_refused(series: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"series {next(iter(series))} has \d axes, expected"):
+        make(**series)
+    folder = write_record(tmp_path, make())
+    with_series(folder, archive(**series))
+    assert read_record(tmp_path, "k") is None
+
+
+def test_series_of_no_known_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="mystery"):
+        make(mystery=np.zeros(2))
+    folder = write_record(tmp_path, make())
+    with_series(folder, archive(mystery=np.zeros(2)))
+    assert read_record(tmp_path, "k") is None
+
+
+def test_probe_returns_one_step_in_double_precision() -> None:
+    record = make(signal_rms=np.arange(12, dtype=np.float32).reshape(2, 3, 2))
+    assert record.probe("signal_rms").tolist() == [[0, 1], [6, 7]]
+    assert record.probe("signal_rms", 2).tolist() == [[4, 5], [10, 11]]
+    assert record.probe("signal_rms").dtype == np.float64
+
+
+def test_results_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    assert make_results_folder(folder) == folder
+    assert make_results_folder(folder) == folder
+    assert contents(folder) == set()
+
+
+def test_results_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "below"):
+        with pytest.raises(UserError, match=r"cannot be written .*; set VGT_RESULTS_DIR to another"):
+            make_results_folder(folder)
+    with pytest.raises(UserError, match="the record cannot be written"):
+        write_record(tmp_path / "absent", make())
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Root, under which tests may run, is refused nothing by the file system itself.
+    monkeypatch.setattr(records.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"cannot be written \(Permission denied\)"):
+        make_results_folder(tmp_path)
+
+
+def test_writers_of_one_key_at_one_time_leave_one_whole_record(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def write() -> None:
+        try:
+            start.wait()
+            for _ in range(10):
+                write_record(tmp_path, make())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert_equal(read_record(tmp_path, "k"), make())
+    assert contents(tmp_path) == {"k"}
