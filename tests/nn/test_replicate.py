@@ -207,7 +207,9 @@ def test_replica_starts_as_the_same_network_whatever_stands_beside_it(factory: C
 
 @pytest.mark.parametrize("vectorise", [True, False])
 @pytest.mark.parametrize(
-    ("factory", "shape"), [(dropout_mlp, (4, 6)), (dropout_cnn, (4, 2, 5, 4)), (Noisy, (4, 6))], ids=["mlp", "cnn", "noisy"]
+    ("factory", "shape"),
+    [(dropout_mlp, (4, 6)), (dropout_cnn, (4, 2, 5, 4)), (Noisy, (4, 6))],
+    ids=["mlp", "cnn", "noisy"],
 )
 def test_noise_is_what_the_replica_draws_alone(
     factory: Callable[[], nn.Module], shape: tuple[int, ...], vectorise: bool
