@@ -92,11 +92,12 @@ def larger_abs_slope(record: Record) -> Array:
 def _mean_log_factor(record: Record) -> Array:
     """Return the mean log10 of sqrt(n var(w) mean phi'(z)^2) over the steps from layer l + 1 down to l, l = 2..L-1.
 
-    n is the number of units of layer l + 1, whose weights w carry the gradient down; z is layer l's.
+    n is the number of units of layer l + 1, whose weights w carry the gradient down; z is layer l's. NaN below three
+    layers.
     """
     widths = np.array(ModelConfig.model_validate(record.configuration["model"]).widths(), dtype=np.float64)
     factors = np.sqrt(widths[2:]) * record.probe("weight_rms")[:, 2:] * record.probe("derivative_rms")[:, 1:-1]
-    return np.asarray(_log10(factors).mean(axis=1))
+    return np.asarray(_log10(factors).mean(axis=1)) if factors.shape[1] else np.full(len(factors), np.nan)
 
 
 @metric
@@ -107,8 +108,9 @@ def factor_error(record: Record) -> Array:
 
 @metric
 def factor_sign_agrees(record: Record) -> Array:
-    """Return 1 where the factor says rightly whether the gradient grows or shrinks, else 0."""
-    return np.asarray(np.sign(gradient_slope(record)) == np.sign(_mean_log_factor(record)), dtype=np.float64)
+    """Return 1 where the factor says rightly whether the gradient grows or shrinks, else 0; NaN where either is NaN."""
+    slope, factor = gradient_slope(record), _mean_log_factor(record)
+    return np.where(np.isnan(slope + factor), np.nan, np.sign(slope) == np.sign(factor))
 
 
 @metric
@@ -135,16 +137,22 @@ def _variance(record: Record) -> Array:
     return np.asarray(record.probe("signal_rms") ** 2 - record.probe("signal_mean") ** 2)
 
 
+def _largest(values: Array, from_layer: int) -> Array:
+    """Return the largest value over hidden layers `from_layer` (from 1) to L: (R, L) -> (R,), NaN beyond L."""
+    chosen = values[:, from_layer - 1 :]
+    return np.asarray(chosen.max(axis=1)) if chosen.shape[1] else np.full(len(values), np.nan)
+
+
 @metric
 def largest_abs_mean(record: Record, from_layer: int = 1) -> Array:
     """Return the largest |mean| of the activations over hidden layers `from_layer` (from 1) to L."""
-    return np.asarray(np.abs(record.probe("signal_mean")[:, from_layer - 1 :]).max(axis=1))
+    return _largest(np.abs(record.probe("signal_mean")), from_layer)
 
 
 @metric
 def largest_variance_error(record: Record, from_layer: int = 1) -> Array:
     """Return the largest |variance - 1| of the activations over hidden layers `from_layer` (from 1) to L."""
-    return np.asarray(np.abs(_variance(record)[:, from_layer - 1 :] - 1).max(axis=1))
+    return _largest(np.abs(_variance(record) - 1), from_layer)
 
 
 @metric
