@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from vgtemplate.config.schema import ArmConfig, ClippingConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.noise import set_step
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value
 from vgtemplate.training.loss import replica_accuracies, replica_losses
@@ -75,7 +73,8 @@ class PopulationModule(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, labels = batch
-        set_step(self.model, self.global_step)
+        # Under ddp every process draws its own noise for its share of the batch.
+        set_step(self.model, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         logits = self(images)
         losses = replica_losses(logits, labels, self.config.training.loss)
         if self.trainer.loggers:
@@ -123,12 +122,16 @@ class PopulationModule(pl.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip each replica by itself; the trainer's `gradient_clip_val`, if given, replaces the configuration's."""
-        clipping = self.config.clipping
+        """Clip each replica by itself; the trainer's `gradient_clip_val`, if given, replaces the configuration's.
+
+        As with Lightning, a value of 0 clips nothing.
+        """
+        kind, threshold = str(self.config.clipping.kind), self.config.clipping.threshold
         if gradient_clip_val is not None:
-            kind: Any = str(gradient_clip_algorithm or "norm")
-            clipping = ClippingConfig(kind=kind, threshold=float(gradient_clip_val))
-        if clipping.kind == "norm":
-            clip_by_norm(self.parameters(), clipping.threshold)
-        elif clipping.kind == "value":
-            clip_by_value(self.parameters(), clipping.threshold)
+            threshold = float(gradient_clip_val)
+            # The algorithm is an enumeration that equals its value but does not print as it.
+            kind = "none" if threshold <= 0 else "value" if gradient_clip_algorithm == "value" else "norm"
+        if kind == "norm":
+            clip_by_norm(self.parameters(), threshold)
+        elif kind == "value":
+            clip_by_value(self.parameters(), threshold)
