@@ -21,7 +21,8 @@ class ActivationProbe(Probe):
 
     Series (R, S, L): signal_rms and signal_mean of the layer's output (shortcut included), derivative_rms
     (sqrt of the mean phi'(z)^2), saturated_fraction, and dead_fraction where the LightningModule offers
-    `probe_images` (N, ...) and `num_replicas`.
+    `probe_images` (N, ...) and `num_replicas`;
+    NaN where an output is NaN.
     """
 
     def begin(self, pl_module: pl.LightningModule) -> None:
@@ -29,14 +30,15 @@ class ActivationProbe(Probe):
         self._find_dead_units(pl_module)
         for index, layer in enumerate(self.layers):
             if layer.output is not None and layer.activation is not None:
-                self._handles.append(layer.activation.register_forward_hook(self._watch_activation(index, layer)))
+                self._handles.append(layer.activation.register_forward_pre_hook(self._watch_activation(index, layer)))
                 self._handles.append(layer.output.register_forward_hook(self._watch_output(index, layer)))
 
     def _keep(self, name: str, index: int, value: Tensor) -> None:
         self._values.setdefault(name, {})[index] = value
 
     def _watch_activation(self, index: int, layer: ProbedLayer) -> Any:
-        def hook(activation: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        # Before the activation, which may overwrite its input.
+        def hook(activation: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             slope = layer.stack(derivative(activation, inputs[0]))
             self._keep("derivative_rms", index, measure.rms(slope))
             if layer.max_derivative is not None:
@@ -59,11 +61,14 @@ class ActivationProbe(Probe):
         if images is None or num_replicas is None:
             return
         silent: dict[int, Tensor] = {}
+        broken: dict[int, Tensor] = {}
 
         def hook_of(index: int) -> Any:
             def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-                found = measure.silent_units(output)
-                silent[index] = found & silent[index] if index in silent else found
+                silent[index] = measure.silent_units(output) & silent.get(index, output.new_ones((), dtype=torch.bool))
+                broken[index] = output.isnan().flatten(1).any(dim=1) | broken.get(
+                    index, output.new_zeros((), dtype=torch.bool)
+                )
 
             return hook
 
@@ -72,17 +77,20 @@ class ActivationProbe(Probe):
             for index, layer in enumerate(self.layers)
             if layer.activation is not None
         ]
+        modes = {module: module.training for module in pl_module.modules()}
         pl_module.eval()
         try:
             with torch.no_grad():
                 for chunk in images.split(_CHUNK):
                     pl_module(chunk.expand(num_replicas, *chunk.shape))
         finally:
-            pl_module.train()
+            for module, mode in modes.items():
+                module.training = mode
             for handle in handles:
                 handle.remove()
         for index, units in silent.items():
-            self._keep("dead_fraction", index, measure.mean(units.to(torch.float32)))
+            share = measure.mean(units.to(torch.float32))
+            self._keep("dead_fraction", index, share.masked_fill(broken[index], torch.nan))
 
     def end(self, pl_module: pl.LightningModule) -> None:
         for name, values in self._values.items():

@@ -26,7 +26,7 @@ class GradientProbe(Probe):
         for index, layer in enumerate(self.layers):
             if layer.is_population and layer.activation is not None:
                 self._handles.append(layer.activation.register_forward_pre_hook(self._watch_input(index, layer)))
-            else:
+            elif not layer.is_population:
                 self._handles.append(layer.weighted.register_forward_hook(self._watch_output(index, layer)))
 
     def _watch(self, index: int, layer: ProbedLayer, z: Tensor) -> None:

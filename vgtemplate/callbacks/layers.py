@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytorch_lightning as pl
 import torch
@@ -64,10 +64,15 @@ class ProbedLayer:
 def find_layers(module: pl.LightningModule) -> list[ProbedLayer]:
     """Return the hidden layers from input to output.
 
-    A population is recognised by its `hidden_layers`; in any other network these are all linear and convolutional
+    A population is recognised by its `hidden_layers`; one of `replicate` offers its parameters only, not what flows
+    through it; in any other network these are all linear and convolutional
     modules but the last, in the order in which they were defined.
     """
     for child in module.modules():
+        if hasattr(child, "vectorise"):  # of `replicate`: the parameters are stacked, what flows through is vmap's
+            return [
+                replace(layer, is_population=True, activation=None, output=None) for layer in _ordinary_layers(child)
+            ]
         hidden = getattr(child, "hidden_layers", None)
         if isinstance(hidden, nn.ModuleList):
             return [_population_layer(number, len(hidden), layer) for number, layer in enumerate(hidden, start=1)]
@@ -96,8 +101,9 @@ def derivative(activation: nn.Module, z: Tensor) -> Tensor:
     try:
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            # `forward` rather than the call: the module's hooks may be the ones that brought us here.
-            (slope,) = torch.autograd.grad(activation.forward(z).sum(), z)
+            # `forward` rather than the call: the module's hooks may be the ones that brought us here. A copy, because
+            # the module may work in place.
+            (slope,) = torch.autograd.grad(activation.forward(z.clone()).sum(), z)
     finally:
         activation.training = training
     return slope

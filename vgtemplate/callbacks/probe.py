@@ -14,8 +14,10 @@ from vgtemplate.callbacks.recorder import Recorder
 class Probe(pl.Callback):
     """A callback that looks at the probed steps; alone it keeps its own Recorder, in a set it shares one.
 
+    Where the trainer accumulates gradients, it looks at the batch that completes a step.
+
     Args:
-        every: probe each so many steps, step 0 and the last always; None: 50 probes a run.
+        every: probe each so many steps, from 1, step 0 and the last always; None: 50 probes a run.
         recorder: the shared recorder, which then must stand after the probes in the trainer's callbacks.
     """
 
@@ -34,21 +36,27 @@ class Probe(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self.active = self.recorder.is_probed(trainer)
+        self._step = trainer.global_step
         if self.active:
             self.begin(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not self.active:
-            return
+        self._remove_hooks()
+        if self.active and trainer.global_step > self._step:
+            self.end(pl_module)
+            if self._owns_recorder:
+                self.recorder.flush(trainer)
+        self.active = False
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._remove_hooks()
+
+    def _remove_hooks(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        self.active = False
-        self.end(pl_module)
-        if self._owns_recorder:
-            self.recorder.flush(trainer)
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         """Act before a probed step: put in hooks (through `_handles`), keep what the step will change."""

@@ -24,18 +24,25 @@ class Recorder(pl.Callback):
     """Collects the probes' (R, L) tensors and moves each probed step's as one.
 
     Args:
-        every: probe each so many steps, step 0 and the last always; None: MAX_PROBES probes a run.
+        every: probe each so many steps, from 1, step 0 and the last always; None: MAX_PROBES probes a run.
+
+    Raises:
+        ValueError: `every` is below 1.
     """
 
     def __init__(self, every: int | None = None) -> None:
+        if every is not None and every < 1:
+            raise ValueError(f"a probe needs a cadence of at least 1 step, not {every}")
         self.every = every
         self.steps: list[int] = []
         self.layers: list[str] = []
+        self._step = 0
         self._pending: dict[str, Tensor] = {}
         self._rows: dict[str, list[npt.NDArray[np.float64]]] = {}
 
     def is_probed(self, trainer: pl.Trainer) -> bool:
         """Say whether the step that begins now (`trainer.global_step`) is probed."""
+        self._step = trainer.global_step
         total = int(min(trainer.estimated_stepping_batches, 2**62))
         every = self.every if self.every is not None else max(1, math.ceil(total / (MAX_PROBES - 1)))
         return trainer.global_step % every == 0 or trainer.global_step == total - 1
@@ -51,24 +58,23 @@ class Recorder(pl.Callback):
 
     def flush(self, trainer: pl.Trainer) -> None:
         """Move everything measured in the step that has just ended, and hand it to the trainer's loggers."""
-        step = trainer.global_step - 1
         pending, self._pending = self._pending, {}
         host = to_host(torch.cat([tensor.flatten() for tensor in pending.values()]))
-        self.steps.append(step)
+        self.steps.append(self._step)
         start = 0
         for name, tensor in pending.items():
             values = host[start : start + tensor.numel()].reshape(tensor.shape)
             self._rows.setdefault(name, []).append(values)
             start += tensor.numel()
-            self._log(trainer, name, values, step)
+            self._log(trainer, name, values)
 
-    def _log(self, trainer: pl.Trainer, name: str, values: npt.NDArray[np.float64], step: int) -> None:
+    def _log(self, trainer: pl.Trainer, name: str, values: npt.NDArray[np.float64]) -> None:
         if trainer.loggers:
             medians = np.median(values, axis=0)
             names = self.layers if len(self.layers) == len(medians) else [str(index) for index in range(len(medians))]
             metrics = {f"{layer}/{name}": float(value) for layer, value in zip(names, medians, strict=True)}
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, step)
+                logger.log_metrics(metrics, self._step)
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return every measured series, (R, S, L), with S probe steps in the order of `steps`."""

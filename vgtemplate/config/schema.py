@@ -104,7 +104,7 @@ class ModelConfig(Settings):
     norm_position: Literal["before", "after"] = "before"
     """Whether the normalisation stands before or after the activation."""
     residual: bool = False
-    """Add each hidden layer's input to its output (identity shortcut) wherever the widths agree."""
+    """Add each hidden layer's input to its output (identity shortcut), from the second on, where the widths agree."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability that a hidden unit is set to zero in training."""
     num_stages: int = Field(3, ge=1, le=8)
@@ -222,6 +222,12 @@ class ArmConfig(Settings):
     def _validation_needs_images(self) -> ArmConfig:
         if self.training.validate_every is not None and not self.data.num_validation:
             raise ValueError("training.validate_every needs data.num_validation above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_norm_needs_a_batch(self) -> ArmConfig:
+        if self.model.norm == "batch" and self.data.batch_size == 1:
+            raise ValueError("model.norm: batch needs data.batch_size above 1")
         return self
 
 
