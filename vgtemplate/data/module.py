@@ -66,11 +66,13 @@ class PopulationData(pl.LightningDataModule):
         num_probe_images: how many test images `probe_images` returns.
     """
 
-    def __init__(self, config: DataConfig, seeds: Sequence[int], root: Path, num_probe_images: int = 1000) -> None:
+    def __init__(
+        self, config: DataConfig, seeds: Sequence[int], root: Path | str, num_probe_images: int = 1000
+    ) -> None:
         super().__init__()
         self.config = config
         self.seeds = tuple(seeds)
-        self.root = root
+        self.root = Path(root)
         self.num_probe_images = num_probe_images
         self.info: dict[str, Any] = {}
         self._splits: dict[str, _Split] = {}

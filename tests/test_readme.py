@@ -1,0 +1,49 @@
+"""What the README tells a stranger to do works as it is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from vgtemplate.cli.main import COMMANDS, vgt
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+def test_own_network_example_trains_ten_seeds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    (code,) = [block for block in PYTHON if "replicate" in block]
+    smaller = code.replace('"mnist"', '"digits"').replace("784", "64").replace("max_steps=500", "max_steps=40")
+    assert smaller.count("digits") == smaller.count("max_steps=40") == 1
+    exec(compile(smaller, "README.md", "exec"), {})
+    accuracies = re.findall(r"0\.\d+", capsys.readouterr().out.rpartition("tensor(")[2])
+    assert len(accuracies) == 10
+    assert min(map(float, accuracies)) > 0.3
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("vgt ")])
+def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
+    words = line.partition("#")[0].split()[1:]
+    assert words[0] in COMMANDS
+    command = vgt.get_command(None, words[0])  # type: ignore[arg-type]
+    assert command is not None
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+    assert CliRunner().invoke(vgt, [words[0], "--help"]).exit_code == 0
+    for path in (word for word in words if word.endswith(".yaml")):
+        assert (REPOSITORY / path).exists()
+
+
+@pytest.mark.parametrize("target", sorted({line.split()[1] for line in SHELL if line.startswith("make ")}))
+def test_every_make_target_exists(target: str) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    names = re.findall(r"^([\w%-]+):", makefile, re.MULTILINE)
+    assert any(re.fullmatch(name.replace("%", ".+"), target) for name in names)
