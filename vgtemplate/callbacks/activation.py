@@ -21,8 +21,8 @@ class ActivationProbe(Probe):
 
     Series (R, S, L): signal_rms and signal_mean of the layer's output (shortcut included), derivative_rms
     (sqrt of the mean phi'(z)^2), saturated_fraction, and dead_fraction where the LightningModule offers
-    `probe_images` (N, ...) and `num_replicas`;
-    NaN where an output is NaN.
+    `probe_images` (N, ...) and `num_replicas`; dead_fraction is NaN where
+    an output is.
     """
 
     def begin(self, pl_module: pl.LightningModule) -> None:
@@ -65,10 +65,9 @@ class ActivationProbe(Probe):
 
         def hook_of(index: int) -> Any:
             def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-                silent[index] = measure.silent_units(output) & silent.get(index, output.new_ones((), dtype=torch.bool))
-                broken[index] = output.isnan().flatten(1).any(dim=1) | broken.get(
-                    index, output.new_zeros((), dtype=torch.bool)
-                )
+                units, nan = measure.silent_units(output), output.isnan().flatten(1).any(dim=1)
+                silent[index] = units & silent[index] if index in silent else units
+                broken[index] = nan | broken[index] if index in broken else nan
 
             return hook
 

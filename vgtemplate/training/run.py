@@ -80,7 +80,7 @@ def _build_trainer(config: ArmConfig, hardware: Hardware, callbacks: list[pl.Cal
 
 
 def _build_callbacks(config: ArmConfig, progress: str | None) -> tuple[Recorder, CurveRecorder, list[pl.Callback]]:
-    recorder, curves = Recorder(config.probes.every), CurveRecorder()
+    recorder, curves = Recorder(config.probes.every or None), CurveRecorder()
     probes: list[pl.Callback] = []
     if config.probes.every != 0:
         probes = [
