@@ -17,9 +17,9 @@ SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for
 
 
 def test_own_network_example_trains_ten_seeds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.chdir(tmp_path)
     (code,) = [block for block in PYTHON if "replicate" in block]
     smaller = code.replace('"mnist"', '"digits"').replace("784", "64").replace("max_steps=500", "max_steps=40")
     assert smaller.count("digits") == smaller.count("max_steps=40") == 1
