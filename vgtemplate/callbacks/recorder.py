@@ -66,15 +66,18 @@ class Recorder(pl.Callback):
             values = host[start : start + tensor.numel()].reshape(tensor.shape)
             self._rows.setdefault(name, []).append(values)
             start += tensor.numel()
-            self._log(trainer, name, values)
-
-    def _log(self, trainer: pl.Trainer, name: str, values: npt.NDArray[np.float64]) -> None:
         if trainer.loggers:
-            medians = np.median(values, axis=0)
-            names = self.layers if len(self.layers) == len(medians) else [str(index) for index in range(len(medians))]
-            metrics = {f"{layer}/{name}": float(value) for layer, value in zip(names, medians, strict=True)}
+            metrics = self._newest_medians(list(pending))
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, self._step)
+
+    def _newest_medians(self, names: list[str]) -> dict[str, float]:
+        """Return the median over the replicas of each layer's newest values, under LAYER/SERIES."""
+        return {
+            f"{layer}/{name}": float(median)
+            for name in names
+            for layer, median in zip(self.layers, np.median(self._rows[name][-1], axis=0), strict=True)
+        }
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return every measured series, (R, S, L), with S probe steps in the order of `steps`."""
