@@ -108,7 +108,7 @@ def test_replica_that_is_not_finite_does_not_touch_the_others(name: str, bad: fl
 
 
 def test_saturated_is_strictly_below_a_tenth_of_the_largest_derivative() -> None:
-    derivative = torch.tensor([[0.0249, -0.0249, 0.0251, 0.0], [0.25, 0.1, -0.2, 0.03]], dtype=torch.float64)
+    derivative = torch.tensor([[0.0249, -0.0249, 0.0251, 0.0], [0.1 * 0.25, 0.1, -0.2, 0.03]], dtype=torch.float64)
     assert measure.saturated_fraction(derivative, 0.25).tolist() == [0.75, 0.0]
 
 

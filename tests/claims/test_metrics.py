@@ -113,10 +113,10 @@ def test_metric_fits_log10_of_the_noisy_profile() -> None:
 
 def test_factor_of_a_layer_is_that_of_the_register() -> None:
     rng = np.random.default_rng(2)
-    widths = [3, 5, 7, 3, 5]
+    widths = [3, 5, 7, 13, 2]
     weight, derivative = rng.uniform(0.1, 2, (2, R, 5))
     slopes = np.array([-0.3, 0.2, 0.1])
-    record = make(5, [3, 5, 7], weight_rms=weight, derivative_rms=derivative, gradient_rms=gradient(slopes, 5))
+    record = make(5, widths, weight_rms=weight, derivative_rms=derivative, gradient_rms=gradient(slopes, 5))
     logs = np.empty((R, 3))
     for step, layer in enumerate((2, 3, 4)):  # from layer + 1 down to layer; both counted from 1
         units_above = widths[layer]

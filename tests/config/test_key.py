@@ -139,7 +139,7 @@ def test_key_follows_the_source_that_decides_the_numbers(file: str, arm: bool, c
 
 def test_renamed_source_changes_the_key(package: Path) -> None:
     before = key_of({})
-    (package / "nn" / "linear.py").rename(package / "nn" / "dense.py")
+    (package / "nn" / "linear.py").rename(package / "nn" / "linear_.py")
     source_hash.cache_clear()
     assert key_of({}) != before
 

@@ -86,8 +86,8 @@ def test_linear_network_follows_the_variance_of_every_initialiser(name: str) -> 
 
 
 def test_unequal_widths_carry_the_gradient_by_the_fan_out() -> None:
-    depth, widths = 6, [64, 128]
-    layers = [widths[index % 2] for index in range(depth)]
+    depth, widths = 5, [64, 128, 32]
+    layers = [widths[index % 3] for index in range(depth)]
     for name, variance in (
         ("glorot_normal", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
         ("he_normal", lambda fan_in, _: 2 / fan_in),
