@@ -38,10 +38,10 @@ article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unsta
 	@$(BIN)/vgt reproduce --article $*
 
 test: $(READY) ## run every test (a few minutes)
-	@$(BIN)/pytest -n auto --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 test-fast: $(READY) ## run the fast tests only (under a minute)
-	@$(BIN)/pytest -n auto --dist worksteal -m "not slow and not real_data"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow and not real_data"
 
 lint: $(READY) ## ruff check, ruff format --check, mypy --strict
 	@$(BIN)/ruff check .

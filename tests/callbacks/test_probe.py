@@ -48,6 +48,7 @@ def test_step_zero_each_so_many_and_the_last_are_probed(
         assert array.shape[1] == len(probed), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [49, 50, 51, 98, 130])
 def test_without_a_cadence_there_are_at_most_fifty_probes(steps: int, lab: Any) -> None:
     recorder, callbacks = lab.probes(None)
@@ -167,6 +168,7 @@ def test_hooks_are_taken_out_when_a_step_breaks(lab: Any) -> None:
     assert hooks_of(module) == 0
 
 
+@pytest.mark.slow
 def test_no_graph_and_no_activation_is_kept_past_a_step(lab: Any) -> None:
     """Everything that has the batch axis, or a gradient function, is gone when the step is over."""
     alive: list[weakref.ref[Tensor]] = []

@@ -61,6 +61,7 @@ def test_claim_holds(check: str) -> None:
     assert failing_parts(check, measured(check)) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_check_repeats_bit_for_bit_and_leaves_global_generators_alone(check: str) -> None:
     first = measured(check)
@@ -289,6 +290,7 @@ SABOTAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "sabotage", "parts"),
     [pytest.param(check, sabotage, parts, id=f"{check}: {what}") for check, what, sabotage, parts in SABOTAGES],

@@ -122,6 +122,7 @@ def configurations(draw: st.DrawFn) -> tuple[ModelConfig, tuple[int, int, int]]:
     return config, draw(st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)))
 
 
+@pytest.mark.slow
 @given(
     drawn=configurations(), num_replicas=st.integers(1, 4), batch_size=st.integers(2, 6), data_seed=st.integers(0, 9)
 )

@@ -168,6 +168,7 @@ def assert_equal_to(population: nn.Module, networks: list[nn.Module]) -> None:
             torch.testing.assert_close(ours[name][replica], tensor, rtol=0, atol=1e-9, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vectorise", [True, False])
 @pytest.mark.parametrize("factory", list(INPUTS))
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
