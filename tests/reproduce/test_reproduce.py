@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from vgtemplate.claims.judge import Verdict, judge_effects
 from vgtemplate.config.load import load_claims
 from vgtemplate.config.schema import ClaimConfig
 from vgtemplate.reproduce.plan import missing_jobs, plan_claims, select_claims
-from vgtemplate.reproduce.result import judge_all
+from vgtemplate.reproduce.result import Result, judge_all
 from vgtemplate.reproduce.run import run_job, run_jobs
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -160,3 +161,11 @@ def test_json_has_what_a_reader_needs(tmp_path: Path) -> None:
     assert {"articles", "kind", "verdict", "threshold", "literature"} <= set(seeded)
     assert errors.splitlines()[0].startswith("data set: digits")
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_json_has_no_nan_and_no_infinity(claims: dict[str, ClaimConfig]) -> None:
+    parts = tuple(judge_effects([float("nan"), float("inf"), 0.01], "<= 0.03", "|slope|") for _ in range(2))
+    verdict = Verdict("relu-keeps-gradient", "mixed", True, parts)
+    result = Result(claims["relu-keeps-gradient"], verdict, {}, "mnist", (0, 1, 2), 1.0, {})
+    text = json.dumps(result.to_json(), allow_nan=False)
+    assert json.loads(text)["effects"] == [None, None, 0.01]

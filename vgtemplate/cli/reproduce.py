@@ -69,7 +69,7 @@ def reproduce(
     )
     judged = _run(plan, results, root, jobs or num_cores(), fresh, accelerator, tracking, console)
     if as_json:
-        click.echo(json.dumps([result.to_json() for result in judged], indent=1))
+        click.echo(json.dumps([result.to_json() for result in judged], indent=1, allow_nan=False))
     else:
         title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
         console.print(verdict_table(judged, title, all_parts=bool(ids)))

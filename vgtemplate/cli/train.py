@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
 @click.option("--dataset", default=None, metavar="NAME", help="Replaces the experiment's data set.")
-@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu", "mps"]), default="auto", show_default=True)
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Number of devices.")
 @click.option("--strategy", default="auto", show_default=True, metavar="NAME", help="Lightning's, e.g. ddp.")
 @click.option("--tracking/--no-tracking", default=True, help="Send the runs to MLflow.  [default: tracking]")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from vgtemplate.reproduce.plan import Plan
 from vgtemplate.reproduce.prediction import predict_slope
 
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
+
+
+def _finite(effects: Sequence[float]) -> list[float | None]:
+    return [effect if math.isfinite(effect) else None for effect in effects]
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,10 @@ class Result:
     failure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as plain data; `effects` and `threshold` are those of the part that clears least."""
+        """Return the result as plain data; `effects` and `threshold` are those of the part that clears least.
+
+        JSON has no NaN and no infinity: an effect that is not finite is null.
+        """
         parts = self.verdict.parts if self.verdict else ()
         deciding = min(parts, key=lambda part: part.cleared / len(part.effects), default=None)
         return {
@@ -41,13 +49,13 @@ class Result:
             "statement": self.claim.statement,
             "verdict": self.verdict.verdict if self.verdict else "failed",
             "provisional": bool(self.verdict and self.verdict.provisional),
-            "effects": list(deciding.effects) if deciding else [],
+            "effects": _finite(deciding.effects) if deciding else [],
             "threshold": deciding.threshold if deciding else None,
             "parts": [
                 {
                     "title": part.title,
                     "threshold": part.threshold,
-                    "effects": list(part.effects),
+                    "effects": _finite(part.effects),
                     "cleared": part.cleared,
                     "verdict": part.verdict,
                     "published": self.claim.published.get(part.title),

@@ -47,6 +47,13 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
+def _accelerator(name: str) -> str:
+    """Return Lightning's name; Apple's GPU has no float64, which the probes sum in, so it is never chosen."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if name == "gpu" else name
+
+
 def _build_trainer(config: ArmConfig, hardware: Hardware, callbacks: list[pl.Callback]) -> pl.Trainer:
     validate_every = config.training.validate_every
     length: dict[str, Any] = (
@@ -61,7 +68,7 @@ def _build_trainer(config: ArmConfig, hardware: Hardware, callbacks: list[pl.Cal
     )
     try:
         return pl.Trainer(
-            accelerator=hardware.accelerator,
+            accelerator=_accelerator(hardware.accelerator),
             devices=hardware.devices,
             strategy=hardware.strategy,
             precision=config.training.precision,
