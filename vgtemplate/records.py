@@ -35,6 +35,7 @@ class Axes:
 
 
 _PROBED = ("replica", "probe_step", "layer")
+_LOSS = "nats; networks that put out images: squared pixels"
 SERIES: Mapping[str, Axes] = {
     "gradient_rms": Axes(_PROBED, "loss per unit of pre-activation"),
     "weight_grad_norm_before_clip": Axes(_PROBED, "loss per unit of weight"),
@@ -48,16 +49,24 @@ SERIES: Mapping[str, Axes] = {
     "weight_rms": Axes(_PROBED),
     "update_ratio": Axes(_PROBED),
     "travel": Axes(_PROBED),
+    "input_shift": Axes(_PROBED, "deviations per step"),
+    "gradient_change": Axes(_PROBED),
     "probe_steps": Axes(("probe_step",), "steps"),
-    "train_loss": Axes(("replica", "step"), "nats"),
+    "train_loss": Axes(("replica", "step"), _LOSS),
     "train_accuracy": Axes(("replica", "step")),
+    "train_psnr": Axes(("replica", "step"), "dB"),
     "validation_steps": Axes(("validation_step",), "steps"),
-    "validation_loss": Axes(("replica", "validation_step"), "nats"),
+    "validation_loss": Axes(("replica", "validation_step"), _LOSS),
     "validation_accuracy": Axes(("replica", "validation_step")),
-    "test_loss": Axes(("replica",), "nats"),
+    "validation_psnr": Axes(("replica", "validation_step"), "dB"),
+    "test_loss": Axes(("replica",), _LOSS),
     "test_accuracy": Axes(("replica",)),
+    "test_psnr": Axes(("replica",), "dB"),
+    "final_train_accuracy": Axes(("replica",)),
+    "finished_at": Axes(("replica",), "steps; -1: never"),
+    "reconstruction_loss": Axes(("replica", "layer", "pretraining_step"), "nats per image"),
     "diverged_at": Axes(("replica",), "steps; -1: never"),
-    "quantities": Axes(("quantity",)),
+    "quantities": Axes(("quantity", "block")),
 }
 """Every series a record can hold; `layer` counts hidden layers from the input."""
 

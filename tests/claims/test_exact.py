@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from vgtemplate.claims import exact, exact_networks
 from vgtemplate.config.catalogue import CHECKS
+from vgtemplate.config.experiment import ClaimConfig, clears
 from vgtemplate.config.load import load_experiment
-from vgtemplate.config.schema import ClaimConfig, clears
 from vgtemplate.nn import activations, blocks, initialisers, norm
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"

@@ -23,7 +23,7 @@ from vgtemplate.claims.judge import (
     judge_quantities,
     judge_records,
 )
-from vgtemplate.config.schema import ClaimConfig
+from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.records import Record
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

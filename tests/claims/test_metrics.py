@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vgtemplate.claims.metrics import CHANCE, COMBINATIONS, METRICS, compute_effects, fit_line
-from vgtemplate.config.schema import PartConfig
+from vgtemplate.config.experiment import PartConfig
 from vgtemplate.records import Record
 
 Array = npt.NDArray[np.float64]

@@ -15,8 +15,9 @@ from vgtemplate.callbacks import layers
 from vgtemplate.claims import exact, metrics
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig
 from vgtemplate.config.load import load_claims, load_experiment, resolve_arms
-from vgtemplate.config.schema import ArmConfig, ClaimConfig, ExperimentConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.sources import LOADERS
 from vgtemplate.nn import activations, initialisers
 

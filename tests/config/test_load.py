@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig
 from vgtemplate.config.load import load_experiment, resolve_arms
-from vgtemplate.config.schema import ClaimConfig, ExperimentConfig
 
 CLAIM = {
     "id": "it",

@@ -14,16 +14,10 @@ from hypothesis import strategies as st
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig, PartConfig
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.load import load_experiment, resolve_arms
-from vgtemplate.config.schema import (
-    ArmConfig,
-    ClaimConfig,
-    ExperimentConfig,
-    InitialiserConfig,
-    ModelConfig,
-    PartConfig,
-)
+from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from vgtemplate.config import catalogue
+from vgtemplate.config.experiment import ClaimConfig, PartConfig, clears
 from vgtemplate.config.key import arm_key
-from vgtemplate.config.schema import ArmConfig, ClaimConfig, DataConfig, ModelConfig, PartConfig, clears
+from vgtemplate.config.schema import ArmConfig, DataConfig, ModelConfig
 
 SEEDS = range(3)
 

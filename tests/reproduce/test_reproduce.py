@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from vgtemplate.claims.judge import Verdict, judge_effects
+from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.config.load import load_claims
-from vgtemplate.config.schema import ClaimConfig
 from vgtemplate.reproduce.plan import missing_jobs, plan_claims, select_claims
 from vgtemplate.reproduce.result import Result, judge_all
 from vgtemplate.reproduce.run import run_job, run_jobs

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vgtemplate.claims.metrics import compute_effects
-from vgtemplate.config.schema import ClaimConfig, clears
+from vgtemplate.config.experiment import ClaimConfig, clears
 from vgtemplate.records import Record
 
 CONFIRMED, REFUTED, INCONCLUSIVE, MIXED = "confirmed", "refuted", "inconclusive", "mixed"

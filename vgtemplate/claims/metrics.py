@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vgtemplate.config.schema import ModelConfig, PartConfig
+from vgtemplate.config.experiment import PartConfig
+from vgtemplate.config.schema import ModelConfig
 from vgtemplate.records import Record
 
 Array = npt.NDArray[np.float64]

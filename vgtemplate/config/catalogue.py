@@ -172,6 +172,16 @@ METRICS = _table(
         MetricRow("offset", "|mean|/std of the activations, averaged over layers", ""),
         MetricRow("test_accuracy", "share of test images classified correctly; diverged = 0.1", ""),
         MetricRow("final_loss", "mean training loss over the last tenth of the steps; diverged = inf", "nats"),
+        MetricRow("validation_loss", "loss over the validation images at the end; diverged = inf", "nats"),
+        MetricRow("psnr", "peak signal-to-noise ratio of the denoised test images; diverged = 0", "dB"),
+        MetricRow("diverged", "1 where a training loss was not finite, else 0", ""),
+        MetricRow("first_layer_travel", "||W_t - W_0|| / ||W_0|| of hidden layer 1 at the end", ""),
+        MetricRow("log10_travel_ratio", "travel of the last over that of the first hidden layer", "decades"),
+        MetricRow("steps_to_loss", "steps until the training loss is at stop_loss; never = inf", "steps"),
+        MetricRow("dead_fraction", "share of hidden units that are dead at the end (register, Terms)", ""),
+        MetricRow("generalisation_gap", "training accuracy minus test accuracy at the end", ""),
+        MetricRow("input_shift", "Ioffe & Szegedy 2015: drift of each layer's input a step, averaged", "deviations"),
+        MetricRow("gradient_change", "Santurkar et al. 2018, section 3.1: ||G - G'|| / ||G||, averaged", ""),
     ]
 )
 
@@ -194,6 +204,9 @@ COMBINATIONS = _table(
         CombinationRow("ratio", "first arm over second", 2),
         CombinationRow("margin_above", "first arm minus the largest of the others", 2),
         CombinationRow("margin_below", "smallest of the others minus the first arm", 2),
+        CombinationRow("spread", "the largest over the arms minus the smallest", 2),
+        CombinationRow("spread_difference", "spread of the first half of the arms minus that of the second", 4),
+        CombinationRow("smallest_growth", "the smallest rise from one arm to the next", 2),
     ]
 )
 

@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError, unknown_name
-from vgtemplate.config.schema import ArmConfig, ClaimConfig, ExperimentConfig
+from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig
+from vgtemplate.config.schema import ArmConfig
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
 

@@ -1,11 +1,8 @@
-"""What an arm, an experiment and a claim are: typed settings, a text under each field, unknown keys refused."""
+"""What an arm is: typed settings, a text under each field, unknown keys refused."""
 
 from __future__ import annotations
 
-import math
-import operator
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -22,7 +19,9 @@ class Settings(BaseModel):
     )
 
 
-def _known(kind: str, table: Any) -> AfterValidator:
+def known(kind: str, table: Any) -> AfterValidator:
+    """Return the check that a name is in `table`, the nearest known one in its message."""
+
     def check(name: str) -> str:
         try:
             return catalogue.check_name(kind, name, table)
@@ -42,14 +41,10 @@ def _slug(name: str) -> str:
 
 
 Slug = Annotated[str, AfterValidator(_slug)]
-ActivationName = Annotated[str, _known("activation", catalogue.ACTIVATIONS)]
-InitialiserName = Annotated[str, _known("initialiser", catalogue.INITIALISERS)]
-DatasetName = Annotated[str, _known("data set", {**catalogue.DATASETS, "auto": None})]
-MetricName = Annotated[str, Field(min_length=1)]
-CombinationName = Annotated[str, _known("combination", catalogue.COMBINATIONS)]
-ArticleName = Annotated[str, _known("article", catalogue.ARTICLES)]
-BlockName = Annotated[str, _known("variant", catalogue.BLOCKS)]
-CheckName = Annotated[str, _known("check", catalogue.CHECKS)]
+ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
+InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
+DatasetName = Annotated[str, known("data set", {**catalogue.DATASETS, "auto": None})]
+BlockName = Annotated[str, known("variant", catalogue.BLOCKS)]
 
 
 class InitialiserConfig(Settings):
@@ -109,6 +104,14 @@ class ModelConfig(Settings):
     """Probability that a hidden unit is set to zero in training."""
     num_stages: int = Field(3, ge=1, le=8)
     """cnn only: the image is halved between stages of equal length."""
+    output: Literal["logits", "image"] = "logits"
+    """logits: one a class; image (cnn only): a convolution back to an image of the input's size, never halved."""
+
+    @model_validator(mode="after")
+    def _images_come_out_of_a_cnn(self) -> ModelConfig:
+        if self.output == "image" and self.kind != "cnn":
+            raise ValueError("output: image needs kind: cnn")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -159,6 +162,8 @@ class OptimiserConfig(Settings):
     """Heavy-ball momentum; sgd only."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 penalty (sgd, adam) or decoupled decay (adamw)."""
+    l1: float = Field(0.0, ge=0)
+    """L1 penalty: this times the sum of the absolute weights is added to a replica's loss; biases are free."""
 
     @model_validator(mode="after")
     def _momentum_belongs_to_sgd(self) -> OptimiserConfig:
@@ -176,6 +181,23 @@ class ClippingConfig(Settings):
     """Largest norm, or largest absolute entry."""
 
 
+class PretrainingConfig(Settings):
+    """Unsupervised training of the hidden layers, one after the other from the input, before the training proper."""
+
+    kind: Literal["none", "rbm", "autoencoder"] = "none"
+    """rbm: restricted Boltzmann machines by CD-1; autoencoder: denoising autoencoders with tied weights."""
+    steps: Count = 500
+    """Number of updates a layer."""
+    lr: float = Field(0.1, gt=0)
+    """Learning rate of plain SGD."""
+    corruption: float = Field(0.3, ge=0, lt=1)
+    """autoencoder only: share of a layer's inputs that is set to zero before it is reconstructed."""
+
+
+LOSS_WINDOW = 20
+"""Steps over which the training loss is averaged before it is compared with `stop_loss`."""
+
+
 class TrainingConfig(Settings):
     """How long and how exactly the network is trained."""
 
@@ -188,7 +210,15 @@ class TrainingConfig(Settings):
     precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
     """Lightning's name of the floating-point precision."""
     evaluate: bool = True
-    """Measure the test accuracy at the end."""
+    """Measure the test accuracy at the end (of networks that put out images: the PSNR)."""
+    evaluate_train: bool = False
+    """Measure the accuracy over all training images at the end as well."""
+    stop_loss: float | None = Field(None, gt=0)
+    """End early, once every replica's training loss, averaged over 20 steps, has fallen to this."""
+    stop_accuracy: float | None = Field(None, gt=0, le=1)
+    """A replica is done once its accuracy over all training images, looked at each epoch, has risen to this."""
+    noise: float = Field(0.0, ge=0)
+    """model.output: image only: deviation of the Gaussian noise that the network has to remove from its input."""
     validate_every: Count | None = None
     """Measure the validation loss every so many steps; none: never."""
 
@@ -200,6 +230,10 @@ class ProbeConfig(Settings):
     """Probe each so many steps, step 0 always; none: 50 probes a run; 0: no probes at all."""
     num_images: Count = 1000
     """Test images over which a dead unit is judged."""
+    shift: bool = False
+    """Measure how far the distribution of each hidden layer's input moves in a step (internal covariate shift)."""
+    gradient_change: bool = False
+    """Measure how far a layer's gradient turns when the layers below it take their step (Santurkar et al. 2018)."""
 
 
 class ArmConfig(Settings):
@@ -213,6 +247,8 @@ class ArmConfig(Settings):
     """The update rule."""
     clipping: ClippingConfig = ClippingConfig()
     """Gradient clipping, a replica at a time."""
+    pretraining: PretrainingConfig = PretrainingConfig()
+    """What the hidden layers learn before."""
     training: TrainingConfig = TrainingConfig()
     """Length, loss and precision."""
     probes: ProbeConfig = ProbeConfig()
@@ -225,133 +261,25 @@ class ArmConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _noise_goes_with_images(self) -> ArmConfig:
+        if (self.model.output == "image") != (self.training.noise > 0):
+            raise ValueError("training.noise above 0 goes with model.output: image, and is required there")
+        if self.model.output == "image" and (self.training.evaluate_train or self.training.stop_accuracy is not None):
+            raise ValueError("model.output: image has no accuracy to measure or to stop at")
+        return self
+
+    @model_validator(mode="after")
+    def _pretraining_fits_the_network(self) -> ArmConfig:
+        model = self.model
+        plain = model.kind == "mlp" and model.norm == "none" and not model.residual and model.bias != "none"
+        if self.pretraining.kind != "none" and not (plain and model.activation == "sigmoid"):
+            raise ValueError(
+                "pretraining needs a plain mlp of sigmoid units with biases (model.kind, norm, residual, activation)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batch_norm_needs_a_batch(self) -> ArmConfig:
         if self.model.norm == "batch" and self.data.batch_size == 1:
             raise ValueError("model.norm: batch needs data.batch_size above 1")
         return self
-
-
-_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_ONE_SIDED = re.compile(rf"\s*(<=|>=|<|>)\s*{_NUMBER}\s*")
-_BETWEEN = re.compile(rf"\s*between\s+{_NUMBER}\s+and\s+{_NUMBER}\s*")
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-def clears(threshold: str, effect: float) -> bool:
-    """Say whether a finite `effect` clears `threshold` ("< 1", ">= 2e-3", "between 1 and 2", bounds included).
-
-    Raises:
-        ValueError: the threshold cannot be read, or its bounds are infinite or in the wrong order.
-    """
-    between, one_sided = _BETWEEN.fullmatch(threshold), _ONE_SIDED.fullmatch(threshold)
-    bounds = [float(number) for number in between.groups()] if between else [float(one_sided[2])] if one_sided else []
-    if not bounds or not all(map(math.isfinite, bounds)) or bounds != sorted(bounds):
-        raise ValueError(
-            f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'"
-        )
-    if one_sided:
-        return _OPERATORS[one_sided[1]](effect, bounds[0])
-    return bounds[0] <= effect <= bounds[1]
-
-
-def _readable(threshold: str) -> str:
-    clears(threshold, 0.0)
-    return threshold
-
-
-Threshold = Annotated[str, AfterValidator(_readable)]
-
-
-class PartConfig(Settings):
-    """One condition of a claim: a number a seed, and the threshold it must clear."""
-
-    metric: MetricName
-    """A row of the catalogue's metrics; in an exact claim, a quantity of its check."""
-    arms: list[Slug] = []
-    """The arms it is computed from, in the order the combination reads them."""
-    combine: CombinationName = "only"
-    """How several arms' values become one number."""
-    options: dict[str, Count] = {}
-    """Options of the metric: the numbers of layers, from 1."""
-    threshold: Threshold
-    """What the effect must clear, e.g. '< -0.3'; fixed by the register."""
-    label: str | None = None
-    """How the part is named in the table; none: made of metric and arms."""
-
-    @property
-    def title(self) -> str:
-        """Name the part for people."""
-        if self.label:
-            return self.label
-        how = "" if self.combine == "only" else f" {self.combine}"
-        return f"{self.metric}{how}" + (f" ({', '.join(self.arms)})" if self.arms else "")
-
-
-class ExperimentConfig(Settings):
-    """A set of arms to train and compare."""
-
-    base: Slug | None = None
-    """The YAML file beside this one, without .yaml, whose settings every arm starts from."""
-    arms: dict[Slug, dict[str, Any]] = {}
-    """Each arm: the settings in which it differs from the base; `variants` names presets."""
-    notes: str = ""
-    """What a reader should know: choices made, what was tried, surprises."""
-
-
-class ClaimConfig(ExperimentConfig):
-    """A statement of the articles and the experiment that tests it."""
-
-    id: Slug
-    """The register's name; also the file's."""
-    articles: Annotated[list[ArticleName], Field(min_length=1)]
-    """The articles that make the statement."""
-    sections: dict[ArticleName, str] = {}
-    """Where in an article, if it has numbered sections."""
-    statement: str = Field(min_length=1)
-    """The claim in our words."""
-    kind: Literal["exact", "initial", "training"]
-    """exact: no seeds; initial: judged at initialisation; training: judged after training."""
-    check: CheckName | None = None
-    """exact only: a row of the catalogue's checks."""
-    parts: Annotated[list[PartConfig], Field(min_length=1)]
-    """The conditions; all must hold."""
-    literature: str = Field(min_length=1)
-    """What published work leads one to expect; never used by the judge."""
-    published: dict[str, float] = {}
-    """Published values of a part's effect, by label, printed beside ours."""
-
-    @model_validator(mode="after")
-    def _parts_fit_the_arms(self) -> ClaimConfig:
-        if (self.kind == "exact") != (self.check is not None):
-            raise ValueError("an exact claim names its check, and only an exact claim does")
-        for index, part in enumerate(self.parts):
-            try:
-                self._check_part(part)
-            except (UserError, ValueError) as error:
-                raise ValueError(f"parts.{index}: {error}") from None
-        return self
-
-    def _check_part(self, part: PartConfig) -> None:
-        if self.check is not None:
-            quantities = catalogue.CHECKS[self.check].quantities
-            catalogue.check_name(f"quantity of check {self.check}", part.metric, dict.fromkeys(quantities))
-            if part.arms or part.options or part.combine != "only":
-                raise ValueError("a part of an exact claim has no arms, options or combination")
-            return
-        catalogue.check_name("metric", part.metric, catalogue.METRICS)
-        for arm in part.arms:
-            catalogue.check_name("arm", arm, self.arms)
-        for option in part.options:
-            allowed = catalogue.METRICS[part.metric].options
-            catalogue.check_name(f"option of {part.metric}", option, dict.fromkeys(allowed))
-        least = catalogue.COMBINATIONS[part.combine].arms
-        exactly = part.combine in {"only", "difference", "ratio"}
-        if len(part.arms) < least or (exactly and len(part.arms) != least):
-            raise ValueError(
-                f"combination {part.combine!r} takes {'' if exactly else 'at least '}{least} arms, not {len(part.arms)}"
-            )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from vgtemplate.config.catalogue import ARTICLES, check_name
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.config.key import arm_key, check_key
 from vgtemplate.config.load import resolve_arms
-from vgtemplate.config.schema import ArmConfig, ClaimConfig, DataConfig
+from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data import files
 from vgtemplate.records import read_record
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vgtemplate.claims.judge import Verdict, judge_quantities, judge_records
-from vgtemplate.config.schema import ArmConfig, ClaimConfig
+from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
 from vgtemplate.reproduce.plan import Plan
 from vgtemplate.reproduce.prediction import predict_slope

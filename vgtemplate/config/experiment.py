@@ -1,0 +1,176 @@
+"""What an experiment and a claim are: arms, the conditions that must hold, and what is searched for beforehand."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from vgtemplate.config import catalogue
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import Count, Settings, Slug, known
+
+MetricName = Annotated[str, Field(min_length=1)]
+CombinationName = Annotated[str, known("combination", catalogue.COMBINATIONS)]
+ArticleName = Annotated[str, known("article", catalogue.ARTICLES)]
+CheckName = Annotated[str, known("check", catalogue.CHECKS)]
+
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_ONE_SIDED = re.compile(rf"\s*(<=|>=|<|>)\s*{_NUMBER}\s*")
+_BETWEEN = re.compile(rf"\s*between\s+{_NUMBER}\s+and\s+{_NUMBER}\s*")
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def clears(threshold: str, effect: float) -> bool:
+    """Say whether a finite `effect` clears `threshold` ("< 1", ">= 2e-3", "between 1 and 2", bounds included).
+
+    Raises:
+        ValueError: the threshold cannot be read, or its bounds are infinite or in the wrong order.
+    """
+    between, one_sided = _BETWEEN.fullmatch(threshold), _ONE_SIDED.fullmatch(threshold)
+    bounds = [float(number) for number in between.groups()] if between else [float(one_sided[2])] if one_sided else []
+    if not bounds or not all(map(math.isfinite, bounds)) or bounds != sorted(bounds):
+        raise ValueError(
+            f"cannot read threshold {threshold!r}; allowed: '< 1', '<= 1', '> 1', '>= 1', 'between 1 and 2'"
+        )
+    if one_sided:
+        return _OPERATORS[one_sided[1]](effect, bounds[0])
+    return bounds[0] <= effect <= bounds[1]
+
+
+def _readable(threshold: str) -> str:
+    clears(threshold, 0.0)
+    return threshold
+
+
+Threshold = Annotated[str, AfterValidator(_readable)]
+
+
+class PartConfig(Settings):
+    """One condition of a claim: a number a seed, and the threshold it must clear."""
+
+    metric: MetricName
+    """A row of the catalogue's metrics; in an exact claim, a quantity of its check."""
+    arms: list[Slug] = []
+    """The arms it is computed from, in the order the combination reads them."""
+    combine: CombinationName = "only"
+    """How several arms' values become one number."""
+    options: dict[str, Count] = {}
+    """Options of the metric: the numbers of layers, from 1."""
+    threshold: Threshold
+    """What the effect must clear, e.g. '< -0.3'; fixed by the register."""
+    label: str | None = None
+    """How the part is named in the table; none: made of metric and arms."""
+
+    @property
+    def title(self) -> str:
+        """Name the part for people."""
+        if self.label:
+            return self.label
+        how = "" if self.combine == "only" else f" {self.combine}"
+        return f"{self.metric}{how}" + (f" ({', '.join(self.arms)})" if self.arms else "")
+
+
+class ExperimentConfig(Settings):
+    """A set of arms to train and compare."""
+
+    base: Slug | None = None
+    """The YAML file beside this one, without .yaml, whose settings every arm starts from."""
+    arms: dict[Slug, dict[str, Any]] = {}
+    """Each arm: the settings in which it differs from the base; `variants` names presets."""
+    notes: str = ""
+    """What a reader should know: choices made, what was tried, surprises."""
+
+
+class SearchConfig(Settings):
+    """A search on tuning seeds for settings that the register leaves open; `vgt tune` runs it and keeps its picks."""
+
+    arms: Annotated[list[Slug], Field(min_length=1)]
+    """The arms that are given the pick."""
+    trial: Slug | None = None
+    """The one arm that is searched for all of them; none: each searches its own."""
+    grid: Annotated[dict[str, Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
+    """Candidates by setting, e.g. {optimiser.lr: [0.01, 0.1]}; of several settings every combination is tried."""
+    metric: MetricName = "validation_loss"
+    """What is compared: its median over the tuning seeds."""
+    first: Threshold | None = None
+    """Pick the first candidate whose every seed clears this; none: the one with the smallest median."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> SearchConfig:
+        catalogue.check_name("metric", self.metric, catalogue.METRICS)
+        return self
+
+
+class ClaimConfig(ExperimentConfig):
+    """A statement of the articles and the experiment that tests it."""
+
+    id: Slug
+    """The register's name; also the file's."""
+    articles: Annotated[list[ArticleName], Field(min_length=1)]
+    """The articles that make the statement."""
+    sections: dict[ArticleName, str] = {}
+    """Where in an article, if it has numbered sections."""
+    statement: str = Field(min_length=1)
+    """The claim in our words."""
+    kind: Literal["exact", "initial", "training"]
+    """exact: no seeds; initial: judged at initialisation; training: judged after training."""
+    check: CheckName | None = None
+    """exact only: a row of the catalogue's checks."""
+    parts: Annotated[list[PartConfig], Field(min_length=1)]
+    """The conditions; all must hold."""
+    search: list[SearchConfig] = []
+    """What has to be found on tuning seeds before the claim can be judged."""
+    literature: str = Field(min_length=1)
+    """What published work leads one to expect; never used by the judge."""
+    published: dict[str, float] = {}
+    """Published values of a part's effect, by label, printed beside ours."""
+
+    @model_validator(mode="after")
+    def _parts_fit_the_arms(self) -> ClaimConfig:
+        if (self.kind == "exact") != (self.check is not None):
+            raise ValueError("an exact claim names its check, and only an exact claim does")
+        for index, part in enumerate(self.parts):
+            try:
+                self._check_part(part)
+            except (UserError, ValueError) as error:
+                raise ValueError(f"parts.{index}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _searches_fit_the_arms(self) -> ClaimConfig:
+        searched = [arm for search in self.search for arm in search.arms]
+        for arm in [*searched, *(search.trial for search in self.search if search.trial)]:
+            catalogue.check_name("arm", arm, self.arms)
+        if len(set(searched)) < len(searched):
+            raise ValueError("search: an arm can be given one pick only")
+        return self
+
+    def _check_part(self, part: PartConfig) -> None:
+        if self.check is not None:
+            quantities = catalogue.CHECKS[self.check].quantities
+            catalogue.check_name(f"quantity of check {self.check}", part.metric, dict.fromkeys(quantities))
+            if part.arms or part.options or part.combine != "only":
+                raise ValueError("a part of an exact claim has no arms, options or combination")
+            return
+        catalogue.check_name("metric", part.metric, catalogue.METRICS)
+        for arm in part.arms:
+            catalogue.check_name("arm", arm, self.arms)
+        for option in part.options:
+            allowed = catalogue.METRICS[part.metric].options
+            catalogue.check_name(f"option of {part.metric}", option, dict.fromkeys(allowed))
+        least = catalogue.COMBINATIONS[part.combine].arms
+        exactly = part.combine in {"only", "difference", "ratio"}
+        if len(part.arms) < least or (exactly and len(part.arms) != least):
+            raise ValueError(
+                f"combination {part.combine!r} takes {'' if exactly else 'at least '}{least} arms, not {len(part.arms)}"
+            )
