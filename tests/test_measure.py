@@ -174,3 +174,51 @@ def test_memory_layout_does_not_matter(name: str) -> None:
     x = 0.05 * draw((4, 2, 3, 5, 6))
     turned = torch.from_numpy(x).transpose(0, 1)
     np.testing.assert_allclose(ours(turned).numpy(), over_all_but_first(closed_form, np.swapaxes(x, 0, 1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 5), (2, 6, 4, 3), (2, 6, 3, 4, 5), (2, 1, 3)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_moments_are_numpys_of_every_unit(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = torch.from_numpy(100 + draw(shape)).to(dtype)
+    means, deviations = measure.moments(x)
+    axes = (1, *range(3, len(shape)))
+    assert means.dtype == deviations.dtype == torch.float64
+    np.testing.assert_allclose(means.numpy(), x.double().numpy().mean(axis=axes), rtol=1e-13)
+    np.testing.assert_allclose(deviations.numpy(), x.double().numpy().std(axis=axes), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1.0, 1e-7, 3e20])
+def test_deviation_of_a_constant_is_exactly_zero(value: float) -> None:
+    means, deviations = measure.moments(torch.full((2, 999, 3), value, dtype=torch.float64))
+    assert (means == value).all()
+    assert (deviations == 0).all()
+
+
+def test_moment_shift_in_numbers() -> None:
+    before = torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 2.0]])
+    after = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.5, 4.0]])
+    assert measure.moment_shift(before, after).tolist() == [((3 + 0.5) / 1 + (1 + 2) / 2) / 2]
+    assert measure.moment_shift(before, before).tolist() == [0.0]
+
+
+def test_moment_shift_leaves_constant_units_out() -> None:
+    means, deviations = torch.zeros(3, 2), torch.tensor([[2.0, 0.0], [0.0, 0.0], [torch.nan, 1.0]])
+    first, second, third = measure.moment_shift((means, deviations), (means + 1, deviations)).tolist()
+    assert first == 0.5
+    assert np.isnan(second)
+    assert np.isnan(third)
+
+
+def test_moment_shift_is_that_of_a_scaled_and_moved_normal() -> None:
+    x = torch.from_numpy(draw((2, 500, 6)))
+    means, deviations = measure.moments(x)
+    found = measure.moment_shift((means, deviations), measure.moments(3 * x + 1))
+    expected = ((2 * means + 1).abs() / deviations + 2).mean(dim=1)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+
+
+def test_gradient_change_in_numbers() -> None:
+    gradient = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [torch.nan, 1.0]])
+    changed = torch.tensor([[3.0, 4.0], [-3.0, -4.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    found = measure.gradient_change(gradient, changed).numpy()
+    np.testing.assert_array_equal(found, [0.0, 2.0, np.nan, np.nan, np.nan])

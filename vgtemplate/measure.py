@@ -1,6 +1,7 @@
 """Statistics of a network's tensors, one number a replica: pure functions, no hooks, no storage.
 
-Every argument has the replica axis in front, (R, ...); every result is a float64 tensor (R,) on the same device.
+Every argument has the replica axis in front, (R, ...); every result is a float64 tensor (R,) on the same device, but
+for what is found a unit (silent_units, moments).
 Sums run in float64: the square of a vanished float32 gradient would underflow to zero.
 """
 
@@ -49,3 +50,35 @@ def silent_units(outputs: Tensor) -> Tensor:
 def update_ratio(before: Tensor, after: Tensor) -> Tensor:
     """Return ||after - before|| / ||before||: the update ratio of one step, or the travel since the start."""
     return norm(after - before) / norm(before)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each unit's mean and deviation over the batch, both (R, C): (R, N, C) or, over pixels too, (R, N, C, ...).
+
+    The deviation divides by the number of values, as batch normalisation does; it is exactly 0 for a constant unit.
+    """
+    units = x.to(torch.float64).flatten(3) if x.dim() > 3 else x.to(torch.float64)[..., None]
+    # A constant's mean may be rounded off the constant; what is left of the first value is exactly zero.
+    first = units[:, :1, :, :1]
+    rest = units - first
+    offset = rest.mean(dim=(1, 3), keepdim=True)
+    deviation = (rest - offset).square().mean(dim=(1, 3)).sqrt()
+    return (first + offset).flatten(1), deviation
+
+
+def moment_shift(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> Tensor:
+    """Return how far a distribution moved, in its own deviations: mean over units of (|mu' - mu| + |s' - s|) / s.
+
+    Each argument is the mean mu and the deviation s of every unit, as `moments` returns them. Units with s = 0 are
+    left out; NaN where no unit is left, or where one is NaN.
+    """
+    (mean_before, deviation), (mean_after, deviation_after) = before, after
+    constant = deviation == 0
+    shifts = ((mean_after - mean_before).abs() + (deviation_after - deviation).abs()) / deviation
+    return shifts.masked_fill(constant, 0.0).sum(dim=1) / (~constant).sum(dim=1)
+
+
+def gradient_change(gradient: Tensor, changed: Tensor) -> Tensor:
+    """Return ||changed - gradient|| / ||gradient||; NaN where the gradient is zero, to which nothing compares."""
+    size = norm(gradient)
+    return (norm(changed - gradient) / size).masked_fill(size == 0, torch.nan)

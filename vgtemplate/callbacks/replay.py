@@ -1,0 +1,75 @@
+"""Runs a population once more for a probe, without a trace: on copies of its tensors, and its noise and hooks restored.
+
+It owns no measurement, and never decides when one is made.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+from torch.func import functional_call
+
+NoiseSteps = Mapping[nn.Module, int]
+"""Sources of noise, and the training step for which each draws."""
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def noise_steps(module: nn.Module) -> dict[nn.Module, int]:
+    """Return every source of noise of a network (what has a `step`, as vgtemplate.nn.noise) with the step it is at."""
+    steps = {child: vars(child).get("step") for child in module.modules()}
+    return {child: step for child, step in steps.items() if isinstance(step, int)}
+
+
+def _tell(steps: NoiseSteps) -> None:
+    for source, step in steps.items():
+        source.step = step  # type: ignore[assignment]
+
+
+@contextmanager
+def alone(module: nn.Module, steps: NoiseSteps) -> Iterator[None]:
+    """Take the hooks of all others out and tell the sources of noise their steps, until the end of the block."""
+    told = noise_steps(module)
+    hooks = [(child, name, getattr(child, name)) for child in module.modules() for name in _HOOKS]
+    try:
+        for child, name, _ in hooks:
+            setattr(child, name, OrderedDict())
+        _tell(steps)
+        yield
+    finally:
+        _tell(told)
+        for child, name, kept in hooks:
+            setattr(child, name, kept)
+
+
+class _Method(nn.Module):
+    """Makes a module's method what torch.func calls."""
+
+    def __init__(self, owner: nn.Module, name: str) -> None:
+        super().__init__()
+        self.owner = owner
+        self.name = name
+
+    def forward(self, *inputs: object) -> Tensor:
+        result: Tensor = getattr(self.owner, self.name)(*inputs)
+        return result
+
+
+def call(module: pl.LightningModule, method: str, *inputs: object, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return a method's result with some parameters replaced, in the trainer's precision, on copies of the buffers.
+
+    Args:
+        module: in training, and in the mode in which it shall run.
+        method: name of the method.
+        inputs: what it is called with.
+        parameters: tensors by the names of the parameters in whose place they stand; the others stay.
+    """
+    # Batch normalisation writes its running statistics into what it is given.
+    tensors = {name: buffer.clone() for name, buffer in module.named_buffers()} | dict(parameters)
+    named = {f"owner.{name}": tensor for name, tensor in tensors.items()}
+    with module.trainer.precision_plugin.train_step_context():
+        result: Tensor = functional_call(_Method(module, method), named, inputs)
+    return result

@@ -1,0 +1,84 @@
+"""How far the distribution of a layer's input moves in one step: internal covariate shift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from vgtemplate import measure
+from vgtemplate.callbacks.probe import Probe
+from vgtemplate.callbacks.replay import alone, call, noise_steps
+
+_NOISE_STEP = 0
+"""The step whose noise every measurement sees, so that noise is no shift."""
+
+Moments = list[tuple[Tensor, Tensor]]
+
+
+class ShiftProbe(Probe):
+    """Records `input_shift` (R, S, L): the drift of each hidden layer's input in the probed step, in deviations.
+
+    Ioffe & Szegedy 2015 (sections 1 and 4.1) call the change of the distribution of a layer's inputs, caused by the
+    update of the layers below, internal covariate shift. Here: for every unit j of the input (every channel of an
+    image), mu_j and sigma_j are its mean and deviation over the module's `probe_images` (N, ...), before and (')
+    after the step;
+
+        input_shift = mean over j of (|mu_j' - mu_j| + |sigma_j' - sigma_j|) / sigma_j,
+
+    units with sigma_j = 0 left out, NaN where none is left. The input of layer l is the output of layer l - 1,
+    shortcut, normalisation and dropout included; layer 1's is the image, which never moves: 0. The network runs in
+    the mode of the training, so batch normalisation takes the moments of the probe images, all at once, and dropout
+    and random slopes are those of one fixed step.
+
+    Raises:
+        ValueError: at the start of the training, if the module is no population with `hidden_layers` or offers no
+            `probe_images`.
+    """
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
+        self._moments: Moments = []
+        self._measured_at = -1
+        is_population = all(layer.is_population and layer.output is not None for layer in self.layers)
+        if not is_population or getattr(pl_module, "probe_images", None) is None:
+            raise ValueError(
+                f"ShiftProbe cannot probe {type(pl_module).__name__}: it needs a population with hidden_layers "
+                "and probe_images"
+            )
+
+    def begin(self, pl_module: pl.LightningModule) -> None:
+        # Where every step is probed, the last one's end is this one's start.
+        if self._measured_at != self._step:
+            self._moments = self._measure(pl_module)
+            self._measured_at = self._step
+
+    def end(self, pl_module: pl.LightningModule) -> None:
+        before, self._moments = self._moments, self._measure(pl_module)
+        self._measured_at = pl_module.global_step
+        shifts = list(map(measure.moment_shift, before, self._moments))
+        unmoved = torch.zeros(len(self._images(pl_module)), dtype=torch.float64, device=pl_module.device)
+        self.recorder.add("input_shift", [unmoved, *shifts])
+
+    @staticmethod
+    def _images(pl_module: Any) -> Tensor:
+        """Return the probe images, the same for every replica: (N, ...) -> (R, N, ...), without a copy."""
+        images: Tensor = pl_module.probe_images
+        return images.expand(pl_module.num_replicas, *images.shape)
+
+    @torch.no_grad()
+    def _measure(self, pl_module: pl.LightningModule) -> Moments:
+        """Return the moments of the input of hidden layers 2 to L."""
+        found: Moments = []
+
+        def watch(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            found.append(measure.moments(inputs[0]))
+
+        with alone(pl_module, dict.fromkeys(noise_steps(pl_module), _NOISE_STEP)):
+            for layer in self.layers[1:]:
+                if layer.output is not None:
+                    layer.output.register_forward_pre_hook(watch)
+            call(pl_module, "forward", self._images(pl_module), parameters={})
+        return found
