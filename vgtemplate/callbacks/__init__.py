@@ -2,13 +2,15 @@
 
 One training step, and where each probe fires:
 
-    on_train_batch_start          WeightProbe keeps W; ActivationProbe looks for dead units; hooks go in
+    on_train_batch_start          WeightProbe keeps W; ActivationProbe looks for dead units; hooks go in;
+                                  ShiftProbe: moments of the layers' inputs; GradientChangeProbe keeps all parameters
     logits = module(images)         hooks: signal and saturation (ActivationProbe)
     loss.backward()                 hooks: dL/dz of every hidden layer (GradientProbe)
     on_before_optimizer_step      GradientProbe: weight-gradient norms BEFORE clipping
     configure_gradient_clipping     (training/clipping.py, a replica at a time)
     optimizer.step()
-    on_train_batch_end            GradientProbe: norms AFTER clipping; WeightProbe: update ratio, travel; hooks come out
+    on_train_batch_end            GradientProbe: norms AFTER clipping; WeightProbe: update ratio, travel; hooks come out;
+                                  ShiftProbe: the moments' shift; GradientChangeProbe: G and each layer's G' (replay.py)
                                   CurveRecorder: loss, accuracy, divergence; Recorder: the step's ONE host transfer
 
 Probes only look: with or without them the weights are the same, bit for bit.
