@@ -9,7 +9,7 @@ One training step, and where each probe fires:
     on_before_optimizer_step      GradientProbe: weight-gradient norms BEFORE clipping
     configure_gradient_clipping     (training/clipping.py, a replica at a time)
     optimizer.step()
-    on_train_batch_end            GradientProbe: norms AFTER clipping; WeightProbe: update ratio, travel; hooks come out;
+    on_train_batch_end            GradientProbe: norms AFTER clipping; WeightProbe: update ratio, travel; hooks out;
                                   ShiftProbe: the moments' shift; GradientChangeProbe: G and each layer's G' (replay.py)
                                   CurveRecorder: loss, accuracy, divergence; Recorder: the step's ONE host transfer
 
