@@ -23,7 +23,8 @@ NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
     "cnn of relu": {"model": {"kind": "cnn", "activation": "relu", "norm": "batch", "width": 2, "num_stages": 1}},
     "dead relu": {"model": {"activation": "relu", "bias": "normal", "initialiser": {"name": "normal", "std": 0.01}}},
 }
-PROBED = {name for name, axes in SERIES.items() if axes.axes == ("replica", "probe_step", "layer")}
+ON_REQUEST = {"input_shift", "gradient_change"}
+PROBED = {name for name, axes in SERIES.items() if axes.axes == ("replica", "probe_step", "layer")} - ON_REQUEST
 
 
 @pytest.mark.parametrize("sections", NETWORKS.values(), ids=NETWORKS)

@@ -18,6 +18,7 @@ from vgtemplate.config.load import load_experiment
 from vgtemplate.nn import activations, blocks, initialisers, norm
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXACT = [check for check in CHECKS if check != "elu_costs_more"]
 REPORTED_ONLY = {"sigmoid_at_3", "sigmoid_at_5", "tanh_at_3"}
 
 
@@ -30,7 +31,7 @@ def load(check: str) -> ClaimConfig:
 
 @cache
 def measured(check: str) -> dict[str, float]:
-    return exact.CHECKS_FUNCTIONS[check]()
+    return dict(exact.CHECKS_FUNCTIONS[check]())  # type: ignore[arg-type]
 
 
 def failing_parts(check: str, quantities: dict[str, float]) -> set[str]:
@@ -41,13 +42,13 @@ def test_every_row_has_its_function_and_every_function_its_row() -> None:
     assert list(exact.CHECKS_FUNCTIONS) == list(CHECKS)
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", EXACT)
 def test_check_returns_the_quantities_of_its_row_as_floats(check: str) -> None:
     assert tuple(measured(check)) == CHECKS[check].quantities
     assert all(type(value) is float for value in measured(check).values())
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", EXACT)
 def test_claim_of_the_check_judges_each_quantity_once(check: str) -> None:
     claim = load(check)
     assert (claim.kind, claim.check) == ("exact", check)
@@ -56,13 +57,13 @@ def test_claim_of_the_check_judges_each_quantity_once(check: str) -> None:
     assert all(part.label for part in claim.parts)
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", EXACT)
 def test_claim_holds(check: str) -> None:
     assert failing_parts(check, measured(check)) == set()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", EXACT)
 def test_check_repeats_bit_for_bit_and_leaves_global_generators_alone(check: str) -> None:
     first = measured(check)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -302,7 +303,7 @@ def test_wrong_implementation_fails_the_part(
     assert parts <= failing_parts(check, exact.CHECKS_FUNCTIONS[check]())
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", EXACT)
 def test_every_part_is_failed_by_some_wrong_implementation(check: str) -> None:
     noticed = set().union(*(parts for name, _, _, parts in SABOTAGES if name == check))
     assert {part.metric for part in load(check).parts} == noticed

@@ -29,7 +29,6 @@ from vgtemplate.records import Record
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 EFFECTS = st.lists(st.floats(-10, 10), min_size=1, max_size=12)
 BOUND = st.floats(-5, 5)
-NEVER = [math.nan, math.inf, -math.inf]
 
 
 @st.composite
@@ -79,11 +78,25 @@ def test_more_clear_seeds_keep_what_is_confirmed(effects: list[float], more: lis
         assert judge_effects(unclear + clear, threshold).verdict == INCONCLUSIVE
 
 
-@given(thresholds(), st.sampled_from(NEVER), EFFECTS)
-def test_number_that_is_none_never_clears(threshold: str, never: float, effects: list[float]) -> None:
-    assert not effect_clears(never, threshold)
-    assert judge_effects([never], threshold).verdict == REFUTED
-    assert judge_effects([*effects, never], threshold).verdict != CONFIRMED
+@given(thresholds(), EFFECTS)
+def test_number_that_is_none_never_clears(threshold: str, effects: list[float]) -> None:
+    assert not effect_clears(math.nan, threshold)
+    assert judge_effects([math.nan], threshold).verdict == REFUTED
+    assert judge_effects([*effects, math.nan], threshold).verdict != CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("effect", "threshold", "clears"),
+    [
+        (math.inf, "> 1", True),
+        (math.inf, "<= 1e300", False),
+        (math.inf, "between 0 and 1", False),
+        (-math.inf, "< 0", True),
+        (-math.inf, ">= -1e300", False),
+    ],
+)
+def test_infinite_effect_counts_as_what_it_is(effect: float, threshold: str, clears: bool) -> None:
+    assert effect_clears(effect, threshold) == clears
 
 
 @given(FINITE, FINITE)
@@ -222,15 +235,21 @@ def exact(*parts: tuple[str, str]) -> ClaimConfig:
 
 def test_exact_claim_is_judged_from_its_quantities_and_is_never_provisional() -> None:
     both = exact(("error_at_depth_50", "< 1e-10"), ("error_at_depth_4", "< 1e-10"))
-    verdict = judge_quantities(both, {"error_at_depth_4": 1e-16, "error_at_depth_50": 1e-9, "other": 0.0})
+    verdict = judge_quantities(both, {"error_at_depth_4": [1e-16], "error_at_depth_50": [1e-9], "other": [0.0]})
     assert [(part.title, part.effects, part.verdict) for part in verdict.parts] == [
         ("error_at_depth_50", (1e-9,), REFUTED),
         ("error_at_depth_4", (1e-16,), CONFIRMED),
     ]
     assert (verdict.verdict, verdict.provisional) == (MIXED, False)
     alone = exact(("error_at_depth_4", "< 1e-10"))
-    assert judge_quantities(alone, {"error_at_depth_4": 0.0}).verdict == CONFIRMED
-    for never in NEVER:
-        assert judge_quantities(alone, {"error_at_depth_4": never}).verdict == REFUTED
+    assert judge_quantities(alone, {"error_at_depth_4": [0.0]}).verdict == CONFIRMED
+    for never in (math.nan, math.inf):
+        assert judge_quantities(alone, {"error_at_depth_4": [never]}).verdict == REFUTED
     with pytest.raises(KeyError):
-        judge_quantities(alone, {"other": 0.0})
+        judge_quantities(alone, {"other": [0.0]})
+
+
+def test_blocks_of_a_quantity_are_judged_as_seeds_are() -> None:
+    alone = exact(("error_at_depth_4", "< 1"))
+    for values, expected in (([0.5] * 10, CONFIRMED), ([0.5] * 9 + [2.0], INCONCLUSIVE), ([2.0] * 10, REFUTED)):
+        assert judge_quantities(alone, {"error_at_depth_4": values}).verdict == expected

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vgtemplate.claims.metrics import CHANCE, COMBINATIONS, METRICS, compute_effects, fit_line
+from vgtemplate.claims.effects import COMBINATIONS, compute_effects
+from vgtemplate.claims.metrics import CHANCE, METRICS, fit_line
 from vgtemplate.config.experiment import PartConfig
 from vgtemplate.records import Record
 
@@ -27,16 +28,26 @@ def make(depth: int = 6, width: int | list[int] = 10, seeds: int = R, **series: 
         name: np.ones((seeds, depth))
         for name in (
             *("gradient_rms", "signal_rms", "derivative_rms", "weight_rms", "bias_grad_norm", "update_ratio"),
-            *("saturated_fraction", "signal_mean"),
+            *("saturated_fraction", "signal_mean", "travel", "dead_fraction", "input_shift", "gradient_change"),
         )
     }
-    flat = {"test_accuracy": np.full(seeds, 0.9), "diverged_at": np.full(seeds, -1), "train_loss": np.ones((seeds, 20))}
+    flat = {
+        "test_accuracy": np.full(seeds, 0.9),
+        "final_train_accuracy": np.full(seeds, 1.0),
+        "test_psnr": np.full(seeds, 20.0),
+        "validation_loss": np.ones((seeds, 2)),
+        "diverged_at": np.full(seeds, -1),
+        "train_loss": np.ones((seeds, 20)),
+    }
     for name, array in series.items():
         (flat if name in flat else probed)[name] = np.asarray(array)
     return Record(
         key="k",
         name="a",
-        configuration={"model": {"depth": depth, "width": width, "activation": "tanh"}},
+        configuration={
+            "model": {"depth": depth, "width": width, "activation": "tanh"},
+            "training": {"stop_loss": 1.0},
+        },
         seeds=tuple(range(seeds)),
         dataset={},
         environment={},
@@ -281,6 +292,54 @@ def test_layer_beyond_the_last_gives_nan(name: str) -> None:
     assert np.isnan(metric(name, make(4), from_layer=5)).all()
 
 
+def over_time(name: str, *probes: Array) -> Record:
+    """A record with one series probed several times, each probe (R, L)."""
+    record = make(probes[0].shape[1])
+    series = dict(record.series) | {name: np.stack(probes, axis=1)}
+    return Record("k", "a", record.configuration, record.seeds, {}, {}, 0.0, series)
+
+
+def test_travel_is_that_of_the_last_probe() -> None:
+    first, last = np.ones((R, 3)), np.array([[0.1, 5, 1], [0.01, 5, 10], [2, 5, 0.02]])
+    record = over_time("travel", first, last)
+    np.testing.assert_allclose(metric("first_layer_travel", record), [0.1, 0.01, 2])
+    np.testing.assert_allclose(metric("log10_travel_ratio", record), [1, 3, -2])
+
+
+def test_layers_that_never_moved_have_no_travel_ratio() -> None:
+    assert np.isnan(metric("log10_travel_ratio", over_time("travel", np.zeros((R, 3))))).all()
+
+
+def test_dead_fraction_is_the_mean_over_the_layers_at_the_end() -> None:
+    record = over_time("dead_fraction", np.ones((R, 2)), np.array([[0.5, 0.1], [0, 0], [np.nan, 0]]))
+    np.testing.assert_allclose(metric("dead_fraction", record), [0.3, 0, np.nan])
+
+
+@pytest.mark.parametrize("name", ["input_shift", "gradient_change"])
+def test_shift_and_change_leave_the_first_layer_out_and_average_over_the_probes(name: str) -> None:
+    record = over_time(name, np.array([[9.0, 1, 2]] * R), np.array([[9.0, 3, 6]] * R))
+    np.testing.assert_allclose(metric(name, record), 3)
+    assert np.isnan(metric(name, over_time(name, np.ones((R, 1))))).all()
+
+
+def test_steps_to_loss_counts_until_the_mean_of_twenty_steps_is_there() -> None:
+    falling = np.r_[np.full(30, 2.0), np.full(30, 0.5)]
+    losses = np.stack([falling, np.full(60, 1.0), np.full(60, 1.1)])
+    # 2.0 (20 - n)/20 + 0.5 n/20 <= 1 from n = 14 of the low steps on.
+    np.testing.assert_array_equal(metric("steps_to_loss", make(train_loss=losses)), [44, 20, np.inf])
+    assert np.isinf(metric("steps_to_loss", make(train_loss=np.zeros((R, 19))))).all()
+    losses[0, 10] = np.nan
+    assert metric("steps_to_loss", make(train_loss=losses))[0] == 44
+
+
+def test_what_diverged_counts_as_chance_infinite_or_nothing() -> None:
+    record = make(diverged_at=[3, -1, -1], validation_loss=[[1.0, 0.5]] * R)
+    np.testing.assert_array_equal(metric("validation_loss", record), [np.inf, 0.5, 0.5])
+    np.testing.assert_array_equal(metric("psnr", record), [0, 20, 20])
+    np.testing.assert_array_equal(metric("diverged", record), [1, 0, 0])
+    np.testing.assert_allclose(metric("generalisation_gap", record), [0, 0.1, 0.1])
+
+
 VALUES = [np.array([1.0, 2.0, -1.0]), np.array([3.0, 1.0, -2.0]), np.array([2.0, 8.0, 4.0])]
 
 
@@ -294,6 +353,10 @@ VALUES = [np.array([1.0, 2.0, -1.0]), np.array([3.0, 1.0, -2.0]), np.array([2.0,
         ("ratio", VALUES[:2], [1 / 3, 2, 0.5]),
         ("margin_above", VALUES, [-2, -6, -5]),
         ("margin_below", VALUES, [1, -1, -1]),
+        ("spread", VALUES, [2, 7, 6]),
+        ("spread_difference", [*VALUES[:2], VALUES[0], VALUES[2]], [1, -5, -4]),
+        ("smallest_growth", VALUES, [-1, -1, -1]),
+        ("smallest_growth", [VALUES[0], VALUES[2]], [1, 6, 5]),
         ("margin_above", VALUES[:2], [-2, 1, 1]),
         ("margin_below", VALUES[:2], [2, -1, -1]),
     ],
@@ -307,8 +370,8 @@ def test_combination(name: str, values: list[Array], expected: list[float]) -> N
 def test_nan_in_any_arm_is_nan(name: str, position: int) -> None:
     values = [np.ones(2), np.ones(2)][: 1 if name == "only" else 2]
     values[min(position, len(values) - 1)][1] = np.nan
-    combined = COMBINATIONS[name](values)
-    assert combined[0] == (0 if "margin" in name or name == "difference" else 1)
+    combined = COMBINATIONS[name](values if name != "spread_difference" else [*values, np.ones(2), np.ones(2)])
+    assert combined[0] == (1 if name in ("only", "largest", "smallest", "ratio") else 0)
     assert np.isnan(combined[1])
 
 

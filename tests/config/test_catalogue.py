@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel
 
 from vgtemplate.callbacks import layers
-from vgtemplate.claims import exact, metrics
+from vgtemplate.claims import exact, effects, metrics
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig
@@ -69,7 +69,7 @@ def claims() -> dict[str, ClaimConfig]:
 
 def test_rows_and_functions_have_the_same_names() -> None:
     assert set(metrics.METRICS) == set(catalogue.METRICS)
-    assert set(metrics.COMBINATIONS) == set(catalogue.COMBINATIONS)
+    assert set(effects.COMBINATIONS) == set(catalogue.COMBINATIONS)
     assert set(exact.CHECKS_FUNCTIONS) == set(catalogue.CHECKS)
     assert set(LOADERS) == set(catalogue.DATASETS)
     assert {*activations.FUNCTIONS, *activations.STATEFUL} == set(catalogue.ACTIVATIONS)
@@ -87,7 +87,7 @@ def test_options_of_a_metric_are_its_functions_arguments(name: str) -> None:
 @pytest.mark.parametrize("name", catalogue.COMBINATIONS)
 def test_combination_works_from_its_least_number_of_arms(name: str) -> None:
     values = [np.full(3, float(index)) for index in range(catalogue.COMBINATIONS[name].arms)]
-    assert metrics.COMBINATIONS[name](values).shape == (3,)
+    assert effects.COMBINATIONS[name](values).shape == (3,)
 
 
 @pytest.mark.parametrize("name", catalogue.ACTIVATIONS)

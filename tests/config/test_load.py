@@ -160,8 +160,8 @@ BAD_VALUES = {
     "claim without statement": (claim_text(statement=None), "statement: ", "is missing"),
     "claim without articles": (claim_text(articles="[]"), "articles: ", "at least 1 item"),
     "id of another file": (claim_text(id="other"), "id: ", "'other' must be the file's name, 'it'"),
-    "exact without check": (claim_text(kind="exact"), "", "an exact claim names its check"),
-    "check without exact": (claim_text(check="init_formulas"), "", "only an exact claim does"),
+    "exact without check": (claim_text(kind="exact"), "", "names its check"),
+    "check without exact": (claim_text(check="init_formulas"), "", "and no other does"),
     "exact part with arms": (
         claim_text(kind="exact", check="chain_rule_product").replace("gradient_slope", "error_at_depth_4"),
         "parts.0: ",

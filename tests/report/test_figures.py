@@ -136,7 +136,7 @@ def test_long_name_is_cut_to_fit():
 
 
 def test_record_without_gradients_has_no_pictures():
-    record = Record("k", "check", {}, (), {}, {}, 1.0, {"quantities": np.array([1.0])}, {"quantity": ["x"]})
+    record = Record("k", "check", {}, (), {}, {}, 1.0, {"quantities": np.array([[1.0]])}, {"quantity": ["x"]})
     assert draw_pictures(record, "check") == {}
 
 

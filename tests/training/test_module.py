@@ -151,10 +151,10 @@ def test_training_step_returns_each_replicas_loss_and_accuracy() -> None:
         losses = torch.stack([F.cross_entropy(logits[r], labels[r]) for r in range(R)])
         accuracies = torch.stack([(logits[r].argmax(1) == labels[r]).float().mean() for r in range(R)])
         torch.testing.assert_close(outputs["losses"], losses.detach(), rtol=1e-12, atol=0)
-        torch.testing.assert_close(outputs["accuracies"], accuracies)
+        torch.testing.assert_close(outputs["scores"], accuracies)
         torch.testing.assert_close(outputs["loss"].detach(), losses.sum().detach(), rtol=1e-12, atol=0)
         assert not outputs["losses"].requires_grad
-        assert not outputs["accuracies"].requires_grad
+        assert not outputs["scores"].requires_grad
 
 
 def evaluated(module: PopulationModule, batches: list[Batch]) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ def test_test_results_are_means_over_images_not_over_batches() -> None:
     make_trainer().test(module, Loader(batches), verbose=False)
     losses, accuracies = evaluated(module, batches)
     torch.testing.assert_close(module.test_losses, losses, rtol=1e-12, atol=0)
-    torch.testing.assert_close(module.test_accuracies, accuracies, rtol=1e-6, atol=0)
+    torch.testing.assert_close(module.test_scores, accuracies, rtol=1e-6, atol=0)
     make_trainer().test(module, Loader(batches[:1]), verbose=False)
     torch.testing.assert_close(module.test_losses, evaluated(module, batches[:1])[0], rtol=1e-12, atol=0)
 
@@ -200,7 +200,7 @@ def test_one_replica_keeps_its_axis() -> None:
     module = PopulationModule(build_model(config.model, SHAPE, K, [0]).double(), config, 1)
     batches = [(images[:1], labels[:1]) for images, labels in make_batches(2)]
     make_trainer().test(module, Loader(batches), verbose=False)
-    assert module.test_losses.shape == module.test_accuracies.shape == (1,)
+    assert module.test_losses.shape == module.test_scores.shape == (1,)
 
 
 def test_noise_of_a_step_depends_on_the_step_alone() -> None:

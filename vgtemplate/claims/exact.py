@@ -1,4 +1,4 @@
-"""The exact checks of one function or one layer, and the table of all ten.
+"""The exact checks of one function or one layer, and the table of all checks.
 
 A check takes no arguments and returns every quantity of its catalogue row. It measures the project's own layers in
 float64 against closed forms; it never compares with a threshold, which is the claim's YAML's and the judge's part.
@@ -18,6 +18,7 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from vgtemplate.claims import exact_networks
+from vgtemplate.claims.exact_timing import elu_costs_more
 from vgtemplate.config.seeding import Stream, derive, generator
 from vgtemplate.nn.activations import Activation, PReLU, RReLU, build_activation
 from vgtemplate.nn.noise import set_step
@@ -272,7 +273,7 @@ def activation_formulas() -> dict[str, float]:
     }
 
 
-CHECKS_FUNCTIONS: dict[str, Callable[[], dict[str, float]]] = {
+CHECKS_FUNCTIONS: Mapping[str, Callable[[], Mapping[str, float | list[float]]]] = {
     "derivative_bounds": derivative_bounds,
     "saturation_kills_gradient": saturation_kills_gradient,
     "chain_rule_product": exact_networks.chain_rule_product,
@@ -283,5 +284,6 @@ CHECKS_FUNCTIONS: dict[str, Callable[[], dict[str, float]]] = {
     "prelu_slope_learned": exact_networks.prelu_slope_learned,
     "dead_unit_no_gradient": exact_networks.dead_unit_no_gradient,
     "activation_formulas": activation_formulas,
+    "elu_costs_more": elu_costs_more,
 }
 """The function behind each row of the catalogue's CHECKS."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vgtemplate.claims.metrics import compute_effects
+from vgtemplate.claims.effects import compute_effects
 from vgtemplate.config.experiment import ClaimConfig, clears
 from vgtemplate.records import Record
 
@@ -37,8 +37,8 @@ class Verdict:
 
 
 def effect_clears(effect: float, threshold: str) -> bool:
-    """Say whether an effect clears its threshold; NaN and infinities never do."""
-    return math.isfinite(effect) and clears(threshold, effect)
+    """Say whether an effect clears its threshold; NaN never does, infinities count as what they are."""
+    return not math.isnan(effect) and clears(threshold, effect)
 
 
 def judge_effects(effects: Sequence[float], threshold: str, title: str = "") -> PartVerdict:
@@ -81,7 +81,10 @@ def judge_records(claim: ClaimConfig, records: Mapping[str, Record]) -> Verdict:
     return Verdict(claim.id, join_parts(parts), len(next(iter(seeds))) < FULL_SEEDS, parts)
 
 
-def judge_quantities(claim: ClaimConfig, quantities: Mapping[str, float]) -> Verdict:
-    """Judge an exact claim from the quantities its check measured; it has no seeds and is never provisional."""
-    parts = tuple(judge_effects([quantities[part.metric]], part.threshold, part.title) for part in claim.parts)
+def judge_quantities(claim: ClaimConfig, quantities: Mapping[str, Sequence[float]]) -> Verdict:
+    """Judge an exact claim from the quantities its check measured; it has no seeds and is never provisional.
+
+    A quantity has one value, or one a block of measurements, which are judged as seeds are.
+    """
+    parts = tuple(judge_effects(quantities[part.metric], part.threshold, part.title) for part in claim.parts)
     return Verdict(claim.id, join_parts(parts), False, parts)

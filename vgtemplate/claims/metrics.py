@@ -1,17 +1,16 @@
-"""From records to effects: each metric turns one arm's record into one number a seed; combinations join arms.
+"""From a record to numbers: each metric turns one arm's record into one number a seed.
 
 Pure functions of arrays. A metric that cannot be computed is NaN, which no threshold is cleared by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from vgtemplate.config.experiment import PartConfig
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.schema import LOSS_WINDOW, ModelConfig
 from vgtemplate.records import Record
 
 Array = npt.NDArray[np.float64]
@@ -191,7 +190,7 @@ def offset(record: Record) -> Array:
 def test_accuracy(record: Record) -> Array:
     """Return the test accuracy; CHANCE for a replica that diverged."""
     accuracy = np.asarray(record.series["test_accuracy"], dtype=np.float64)
-    return np.where(np.asarray(record.series["diverged_at"]) >= 0, CHANCE, accuracy)
+    return _unless_diverged(record, accuracy, CHANCE)
 
 
 @metric
@@ -199,32 +198,91 @@ def final_loss(record: Record) -> Array:
     """Return the mean training loss of the last tenth of the steps; inf for a replica that diverged."""
     losses = np.asarray(record.series["train_loss"], dtype=np.float64)
     mean = losses[:, -max(1, losses.shape[1] // 10) :].mean(axis=1)
-    return np.where(np.asarray(record.series["diverged_at"]) >= 0, np.inf, mean)
+    return _unless_diverged(record, mean, np.inf)
 
 
-def _difference(values: Sequence[Array]) -> Array:
-    return values[0] - values[1]
+def _last(record: Record, name: str) -> Array:
+    """Return the probed series `name` at the last probe, (R, L)."""
+    return record.probe(name, -1)
 
 
-def _ratio(values: Sequence[Array]) -> Array:
+def _unless_diverged(record: Record, values: Array, otherwise: float) -> Array:
+    return np.where(np.asarray(record.series["diverged_at"]) >= 0, otherwise, values)
+
+
+@metric
+def validation_loss(record: Record) -> Array:
+    """Return the loss over the validation images at the end; inf for a replica that diverged."""
+    return _unless_diverged(record, np.asarray(record.series["validation_loss"], dtype=np.float64)[:, -1], np.inf)
+
+
+@metric
+def psnr(record: Record) -> Array:
+    """Return the PSNR of the denoised test images in dB; 0, that of an error as large as the range, if it diverged."""
+    return _unless_diverged(record, np.asarray(record.series["test_psnr"], dtype=np.float64), 0.0)
+
+
+@metric
+def diverged(record: Record) -> Array:
+    """Return 1 for a replica whose training loss was not finite at some step, else 0."""
+    return (np.asarray(record.series["diverged_at"]) >= 0).astype(np.float64)
+
+
+@metric
+def first_layer_travel(record: Record) -> Array:
+    """Return the travel of hidden layer 1 at the end (register, Terms)."""
+    return _last(record, "travel")[:, 0]
+
+
+@metric
+def log10_travel_ratio(record: Record) -> Array:
+    """Return log10 of the last hidden layer's travel over the first's, at the end, in decades."""
+    travel = _last(record, "travel")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(values[0] / values[1])
+        return _log10(travel[:, -1] / travel[:, 0])
 
 
-COMBINATIONS: dict[str, Callable[[Sequence[Array]], Array]] = {
-    "only": lambda values: values[0],
-    "largest": lambda values: np.asarray(np.max(values, axis=0)),
-    "smallest": lambda values: np.asarray(np.min(values, axis=0)),
-    "difference": _difference,
-    "ratio": _ratio,
-    "margin_above": lambda values: np.asarray(values[0] - np.max(values[1:], axis=0)),
-    "margin_below": lambda values: np.asarray(np.min(values[1:], axis=0) - values[0]),
-}
-"""How the arms' values, each (R,), become one; NaN in, NaN out."""
+@metric
+def steps_to_loss(record: Record) -> Array:
+    """Return the number of steps until the training loss, averaged over LOSS_WINDOW steps, is at the arm's stop_loss.
+
+    inf for a replica that never gets there.
+    """
+    target = record.configuration["training"]["stop_loss"]
+    losses = np.asarray(record.series["train_loss"], dtype=np.float64)
+    if losses.shape[1] < LOSS_WINDOW:
+        return np.full(len(losses), np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(losses, LOSS_WINDOW, axis=1)
+    reached = windows.mean(axis=2) <= target
+    return np.where(reached.any(axis=1), reached.argmax(axis=1) + LOSS_WINDOW, np.inf)
 
 
-def compute_effects(part: PartConfig, records: Mapping[str, Record]) -> Array:
-    """Return a part's effects, one a seed, (R,), in the order of the records' seeds."""
-    values = [METRICS[part.metric](records[arm], **part.options) for arm in part.arms]
-    with np.errstate(invalid="ignore"):
-        return COMBINATIONS[part.combine](values)
+@metric
+def dead_fraction(record: Record) -> Array:
+    """Return the share of dead hidden units at the end (register, Terms), averaged over the layers."""
+    return np.asarray(_last(record, "dead_fraction").mean(axis=1))
+
+
+@metric
+def generalisation_gap(record: Record) -> Array:
+    """Return training accuracy minus test accuracy at the end; both are CHANCE for a replica that diverged."""
+    accuracy = np.asarray(record.series["final_train_accuracy"], dtype=np.float64)
+    return _unless_diverged(record, accuracy, CHANCE) - test_accuracy(record)
+
+
+def _mean_above_first_layer(record: Record, name: str) -> Array:
+    """Return a series' mean over all probes and hidden layers 2 to L, (R,); NaN below two layers."""
+    values = np.asarray(record.series[name], dtype=np.float64)[:, :, 1:]
+    return np.asarray(values.mean(axis=(1, 2))) if values.shape[2] else np.full(len(values), np.nan)
+
+
+@metric
+def input_shift(record: Record) -> Array:
+    """Return the drift of the input of hidden layers 2 to L in a step, averaged over steps and layers."""
+    return _mean_above_first_layer(record, "input_shift")
+
+
+@metric
+def gradient_change(record: Record) -> Array:
+    """Return ||G - G'|| / ||G|| of hidden layers 2 to L, averaged over steps and layers (Santurkar et al. 2018)."""
+    return _mean_above_first_layer(record, "gradient_change")

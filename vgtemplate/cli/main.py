@@ -12,6 +12,7 @@ from vgtemplate.config.errors import UserError
 COMMANDS = {
     "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
     "reproduce": ("vgtemplate.cli.reproduce", "judge the claims over ten seeds and print the verdicts"),
+    "tune": ("vgtemplate.cli.tune", "search the settings that claims leave open, on tuning seeds"),
     "claims": ("vgtemplate.cli.claims", "list the claims"),
     "data": ("vgtemplate.cli.data", "list, fetch and verify data sets"),
     "track": ("vgtemplate.cli.track", "send to MLflow what it missed"),

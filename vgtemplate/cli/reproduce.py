@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vgtemplate.reproduce.plan import Plan
+    from vgtemplate.reproduce.plan import Job, Plan
     from vgtemplate.reproduce.result import Result
 
 
@@ -95,47 +95,29 @@ def _run(
     tracking: bool,
     console: Console,
 ) -> list[Result]:
-    """Run with a progress bar, sending each arm to MLflow while the workers go on with the next."""
+    """Run what is missing, sending each arm to MLflow while the workers go on with the next; then judge."""
     from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import track
 
+    from vgtemplate.cli.progress import run_with_progress
     from vgtemplate.cli.send import Sender, describe_verdict, planned_runs
     from vgtemplate.reproduce.plan import missing_jobs
     from vgtemplate.reproduce.result import judge_all
-    from vgtemplate.reproduce.run import run_jobs
 
     todo = list(plan.jobs.values()) if fresh else missing_jobs(plan, results)
-    failures: dict[str, str] = {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        sender = Sender(results, tracking, lambda text: progress.console.print(escape(text)))
-        task = progress.add_task("starting the workers", total=len(todo), visible=bool(todo))
-        for job, failure in run_jobs(todo, results, root, num_workers, accelerator):
-            progress.update(task, advance=1, description=f"{job.claims[0]}: {job.name}")
-            if failure is not None:
-                failures[job.key] = failure
-                progress.console.print(f"[red]failed[/red] {job.claims[0]}: {job.name}: {escape(failure)}")
-                continue
-            for run in planned_runs(plan):
-                if run.key == job.key:
-                    sender.send(run)
-        judged = judge_all(plan, results, failures)
-        left = [run for run in sender.pending(planned_runs(plan)) if run.key not in failures]
-        for run in progress.track(left, description="sending to MLflow"):
-            sender.send(run)
-        for result in judged:
-            sender.send_verdict(describe_verdict(result))
+    sender = Sender(results, tracking, lambda text: console.print(escape(text)))
+    runs = planned_runs(plan)
+
+    def send(job: Job) -> None:
+        for run in runs:
+            if run.key == job.key:
+                sender.send(run)
+
+    failures = run_with_progress(todo, results, root, num_workers, accelerator, console, send)
+    judged = judge_all(plan, results, failures)
+    left = [run for run in sender.pending(runs) if run.key not in failures]
+    for run in track(left, "sending to MLflow", console=console, transient=True, disable=not left):
+        sender.send(run)
+    for result in judged:
+        sender.send_verdict(describe_verdict(result))
     return judged

@@ -181,7 +181,7 @@ METRICS = _table(
         MetricRow("dead_fraction", "share of hidden units that are dead at the end (register, Terms)", ""),
         MetricRow("generalisation_gap", "training accuracy minus test accuracy at the end", ""),
         MetricRow("input_shift", "Ioffe & Szegedy 2015: drift of each layer's input a step, averaged", "deviations"),
-        MetricRow("gradient_change", "Santurkar et al. 2018, section 3.1: ||G - G'|| / ||G||, averaged", ""),
+        MetricRow("gradient_change", "Santurkar et al. 2018, definition 2.1: ||G - G'|| / ||G||, averaged", ""),
     ]
 )
 
@@ -299,6 +299,7 @@ CHECKS = _table(
                 "selu_scale_error selu_alpha_error selu_fixed_point_error",
             ),
         ),
+        CheckRow("elu_costs_more", "wall time, ten blocks of five rounds in turn; differs by machine", ("time_ratio",)),
     ]
 )
 

@@ -98,6 +98,8 @@ class SearchConfig(Settings):
     """The arms that are given the pick."""
     trial: Slug | None = None
     """The one arm that is searched for all of them; none: each searches its own."""
+    factors: dict[Slug, Annotated[float, Field(gt=0)]] = {}
+    """Arms that are given a multiple of the pick, e.g. {tenth: 0.1}."""
     grid: Annotated[dict[str, Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
     """Candidates by setting, e.g. {optimiser.lr: [0.01, 0.1]}; of several settings every combination is tried."""
     metric: MetricName = "validation_loss"
@@ -108,6 +110,13 @@ class SearchConfig(Settings):
     @model_validator(mode="after")
     def _names_are_known(self) -> SearchConfig:
         catalogue.check_name("metric", self.metric, catalogue.METRICS)
+        for arm in self.factors:
+            catalogue.check_name("arm of the search", arm, dict.fromkeys(self.arms))
+        if self.factors and self.trial is None:
+            raise ValueError("factors go with trial, the one arm whose pick is multiplied")
+        for setting in self.grid:
+            if setting.count(".") != 1:
+                raise ValueError(f"grid: {setting!r} must look like section.key, e.g. optimiser.lr")
         return self
 
 
@@ -122,10 +131,10 @@ class ClaimConfig(ExperimentConfig):
     """Where in an article, if it has numbered sections."""
     statement: str = Field(min_length=1)
     """The claim in our words."""
-    kind: Literal["exact", "initial", "training"]
-    """exact: no seeds; initial: judged at initialisation; training: judged after training."""
+    kind: Literal["exact", "timing", "initial", "training"]
+    """exact, timing: no seeds; initial: judged at initialisation; training: judged after training."""
     check: CheckName | None = None
-    """exact only: a row of the catalogue's checks."""
+    """exact, timing only: a row of the catalogue's checks."""
     parts: Annotated[list[PartConfig], Field(min_length=1)]
     """The conditions; all must hold."""
     search: list[SearchConfig] = []
@@ -137,8 +146,8 @@ class ClaimConfig(ExperimentConfig):
 
     @model_validator(mode="after")
     def _parts_fit_the_arms(self) -> ClaimConfig:
-        if (self.kind == "exact") != (self.check is not None):
-            raise ValueError("an exact claim names its check, and only an exact claim does")
+        if (self.kind in ("exact", "timing")) != (self.check is not None):
+            raise ValueError("a claim of kind exact or timing names its check, and no other does")
         for index, part in enumerate(self.parts):
             try:
                 self._check_part(part)

@@ -11,7 +11,7 @@ from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "callbacks", "training")
-_DECIDING_EXACT = ("config/seeding.py", "nn", "claims/exact.py", "claims/exact_networks.py")
+_DECIDING_EXACT = ("config/seeding.py", "nn", "claims/exact.py", "claims/exact_networks.py", "claims/exact_timing.py")
 
 
 @cache

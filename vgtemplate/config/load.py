@@ -185,7 +185,7 @@ def load_experiment(path: Path) -> ExperimentConfig:
     experiment = _validate(schema, content, str(path))
     if isinstance(experiment, ClaimConfig) and experiment.id != path.stem:
         raise UserError(f"{path}: id: {experiment.id!r} must be the file's name, {path.stem!r}")
-    if not experiment.arms and not (isinstance(experiment, ClaimConfig) and experiment.kind == "exact"):
+    if not experiment.arms and not (isinstance(experiment, ClaimConfig) and experiment.check is not None):
         raise UserError(f"{path}: arms: is missing; name at least one arm")
     resolve_arms(path, experiment)
     return experiment
@@ -207,9 +207,20 @@ def _variants(patch: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def resolve_arms(
-    path: Path, experiment: ExperimentConfig, overrides: Iterable[str] = (), variants: Iterable[str] = ()
+    path: Path,
+    experiment: ExperimentConfig,
+    overrides: Iterable[str] = (),
+    variants: Iterable[str] = (),
+    patches: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, ArmConfig]:
-    """Return each arm's whole configuration: base, then variants, then the arm's own keys, then `overrides`.
+    """Return each arm's whole configuration: base, variants, the arm's own keys, its patch, then `overrides`.
+
+    Args:
+        path: the experiment's file; its base is beside it.
+        experiment: what the file says.
+        overrides: the texts of `--set`, for every arm.
+        variants: presets for every arm.
+        patches: settings for single arms, e.g. what a search has picked.
 
     Raises:
         UserError: an unknown key or name, a value out of range, an unreadable override.
@@ -227,7 +238,7 @@ def resolve_arms(
     return {
         name: _validate(
             ArmConfig,
-            merge(merge(base, _variants(patch, f"{path}: arms.{name}")), extra),
+            merge(merge(merge(base, _variants(patch, f"{path}: arms.{name}")), (patches or {}).get(name, {})), extra),
             f"{path}",
             f"arms.{name}",
         )
@@ -248,7 +259,7 @@ def _validate_keys(patch: Mapping[str, Any], where: str) -> None:
 
 
 def load_claims(folder: Path) -> dict[str, ClaimConfig]:
-    """Read every claim of a folder, in the register's order of kinds (exact, initial, training), then by name."""
+    """Read every claim of a folder by kind (exact, timing, initial, training), then by name."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of experiments")
     claims = [
@@ -256,5 +267,5 @@ def load_claims(folder: Path) -> dict[str, ClaimConfig]:
         for path in sorted(folder.glob("*.yaml"))
         if _is_claim(read_yaml(path)) and isinstance(experiment := load_experiment(path), ClaimConfig)
     ]
-    order = ("exact", "initial", "training")
+    order = ("exact", "timing", "initial", "training")
     return {claim.id: claim for claim in sorted(claims, key=lambda claim: (order.index(claim.kind), claim.id))}

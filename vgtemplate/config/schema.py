@@ -139,6 +139,8 @@ class DataConfig(Settings):
     """Number of training images, the first of the official split; less if the data set has fewer."""
     num_validation: int = Field(0, ge=0, le=MOST)
     """Images held out from the end of the official training split."""
+    num_test: Count | None = None
+    """Number of test images, the first of the official split; none: all."""
     scaling: Literal["standardise", "unit"] = "standardise"
     """standardise: mean 0 and deviation 1 a channel over the training images; unit: [0, 1]."""
     batch_size: Count = 128
@@ -220,7 +222,7 @@ class TrainingConfig(Settings):
     noise: float = Field(0.0, ge=0)
     """model.output: image only: deviation of the Gaussian noise that the network has to remove from its input."""
     validate_every: Count | None = None
-    """Measure the validation loss every so many steps; none: never."""
+    """Measure the validation loss every so many steps; none: only at the end, if images are held out."""
 
 
 class ProbeConfig(Settings):
@@ -264,6 +266,8 @@ class ArmConfig(Settings):
     def _noise_goes_with_images(self) -> ArmConfig:
         if (self.model.output == "image") != (self.training.noise > 0):
             raise ValueError("training.noise above 0 goes with model.output: image, and is required there")
+        if self.model.output == "image" and self.data.scaling != "unit":
+            raise ValueError("model.output: image needs data.scaling: unit, the range that the PSNR is relative to")
         if self.model.output == "image" and (self.training.evaluate_train or self.training.stop_accuracy is not None):
             raise ValueError("model.output: image has no accuracy to measure or to stop at")
         return self

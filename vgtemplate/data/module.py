@@ -107,7 +107,7 @@ class PopulationData(pl.LightningDataModule):
         self._splits = {
             "train": scale(images.train_images[:num_train], images.train_labels[:num_train]),
             "validation": scale(images.train_images[num_train:], images.train_labels[num_train:]),
-            "test": scale(images.test_images, images.test_labels),
+            "test": scale(images.test_images[: self.config.num_test], images.test_labels[: self.config.num_test]),
         }
         self.input_shape = tuple(images.train_images.shape[1:])
         self.num_classes = len(images.classes)
@@ -117,7 +117,7 @@ class PopulationData(pl.LightningDataModule):
             "num_train": num_train,
             "num_train_asked": self.config.num_train,
             "num_validation": num_validation,
-            "num_test": len(images.test_labels),
+            "num_test": len(self._splits["test"].labels),
             "classes": list(images.classes),
             "mean": mean,
             "std": std,
@@ -166,13 +166,17 @@ class PopulationData(pl.LightningDataModule):
         split = self._splits[name]
         return EvaluationBatches(split.images, split.labels, len(self.seeds), rank=rank, world_size=world_size)
 
-    def val_dataloader(self) -> EvaluationBatches:
-        """Return the loader of the validation images, the same for every replica."""
-        return self._evaluation("validation")
+    def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:
+        """Return the loader of the validation images, the same for every replica; none if there are no such images."""
+        return self._evaluation("validation") if self.config.num_validation else []
 
     def test_dataloader(self) -> EvaluationBatches:
         """Return the loader of the test images, the same for every replica."""
         return self._evaluation("test")
+
+    def ordered_train_dataloader(self) -> EvaluationBatches:
+        """Return the loader of the training images in order, the same for every replica, to evaluate on."""
+        return self._evaluation("train")
 
     def probe_images(self) -> Tensor:
         """Return the first `num_probe_images` test images, (N, C, H, W)."""

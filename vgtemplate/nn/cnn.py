@@ -23,7 +23,9 @@ def strides(depth: int, num_stages: int) -> list[int]:
 class CNN(nn.Module):
     """`depth` 3x3 convolutions in stages, global average pooling and a linear output layer.
 
-    Shape: (R, B, C, H, W) images to (R, B, K) logits.
+    With `output: image` one stage, and a convolution back to the image's channels instead of pooling.
+
+    Shape: (R, B, C, H, W) images to (R, B, K) logits, or to (R, B, C, H, W).
 
     Args:
         config: the network's settings; `width` is the number of channels.
@@ -36,17 +38,22 @@ class CNN(nn.Module):
         super().__init__()
         draws = build_draws(config.initialiser, config.bias, seeds)
         channels = [input_shape[0], *config.widths()]
-        steps = strides(config.depth, config.num_stages)
+        self.puts_out_images = config.output == "image"
+        steps = strides(config.depth, 1 if self.puts_out_images else config.num_stages)
         self.hidden_layers = nn.ModuleList(
             build_hidden_layer(
                 config, Conv2d(fan_in, width, draws, stride=steps[index]), fan_in, width, index, list(seeds)
             )
             for index, (fan_in, width) in enumerate(pairwise(channels))
         )
-        self.output = Linear(channels[-1], num_classes, draws)
+        self.output: Conv2d | Linear = (
+            Conv2d(channels[-1], input_shape[0], draws)
+            if self.puts_out_images
+            else Linear(channels[-1], num_classes, draws)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden_layers:
             x = layer(x)
-        logits: Tensor = self.output(x.mean(dim=(-2, -1)))
-        return logits
+        outputs: Tensor = self.output(x if self.puts_out_images else x.mean(dim=(-2, -1)))
+        return outputs

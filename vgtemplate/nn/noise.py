@@ -6,6 +6,7 @@ made for dropout masks and random slopes, not for cryptography.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -62,6 +63,12 @@ class Noise(nn.Module):
         start = mix64(self.keys + torch.full_like(self.keys, self.step) * _GOLDEN)
         words = splitmix64(start, like[0].numel())
         return (_shift_right(words, 40).to(torch.float32) * 2.0**-24).view(like.shape)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Return numbers from N(0, 1), by the inverse of the normal distribution, in the type of `like`."""
+        # Half a cell off the grid of `uniform`, so that neither 0 nor 1 is asked for.
+        centred = 2 * (self.uniform(like) + 2.0**-25).to(torch.float64) - 1
+        return (torch.erfinv(centred) * math.sqrt(2)).to(like.dtype)
 
 
 class Dropout(nn.Module):

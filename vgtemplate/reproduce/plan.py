@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.config.key import arm_key, check_key
 from vgtemplate.config.load import resolve_arms
+from vgtemplate.config.picks import as_patch, picked_settings, read_picks
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data import files
 from vgtemplate.records import read_record
@@ -49,6 +50,8 @@ class Plan:
     """Claim to arm to key; an exact claim's only arm is its check."""
     dataset: str
     seeds: tuple[int, ...]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Why a claim cannot be run on this data set."""
 
 
 def select_claims(
@@ -115,15 +118,23 @@ def plan_claims(
     def add(claim: str, job: Job) -> None:
         known = jobs.get(job.key, job)
         jobs[job.key] = replace(known, claims=(*dict.fromkeys((*known.claims, claim)),))
-        wanted.setdefault(claim, {})[job.name] = job.key
+        wanted[claim][job.name] = job.key
 
+    picks, failures = read_picks(folder, dataset), {}
     for name, claim in claims.items():
+        wanted[name] = {}
         if claim.check is not None:
             add(name, Job(check_key(claim.check), claim.check, None, claim.check, (), ()))
-        for arm, config in resolve_arms(folder / f"{name}.yaml", claim).items():
+        try:
+            picked = picked_settings(claim, picks, dataset)
+        except UserError as error:
+            failures[name] = str(error)
+            continue
+        patches = {arm: as_patch(settings) for arm, settings in picked.items()}
+        for arm, config in resolve_arms(folder / f"{name}.yaml", claim, patches=patches).items():
             chosen = with_dataset(config, dataset)
             add(name, Job(keys.of(chosen, seeds), arm, chosen, None, tuple(seeds), ()))
-    return Plan(claims, jobs, wanted, dataset, tuple(seeds))
+    return Plan(claims, jobs, wanted, dataset, tuple(seeds), failures)
 
 
 def plan_arms(configs: Mapping[str, ArmConfig], seeds: Sequence[int], root: Path, experiment: str) -> list[Job]:

@@ -18,8 +18,10 @@ from vgtemplate.reproduce.prediction import predict_slope
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
 
 
-def _finite(effects: Sequence[float]) -> list[float | None]:
-    return [effect if math.isfinite(effect) else None for effect in effects]
+def _plain(effects: Sequence[float]) -> list[float | str | None]:
+    """Return effects as JSON has them: infinities as text, NaN as null."""
+    words: dict[float, str] = {math.inf: "Infinity", -math.inf: "-Infinity"}
+    return [None if math.isnan(effect) else words.get(effect, effect) for effect in effects]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data; `effects` and `threshold` are those of the part that clears least.
 
-        JSON has no NaN and no infinity: an effect that is not finite is null.
+        JSON has no NaN and no infinity: NaN is null, infinities are "Infinity" and "-Infinity".
         """
         parts = self.verdict.parts if self.verdict else ()
         deciding = min(parts, key=lambda part: part.cleared / len(part.effects), default=None)
@@ -50,13 +52,13 @@ class Result:
             "statement": self.claim.statement,
             "verdict": self.verdict.verdict if self.verdict else "failed",
             "provisional": bool(self.verdict and self.verdict.provisional),
-            "effects": _finite(deciding.effects) if deciding else [],
+            "effects": _plain(deciding.effects) if deciding else [],
             "threshold": deciding.threshold if deciding else None,
             "parts": [
                 {
                     "title": part.title,
                     "threshold": part.threshold,
-                    "effects": _finite(part.effects),
+                    "effects": _plain(part.effects),
                     "cleared": part.cleared,
                     "verdict": part.verdict,
                     "published": self.claim.published.get(part.title),
@@ -78,7 +80,8 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
     claim, keys = plan.claims[name], plan.keys[name]
     read = {arm: read_record(results, key) for arm, key in keys.items()}
     records = {arm: record for arm, record in read.items() if record is not None}
-    failure = next((f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in keys.items() if arm not in records), None)
+    missing = (f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in keys.items() if arm not in records)
+    failure = plan.failures.get(name) or next(missing, None)
     verdict = None
     if failure is None:
         if claim.check is not None:
@@ -99,9 +102,9 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
     )
 
 
-def read_quantities(record: Record) -> dict[str, float]:
-    """Return an exact check's quantities by name."""
-    return dict(zip(record.labels["quantity"], map(float, record.series["quantities"]), strict=True))
+def read_quantities(record: Record) -> dict[str, list[float]]:
+    """Return a check's quantities by name, each with its value a block."""
+    return dict(zip(record.labels["quantity"], record.series["quantities"].tolist(), strict=True))
 
 
 def predict(records: Mapping[str, Record]) -> dict[str, float]:

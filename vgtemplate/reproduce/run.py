@@ -5,10 +5,11 @@ Heavy rooms are imported inside the workers' functions only, so that a call that
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def _run_check(job: Job, check: str) -> Record:
         dataset={},
         environment={},
         wall_seconds=time.perf_counter() - started,
-        series={"quantities": np.array(list(quantities.values()), dtype=np.float64)},
+        series={"quantities": np.array([np.atleast_1d(values) for values in quantities.values()], dtype=np.float64)},
         labels={"quantity": list(quantities)},
     )
 
@@ -70,15 +71,31 @@ def _work(job: Job, results: Path, root: Path, accelerator: str) -> str | None:
         return str(error)
     except Exception as error:  # one arm's failure must not take the others' results with it
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    finally:
+        # A trainer and its module refer to each other, so the arm's memory would wait for the collector.
+        gc.collect()
     return None
 
 
 def run_jobs(
-    jobs: Iterable[Job], results: Path, root: Path, num_workers: int, accelerator: str = "auto"
+    jobs: Iterable[Job],
+    results: Path,
+    root: Path,
+    num_workers: int,
+    accelerator: str = "auto",
+    watch: Callable[[list[Job]], None] = lambda running: None,
 ) -> Iterator[tuple[Job, str | None]]:
     """Run jobs in worker processes, long ones first; yield each as it ends, with its failure or None.
 
     The cores are shared out: each worker computes with cores / num_workers threads.
+
+    Args:
+        jobs: what to run.
+        results: the folder of the records.
+        root: the folder of the data sets.
+        num_workers: most processes.
+        accelerator: Lightning's name.
+        watch: called about every second with the jobs that are running.
     """
     queue = sorted(jobs, key=lambda job: -job.cost)
     if not queue:
@@ -88,11 +105,14 @@ def run_jobs(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(num_workers, context, _start_worker, (threads,))
     try:
-        running: dict[Future[str | None], Job] = {
-            pool.submit(_work, job, results, root, accelerator): job for job in queue
-        }
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+        running: dict[Future[str | None], Job] = {}
+        while queue or running:
+            # No more than there are workers, so that what is handed out is what is running.
+            while queue and len(running) < num_workers:
+                job = queue.pop(0)
+                running[pool.submit(_work, job, results, root, accelerator)] = job
+            watch(list(running.values()))
+            for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

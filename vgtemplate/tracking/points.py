@@ -150,9 +150,9 @@ def _finals(record: Record) -> list[Point]:
             values |= {key: float(value) for key, value in _with_spread(series, name).items()}
     if (diverged := record.series.get("diverged_at")) is not None:
         values["diverged_seeds"] = float((diverged >= 0).sum())
-    quantities = record.series.get("quantities", np.zeros(0))
-    for label, value in zip(record.labels.get("quantity", []), quantities, strict=True):
-        values[re.sub(r"[^/\w.\- :]", "_", label, flags=re.ASCII)] = float(value)
+    quantities = record.series.get("quantities", np.zeros((0, 1)))
+    for label, blocks in zip(record.labels.get("quantity", []), quantities, strict=True):
+        values[re.sub(r"[^/\w.\- :]", "_", label, flags=re.ASCII)] = float(np.median(blocks))
     return [Point(name, 0, value) for name, value in values.items()]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ from vgtemplate.nn.noise import set_step
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value
 from vgtemplate.training.loss import replica_accuracies, replica_losses
 from vgtemplate.training.optimiser import build_optimiser
+
+Batch = tuple[Tensor, Tensor]
+"""Images (R, B, ...) and labels (R, B)."""
 
 
 class ReplicaMean(Metric):
@@ -46,8 +51,11 @@ class PopulationModule(pl.LightningModule):
         num_replicas: R.
         probe_images: (N, ...) images over which dead units are judged, or None.
 
-    After `Trainer.test`, `test_losses` and `test_accuracies` hold each replica's result, (R,).
+    After `Trainer.test`, `test_losses` and `test_scores` hold each replica's result, (R,).
     """
+
+    score = "accuracy"
+    """What `test_scores` are, as records and loggers name it."""
 
     def __init__(
         self, model: nn.Module, config: ArmConfig, num_replicas: int, probe_images: Tensor | None = None
@@ -59,7 +67,7 @@ class PopulationModule(pl.LightningModule):
         # No buffer: under ddp every buffer is broadcast at every step.
         self.probe_images = probe_images
         self.losses = ReplicaMean(num_replicas)
-        self.accuracies = ReplicaMean(num_replicas)
+        self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
 
     def on_fit_start(self) -> None:
@@ -68,50 +76,81 @@ class PopulationModule(pl.LightningModule):
             self.probe_images = self.probe_images.to(self.device, dtype)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(images)
-        return logits
+        outputs: Tensor = self.model(images)
+        return outputs
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def compare(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return each replica's loss and its score (detached) on a batch, both (R,)."""
         images, labels = batch
-        # Under ddp every process draws its own noise for its share of the batch.
-        set_step(self.model, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         logits = self(images)
-        losses = replica_losses(logits, labels, self.config.training.loss)
+        return replica_losses(logits, labels, self.config.training.loss), replica_accuracies(logits.detach(), labels)
+
+    def replica_losses(self, batch: Batch) -> Tensor:
+        """Return each replica's loss on a batch, (R,): what the probes differentiate."""
+        return self.compare(batch)[0]
+
+    def _penalty(self) -> Tensor | float:
+        """Return the L1 penalty of all replicas: on weights only, which have more axes than biases and scales."""
+        if not self.config.optimiser.l1:
+            return 0.0
+        weights = [parameter for parameter in self.parameters() if parameter.dim() > 2]
+        norms: Tensor = torch.stack(torch._foreach_norm(weights, 1))
+        return self.config.optimiser.l1 * norms.sum()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        # Under ddp every process draws its own noise for its share of the batch.
+        set_step(self, self.global_step * self.trainer.world_size + self.trainer.global_rank)
+        losses, scores = self.compare(batch)
         if self.trainer.loggers:
             self.log("train_loss", losses.detach().mean(), prog_bar=True)
-        return {
-            "loss": losses.sum(),
-            "losses": losses.detach(),
-            "accuracies": replica_accuracies(logits.detach(), labels),
-        }
+        return {"loss": losses.sum() + self._penalty(), "losses": losses.detach(), "scores": scores}
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
-        images, labels = batch
-        logits = self(images)
-        self.losses.update(replica_losses(logits, labels, self.config.training.loss), labels.shape[1])
-        self.accuracies.update(replica_accuracies(logits, labels), labels.shape[1])
+    def _evaluate(self, batch: Batch, batch_idx: int) -> None:
+        # Counted down from -1, so that no noise of the evaluation is one that was trained on.
+        set_step(self, -1 - batch_idx)
+        losses, scores = self.compare(batch)
+        self.losses.update(losses, batch[1].shape[1])
+        self.scores.update(scores, batch[1].shape[1])
 
-    def _conclude(self, stage: str) -> tuple[Tensor, Tensor]:
+    def _compute(self) -> tuple[Tensor, Tensor]:
         # torchmetrics turns a result of one element, that is of one replica, into a scalar.
         losses = self.losses.compute().reshape(self.num_replicas)
-        accuracies = self.accuracies.compute().reshape(self.num_replicas)
+        scores = self.scores.compute().reshape(self.num_replicas)
         self.losses.reset()
-        self.accuracies.reset()
-        self.log(f"{stage}_loss", losses.mean())
-        self.log(f"{stage}_accuracy", accuracies.mean())
-        return losses, accuracies
+        self.scores.reset()
+        return losses, scores
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch)
+    def _conclude(self, stage: str) -> tuple[Tensor, Tensor]:
+        losses, scores = self._compute()
+        self.log(f"{stage}_loss", losses.mean())
+        self.log(f"{stage}_{self.score}", scores.mean())
+        return losses, scores
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         self.validations.append((self.global_step, *self._conclude("validation")))
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, batch_idx)
 
     def on_test_epoch_end(self) -> None:
-        self.test_losses, self.test_accuracies = self._conclude("test")
+        self.test_losses, self.test_scores = self._conclude("test")
+
+    def score_over(self, batches: Iterable[Batch]) -> Tensor:
+        """Return each replica's score over batches in evaluation mode, (R,), the mode restored; no logging."""
+        training = self.training
+        self.eval()
+        try:
+            # As the Trainer's own evaluation does: the metrics' states are tensors of this mode.
+            with torch.inference_mode():
+                for index, batch in enumerate(batches):
+                    self._evaluate(batch, index)
+                scores = self._compute()[1]
+        finally:
+            self.train(training)
+        return scores.clone()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimiser(self.config.optimiser, self.parameters())

@@ -1,0 +1,85 @@
+"""When to end early: each replica by its own measure, the run when all are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from vgtemplate.config.schema import LOSS_WINDOW
+from vgtemplate.training.module import Batch, PopulationModule
+
+
+class StopAtLoss(pl.Callback):
+    """Ends the run once every replica's training loss, averaged over LOSS_WINDOW steps, was at `target` or below.
+
+    A replica that reached it goes on training until all have; one that diverged is not waited for. The device is asked
+    once a window.
+
+    Args:
+        target: in the unit of the loss.
+    """
+
+    def __init__(self, target: float) -> None:
+        self.target = target
+        self._steps = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        losses: Tensor = outputs["losses"]
+        if self._steps == 0:
+            self._window = losses.new_full((LOSS_WINDOW, len(losses)), torch.inf)
+            self._done = torch.zeros_like(losses, dtype=torch.bool)
+        self._window[self._steps % LOSS_WINDOW] = losses
+        self._done |= (self._window.mean(dim=0) <= self.target) | ~losses.isfinite()
+        self._steps += 1
+        if self._steps % LOSS_WINDOW == 0 and bool(self._done.all()):
+            trainer.should_stop = True
+
+
+class StopAtAccuracy(pl.Callback):
+    """Finishes a replica once its accuracy over all training images is at `target`; ends the run when all are done.
+
+    Looks at the end of each epoch. A finished replica is kept as it was then: at the end of the run its parameters and
+    running statistics are put back, so what is evaluated afterwards is the network that reached the target.
+
+    Args:
+        target: an accuracy in (0, 1].
+        batches: the training images in order, (R, b, ...), and their labels.
+    """
+
+    def __init__(self, target: float, batches: Iterable[Batch]) -> None:
+        self.target = target
+        self._batches = batches
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PopulationModule)
+        self._finished = torch.zeros(pl_module.num_replicas, dtype=torch.bool, device=pl_module.device)
+        self._finished_at = np.full(pl_module.num_replicas, -1)
+        self._kept = {name: tensor.clone() for name, tensor in pl_module.model.state_dict().items()}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PopulationModule)
+        newly = (pl_module.score_over(self._batches) >= self.target) & ~self._finished
+        if newly.any():
+            self._finished |= newly
+            self._finished_at[newly.cpu().numpy()] = trainer.global_step
+            for name, tensor in pl_module.model.state_dict().items():
+                self._kept[name][newly] = tensor[newly]
+        if self._finished.all():
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PopulationModule)
+        for name, tensor in pl_module.model.state_dict().items():
+            tensor[self._finished] = self._kept[name][self._finished]
+
+    def series(self) -> dict[str, npt.NDArray[Any]]:
+        """Return finished_at (R,): the number of steps after which a replica was done; -1: never."""
+        return {"finished_at": self._finished_at}
