@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from vgtemplate.config.schema import ModelConfig
 from vgtemplate.nn.cnn import CNN, strides
@@ -62,3 +63,16 @@ def test_pixels_are_averaged_before_the_output_layer() -> None:
             layer.linear.weight[..., rim] = 0
     x = torch.randn(2, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(cnn(x.repeat(1, 1, 1, 1, 2)), cnn(x))
+
+
+def test_image_out_keeps_the_size_and_equals_plain_convolutions() -> None:
+    cnn = network((3, 6, 5), depth=2, output="image", activation="tanh")
+    x = torch.randn(2, 4, 3, 6, 5, generator=torch.Generator().manual_seed(1))
+    images = cnn(x)
+    assert images.shape == x.shape
+    for r in range(2):
+        h = x[r]
+        for layer in cnn.hidden_layers:
+            h = torch.tanh(F.conv2d(h, layer.linear.weight[r], layer.linear.bias[r], padding=1))
+        expected = F.conv2d(h, cnn.output.weight[r], cnn.output.bias[r], padding=1)
+        torch.testing.assert_close(images[r], expected)

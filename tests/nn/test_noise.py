@@ -26,6 +26,16 @@ def draw(seeds: list[int], layer: int = 0, step: int = 0, num: int = 20_000) -> 
     return noise.uniform(torch.empty(len(seeds), num))
 
 
+def test_normal_numbers_follow_the_normal_distribution_and_repeat() -> None:
+    noise = Noise([3, 4], 0)
+    numbers = noise.normal(torch.empty(2, 20_000, dtype=torch.float64))
+    for row in numbers:
+        assert stats.kstest(row.numpy(), "norm").pvalue > 0.001
+    assert numbers.isfinite().all()
+    assert not torch.equal(numbers[0], numbers[1])
+    assert torch.equal(numbers, noise.normal(torch.empty(2, 20_000, dtype=torch.float64)))
+
+
 def test_words_equal_the_published_sequence() -> None:
     words = splitmix64(torch.tensor([1234567, 1234567]), 5)
     for row in words:

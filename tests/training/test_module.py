@@ -104,6 +104,32 @@ def test_every_replica_trains_as_a_plain_network_does() -> None:
     assert_same_weights(module, networks)
 
 
+def test_l1_penalty_pulls_on_weights_and_not_on_biases() -> None:
+    module, batches = make_module(optimiser={"lr": 0.3, "l1": 0.01}), make_batches(5)
+    networks = plain_networks(module)
+    make_trainer().fit(module, Loader(batches))
+    for r, network in enumerate(networks):
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.3)
+        for images, labels in batches:
+            optimiser.zero_grad()
+            weights = [step.weight for step in network if isinstance(step, nn.Linear)]
+            penalty = 0.01 * sum(weight.abs().sum() for weight in weights)
+            (F.cross_entropy(network(images[r]), labels[r]) + penalty).backward()
+            optimiser.step()
+    assert_same_weights(module, networks)
+
+
+def test_score_over_batches_is_the_test_score_and_changes_nothing() -> None:
+    module, batches = make_module(model={"norm": "batch"}), make_batches(0, sizes=[6, 2, 5])
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    module.train()
+    scores = module.score_over(Loader(batches))
+    assert module.training
+    make_trainer().test(module, Loader(batches), verbose=False)
+    torch.testing.assert_close(scores, module.test_scores)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
 def clip_norm(max_norm: float) -> Any:
     return lambda parameters: nn.utils.clip_grad_norm_(parameters, max_norm)
 

@@ -140,13 +140,13 @@ class PopulationModule(pl.LightningModule):
 
     def score_over(self, batches: Iterable[Batch]) -> Tensor:
         """Return each replica's score over batches in evaluation mode, (R,), the mode restored; no logging."""
-        training = self.training
+        training, dtype = self.training, next(self.parameters()).dtype
         self.eval()
         try:
             # As the Trainer's own evaluation does: the metrics' states are tensors of this mode.
             with torch.inference_mode():
-                for index, batch in enumerate(batches):
-                    self._evaluate(batch, index)
+                for index, (images, labels) in enumerate(batches):
+                    self._evaluate((images.to(dtype), labels), index)
                 scores = self._compute()[1]
         finally:
             self.train(training)
