@@ -36,6 +36,14 @@ def test_normal_numbers_follow_the_normal_distribution_and_repeat() -> None:
     assert torch.equal(numbers, noise.normal(torch.empty(2, 20_000, dtype=torch.float64)))
 
 
+def test_normal_numbers_of_the_smallest_and_largest_uniform_number_are_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = torch.tensor([[0.0, 1 - 2.0**-24]])
+    monkeypatch.setattr(Noise, "uniform", lambda self, like: ends)
+    expected = stats.norm.ppf([2.0**-25, 1 - 2.0**-25])
+    numbers = Noise([0], 0).normal(torch.empty(1, 2, dtype=torch.float64))
+    np.testing.assert_allclose(numbers[0].numpy(), expected, rtol=1e-6)
+
+
 def test_words_equal_the_published_sequence() -> None:
     words = splitmix64(torch.tensor([1234567, 1234567]), 5)
     for row in words:

@@ -19,7 +19,7 @@ def config(**training: Any) -> ArmConfig:
         {
             "model": {"kind": "cnn", "depth": 2, "width": 4, "output": "image"},
             "data": {"dataset": "digits", "batch_size": 32, "scaling": "unit", "num_test": 50},
-            "optimiser": {"lr": 0.02},
+            "optimiser": {"lr": 0.003},
             "training": {"steps": 30, "noise": 0.3, **training},
         }
     )

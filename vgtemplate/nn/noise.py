@@ -66,8 +66,8 @@ class Noise(nn.Module):
 
     def normal(self, like: Tensor) -> Tensor:
         """Return numbers from N(0, 1), by the inverse of the normal distribution, in the type of `like`."""
-        # Half a cell off the grid of `uniform`, so that neither 0 nor 1 is asked for.
-        centred = 2 * (self.uniform(like) + 2.0**-25).to(torch.float64) - 1
+        # Half a cell off the grid of `uniform`, in a type that can tell it from 1: there the inverse is infinite.
+        centred = 2 * (self.uniform(like).to(torch.float64) + 2.0**-25) - 1
         return (torch.erfinv(centred) * math.sqrt(2)).to(like.dtype)
 
 

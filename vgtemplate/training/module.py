@@ -93,7 +93,7 @@ class PopulationModule(pl.LightningModule):
         """Return the L1 penalty of all replicas: on weights only, which have more axes than biases and scales."""
         if not self.config.optimiser.l1:
             return 0.0
-        weights = [parameter for parameter in self.parameters() if parameter.dim() > 2]
+        weights: list[Tensor] = [parameter for parameter in self.parameters() if parameter.dim() > 2]
         norms: Tensor = torch.stack(torch._foreach_norm(weights, 1))
         return self.config.optimiser.l1 * norms.sum()
 
@@ -140,7 +140,7 @@ class PopulationModule(pl.LightningModule):
 
     def score_over(self, batches: Iterable[Batch]) -> Tensor:
         """Return each replica's score over batches in evaluation mode, (R,), the mode restored; no logging."""
-        training, dtype = self.training, next(self.parameters()).dtype
+        training, dtype = self.training, next((weight.dtype for weight in self.parameters()), self.dtype)
         self.eval()
         try:
             # As the Trainer's own evaluation does: the metrics' states are tensors of this mode.

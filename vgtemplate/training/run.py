@@ -34,8 +34,7 @@ from vgtemplate.records import Record
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.environment import describe_environment
 from vgtemplate.training.module import PopulationModule
-
-# from vgtemplate.training.pretraining import pretrain
+from vgtemplate.training.pretraining import pretrain
 from vgtemplate.training.stopping import StopAtAccuracy, StopAtLoss
 
 

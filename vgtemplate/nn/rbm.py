@@ -1,0 +1,59 @@
+"""The restricted Boltzmann machine with the replica axis, trained by contrastive divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vgtemplate.nn.linear import Linear
+from vgtemplate.nn.noise import Noise
+
+
+class RBM(nn.Module):
+    """R independent Bernoulli-Bernoulli restricted Boltzmann machines.
+
+    Shapes: weight (R, V, H), hidden_bias (R, H), visible_bias (R, V), which starts at 0; images (R, B, V) in [0, 1].
+
+    Args:
+        linear: the layer whose weights and biases (not None) it starts from; they are copied.
+        seeds: one a replica.
+        layer: the number of its noise, which no other layer of the network may have.
+    """
+
+    def __init__(self, linear: Linear, seeds: Sequence[int], layer: int) -> None:
+        super().__init__()
+        assert linear.bias is not None
+        self.weight = nn.Parameter(linear.weight.detach().clone())
+        self.hidden_bias = nn.Parameter(linear.bias.detach().clone())
+        self.visible_bias = nn.Parameter(self.weight.new_zeros(self.weight.shape[:2]))
+        self.noise = Noise(seeds, layer)
+
+    def hidden_logits(self, v: Tensor) -> Tensor:
+        """Return the log-odds of the hidden units, (R, B, H)."""
+        return torch.baddbmm(self.hidden_bias[:, None], v, self.weight)
+
+    def visible_logits(self, h: Tensor) -> Tensor:
+        """Return the log-odds of the visible units, (R, B, V)."""
+        return torch.baddbmm(self.visible_bias[:, None], h, self.weight.transpose(1, 2))
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """Return F(v) = -v.b - sum_j log(1 + exp(c_j + v.W_j)), (R, B) (Hinton 2010, eq. 25)."""
+        return -(v @ self.visible_bias[:, :, None]).squeeze(2) - F.softplus(self.hidden_logits(v)).sum(dim=2)
+
+    def compare(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss whose gradient is the CD-1 update, and the reconstruction's cross-entropy, both (R,).
+
+        The loss is mean F(v) - mean F(v'), v' being the reconstruction after one step of Gibbs sampling, held fixed:
+        its gradient in W is <v h>_model - <v h>_data (Hinton 2002, eq. 5). The hidden states that drive the
+        reconstruction are sampled, visible and last hidden ones are probabilities (Hinton 2010, section 3). The
+        cross-entropy is in nats per image, without a gradient.
+        """
+        with torch.no_grad():
+            probabilities = self.hidden_logits(v).sigmoid()
+            hidden = (self.noise.uniform(probabilities) < probabilities).to(v.dtype)
+            logits = self.visible_logits(hidden)
+            reconstruction = F.binary_cross_entropy_with_logits(logits, v, reduction="none").sum(dim=2).mean(dim=1)
+        return (self.free_energy(v) - self.free_energy(logits.sigmoid())).mean(dim=1), reconstruction

@@ -1,0 +1,148 @@
+"""Unsupervised training of a network's hidden layers, one after the other from the input (Hinton et al. 2006).
+
+The network itself sees the images as they are scaled; the first machine sees pixels in [0, 1], as Bernoulli units
+need them, and its weights are then rescaled so that the network computes exactly what was learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from vgtemplate.config.schema import ArmConfig, PretrainingConfig
+from vgtemplate.data.module import PopulationData
+from vgtemplate.nn.autoencoder import DenoisingAutoencoder
+from vgtemplate.nn.linear import Linear
+from vgtemplate.nn.mlp import MLP
+from vgtemplate.nn.noise import set_step
+from vgtemplate.nn.rbm import RBM
+from vgtemplate.training.module import Batch
+
+_MOST_POINTS = 50
+"""Points of a layer's recorded curve."""
+_NOISE_LAYER = 2_000_000
+"""Beyond every layer of the network, so that its noise is never theirs."""
+
+
+class PretrainingModule(pl.LightningModule):
+    """Trains one layer's machine on what the layers below it make of the images; labels are not looked at.
+
+    Args:
+        machine: what is trained.
+        below: weight (R, V, H) and bias (R, H) of each sigmoid layer below it, from the input.
+        scale: u = scale * x + shift turns a scaled image, flattened, into pixels in [0, 1]; both (V,).
+        shift: see `scale`.
+        lr: learning rate of plain SGD.
+    """
+
+    def __init__(
+        self,
+        machine: RBM | DenoisingAutoencoder,
+        below: Sequence[tuple[Tensor, Tensor]],
+        scale: Tensor,
+        shift: Tensor,
+        lr: float,
+    ) -> None:
+        super().__init__()
+        self.machine = machine
+        self.lr = lr
+        self._below = below
+        self._scale, self._shift = scale, shift
+        self._losses: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        dtype = self.machine.weight.dtype
+        self._below = [(weight.to(self.device), bias.to(self.device)) for weight, bias in self._below]
+        self._scale, self._shift = self._scale.to(self.device, dtype), self._shift.to(self.device, dtype)
+
+    @torch.no_grad()
+    def visible(self, images: Tensor) -> Tensor:
+        """Return what the machine sees of the images: (R, B, C, H, W) to (R, B, V)."""
+        v = images.flatten(2) * self._scale + self._shift
+        for weight, bias in self._below:
+            v = torch.baddbmm(bias[:, None], v, weight).sigmoid()
+        return v
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        set_step(self, self.global_step)
+        losses, reconstruction = self.machine.compare(self.visible(batch[0]))
+        self._losses.append(reconstruction)
+        return losses.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), self.lr, foreach=True)
+
+    def curve(self) -> Tensor:
+        """Return the reconstruction's cross-entropy at evenly spread steps, (R, P), in nats per image."""
+        indices = np.unique(np.linspace(0, len(self._losses) - 1, _MOST_POINTS).round().astype(int))
+        return torch.stack([self._losses[index] for index in indices], dim=1)
+
+
+def _build(config: PretrainingConfig, linear: Linear, seeds: Sequence[int], index: int) -> RBM | DenoisingAutoencoder:
+    if config.kind == "rbm":
+        return RBM(linear, seeds, _NOISE_LAYER + index)
+    return DenoisingAutoencoder(linear, seeds, _NOISE_LAYER + index, config.corruption)
+
+
+def pixel_map(info: dict[str, Any], scaling: str, num_pixels: int) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, (C * num_pixels,) in float64, that turn flattened scaled images into pixels in [0, 1]."""
+    means, deviations = torch.tensor(info["mean"]).double(), torch.tensor(info["std"]).double()
+    if scaling == "unit":
+        means, deviations = torch.zeros_like(means), torch.ones_like(deviations)
+    # A channel that never changes is centred only.
+    deviations = torch.where(deviations == 0, 1.0, deviations)
+    return deviations.repeat_interleave(num_pixels), means.repeat_interleave(num_pixels)
+
+
+@torch.no_grad()
+def fold(linear: Linear, scale: Tensor, shift: Tensor) -> None:
+    """Rewrite a layer that reads u so that it computes the same from x, where u = scale * x + shift."""
+    weight = linear.weight.double()
+    assert linear.bias is not None
+    linear.bias.add_((shift.to(weight.device)[None, None] @ weight).squeeze(1).to(linear.bias.dtype))
+    linear.weight.copy_(weight * scale.to(weight.device)[None, :, None])
+
+
+def pretrain(
+    model: MLP,
+    config: ArmConfig,
+    data: PopulationData,
+    seeds: Sequence[int],
+    build_trainer: Callable[[int, list[pl.Callback]], pl.Trainer],
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Pretrain every hidden layer of a sigmoid MLP in place, each on the output of those below it.
+
+    Args:
+        model: its hidden layers start from the weights they have.
+        config: `pretraining` says how.
+        data: set up; every layer sees its batches from the first.
+        seeds: one a replica.
+        build_trainer: makes a quiet trainer of so many steps.
+
+    Returns:
+        reconstruction_loss (R, L, P), nats per image.
+    """
+    settings = config.pretraining
+    _, *size = data.input_shape
+    scale, shift = pixel_map(data.info, config.data.scaling, int(np.prod(size)))
+    below: list[tuple[Tensor, Tensor]] = []
+    curves = []
+    layers = [layer.get_submodule("linear") for layer in model.hidden_layers]
+    for index, linear in enumerate(layers):
+        assert isinstance(linear, Linear)
+        assert linear.bias is not None
+        module = PretrainingModule(_build(settings, linear, seeds, index), below, scale, shift, settings.lr)
+        build_trainer(settings.steps, []).fit(module, datamodule=data)
+        with torch.no_grad():
+            linear.weight.copy_(module.machine.weight)
+            linear.bias.copy_(module.machine.hidden_bias)
+        below = [*below, (module.machine.weight.detach(), module.machine.hidden_bias.detach())]
+        curves.append(module.curve().cpu().numpy())
+    assert isinstance(layers[0], Linear)
+    fold(layers[0], scale, shift)
+    return {"reconstruction_loss": np.stack(curves, axis=1)}
