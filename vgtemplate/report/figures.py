@@ -32,14 +32,14 @@ _LAYERS = "hidden layer (1: nearest the input)"
 _UNIT = "log10 of the RMS of dL/dz"
 
 
-def _log10(values: Array) -> Array:
+def log10(values: Array) -> Array:
     """Return log10 as float64, NaN where there is none: zero, NaN, infinite."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(np.asarray(values, dtype=np.float64))
     return np.where(np.isfinite(logs), logs, np.nan)
 
 
-def _median(values: Array) -> Array:
+def median_of_seeds(values: Array) -> Array:
     """Return the median over axis 0; a replica without a finite value counts as infinite, never as absent."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.median(np.where(np.isnan(values), np.inf, values), axis=0))
@@ -70,7 +70,7 @@ def _start(record: Record, arm: str, what: str, values: Array) -> tuple[Figure, 
     figure.text(0.1, 0.935, arm if len(arm) <= _MAX_TITLE else f"{arm[: _MAX_TITLE - 1]}…", fontsize=12, weight="bold")
     figure.text(0.1, 0.88, f"{what}; {seeds} seed{'' if seeds == 1 else 's'}, {data}", fontsize=9, color="0.35")
     figure.text(0.97, 0.012, _explain_missing(values), fontsize=8, color="firebrick", ha="right")
-    if not np.isfinite(_log10(values)).any():
+    if not np.isfinite(log10(values)).any():
         axes.text(0.5, 0.5, "nothing to draw", transform=axes.transAxes, ha="center", va="center", color="0.35")
     axes.set_ylabel(_UNIT)
     return figure, axes
@@ -92,13 +92,13 @@ def draw_gradient_profile(record: Record, arm: str) -> Figure:
     values = record.probe("gradient_rms")
     layers = np.arange(1, values.shape[1] + 1)
     figure, axes = _start(record, arm, f"gradient at the start{'; thick: median' * (len(values) > 1)}", values)
-    median = _log10(_median(values))
+    median = log10(median_of_seeds(values))
     # A lone finite point between missing ones has no line to show it.
     marker = "o" if len(layers) <= _MAX_MARKED or np.isnan(median).any() else ""
     if len(values) > 1:
-        axes.plot(layers, _log10(values).T, color="tab:blue", linewidth=0.7, alpha=0.45, marker=marker, markersize=2)
+        axes.plot(layers, log10(values).T, color="tab:blue", linewidth=0.7, alpha=0.45, marker=marker, markersize=2)
     axes.plot(layers, median, color="navy", linewidth=2.2, marker=marker, markersize=4)
-    low, high = _scale(_log10(values))
+    low, high = _scale(log10(values))
     margin = 0.05 * (high - low)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(0.5, len(layers) + 0.5)
@@ -118,10 +118,10 @@ def draw_gradient_heat_map(record: Record, arm: str) -> Figure:
     values = np.asarray(record.series["gradient_rms"], dtype=np.float64)
     steps = record.series.get("probe_steps", np.arange(values.shape[1]))
     over_time = values.shape[1] > 1
-    shown = _median(values).T if over_time else values[:, 0, :].T
+    shown = median_of_seeds(values).T if over_time else values[:, 0, :].T
     what = "gradient in training, median over the seeds" if over_time else "gradient at the start, seed by seed"
     figure, axes = _start(record, arm, what, shown)
-    logs = _log10(shown)
+    logs = log10(shown)
     low, high = _scale(logs)
     image = axes.imshow(
         np.ma.masked_invalid(logs),

@@ -21,11 +21,12 @@ PAPER, INK, MUTED, GRID = "#ffffff", "#000000", "#595959", "#e5e5e5"
 _SCHEME = {PAPER: "var(--ground)", INK: "currentColor", MUTED: "var(--muted)", GRID: "var(--line)"}
 SERIES_COLOURS = ("#2b7bba", "#d9691c", "#2f9a4c", "#c43f6f", "#8a63c9", "#97700f")
 """Colours of curves, of middle lightness: each stands out from a white and from a nearly black page."""
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "vgtemplate"}
 _NOT_WANTED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 _REFERENCE = re.compile(r'(\bid="|url\(#|href="#)([^")]+)')
 _COLOUR = re.compile("|".join(_SCHEME))
+_DRAWN = re.compile(r' d="[^"]*"')
+_DECIMALS = re.compile(r"(\.\d\d)\d+")
 _FONT = re.compile(r"font-family: [^;\"]+;? ?")
 
 
@@ -50,7 +51,8 @@ def render(template: str, **context: Any) -> str:
 
 
 def _adapt(tag: str, prefix: str) -> str:
-    """Return a tag in the page's colours and font, its identifiers and references to them prefixed."""
+    """Return a tag in the page's colours and font, its identifiers prefixed, its paths to a hundredth of a point."""
+    tag = _DRAWN.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), tag)
     tag = _COLOUR.sub(lambda colour: _SCHEME[colour[0]], _FONT.sub("", tag))
     return _REFERENCE.sub(rf"\1{prefix}-\2", tag)
 
@@ -62,7 +64,7 @@ def embed(figure: Figure, alt: str) -> Markup:
     are PAPER and INK) become those of the page's scheme; others stay, so take SERIES_COLOURS for curves.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context(_SVG):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vgtemplate"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = _NOT_WANTED.sub("", buffer.getvalue())
     svg = svg[svg.index("<svg") :]
