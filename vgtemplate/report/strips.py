@@ -1,0 +1,98 @@
+"""One row of dots: a part's effects against its threshold, as positions that a template draws. Never a verdict.
+
+A seed is a dot, in the order of the seeds from top to bottom; the side of the threshold that is allowed is shaded.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vgtemplate.claims.judge import effect_clears
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_LOGARITHMIC = 100.0
+"""A strip whose positive values span more than this ratio is drawn on a logarithmic axis."""
+_MARGIN = 0.08
+
+
+@dataclass(frozen=True)
+class Dot:
+    """An effect: its place along the strip in percent, and what is said when it is pointed at."""
+
+    x: float
+    text: str
+    clears: bool
+    beyond: bool
+    """The effect is infinite: the dot stands at the strip's end."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What is drawn: dots, the allowed stretch and the threshold's bounds, all in percent of the width."""
+
+    dots: tuple[Dot, ...]
+    allowed: tuple[float, float]
+    lines: tuple[float, ...]
+    logarithmic: bool
+    without_value: int
+    """Effects that are not a number, which have no place."""
+
+
+def bounds(threshold: str) -> tuple[float, float]:
+    """Return the ends of the allowed side, "> 1" -> (1, inf), "between 1 and 2" -> (1, 2)."""
+    numbers = [float(number) for number in _NUMBER.findall(threshold)]
+    if len(numbers) == 2:
+        return numbers[0], numbers[1]
+    return (-math.inf, numbers[0]) if threshold.lstrip().startswith("<") else (numbers[0], math.inf)
+
+
+def write_number(value: float) -> str:
+    """Write a number with three significant digits, an infinity as its sign, NaN in words."""
+    if math.isnan(value):
+        return "no value"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.3g}"
+
+
+def draw_strip(effects: Sequence[float], threshold: str, seeds: Sequence[int]) -> Strip:
+    """Place the effects of a part, one a seed, and its threshold on one axis.
+
+    Args:
+        effects: in the order of the seeds; infinities stand at the ends, NaN is counted.
+        threshold: as the claim has it.
+        seeds: names of the dots; where there are fewer than effects, the dots are numbered.
+    """
+    ends = bounds(threshold)
+    lines = [end for end in ends if math.isfinite(end)]
+    finite = [value for value in [*effects, *lines] if math.isfinite(value)]
+    logarithmic = min(finite) > 0 and max(finite) / min(finite) > _LOGARITHMIC
+
+    def along(value: float) -> float:
+        return math.log10(value) if logarithmic else value
+
+    low, high = along(min(finite)), along(max(finite))
+    spare = _MARGIN * (high - low) or abs(high) or 1.0
+    low, high = low - spare, high + spare
+
+    def place(value: float) -> float:
+        if math.isinf(value) or (logarithmic and value <= 0):
+            return 100.0 if value > 0 else 0.0
+        return round(100 * (along(value) - low) / (high - low), 2)
+
+    names = [f"seed {seed}" for seed in seeds] if len(seeds) == len(effects) else []
+    dots = tuple(
+        Dot(
+            place(effect),
+            f"{names[index] if names else index + 1}: {write_number(effect)}",
+            effect_clears(effect, threshold),
+            math.isinf(effect),
+        )
+        for index, effect in enumerate(effects)
+        if not math.isnan(effect)
+    )
+    missing = len(effects) - len(dots)
+    return Strip(dots, (place(ends[0]), place(ends[1])), tuple(map(place, lines)), logarithmic, missing)
