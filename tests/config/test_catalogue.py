@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel
 
 from vgtemplate.callbacks import layers
-from vgtemplate.claims import exact, effects, metrics
+from vgtemplate.claims import effects, exact, metrics
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig

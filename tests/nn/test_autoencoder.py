@@ -33,12 +33,14 @@ def test_loss_and_gradient_equal_a_plain_network_with_tied_weights() -> None:
     masks = machine.noise.uniform(v) >= 0.3
     for r in range(2):
         weight = machine.weight[r].detach().clone().requires_grad_()
-        c, b = machine.hidden_bias[r].detach(), machine.visible_bias[r].detach()
+        c, b = (bias[r].detach().clone().requires_grad_() for bias in (machine.hidden_bias, machine.visible_bias))
         hidden = torch.sigmoid((v[r] * masks[r]) @ weight + c)
         loss = F.binary_cross_entropy(torch.sigmoid(hidden @ weight.T + b), v[r], reduction="sum") / 7
         loss.backward()
         torch.testing.assert_close(losses[r].detach(), loss.detach())
         torch.testing.assert_close(machine.weight.grad[r], weight.grad)
+        torch.testing.assert_close(machine.hidden_bias.grad[r], c.grad)
+        torch.testing.assert_close(machine.visible_bias.grad[r], b.grad)
 
 
 def test_share_of_the_inputs_that_is_masked_is_the_corruption() -> None:

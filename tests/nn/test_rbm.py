@@ -78,11 +78,21 @@ def test_hidden_states_are_new_at_each_step_and_the_same_again_at_the_same() -> 
     assert losses[0] == losses[2] != losses[1]
 
 
+def rate(weight: Tensor, hidden: Tensor, visible: Tensor, images: np.ndarray) -> float:
+    """Return scikit-learn's pseudo-likelihood of these parameters, in nats per image."""
+    machine = BernoulliRBM()
+    machine.components_, machine.intercept_hidden_ = weight.numpy().T.astype(float), hidden.numpy().astype(float)
+    machine.intercept_visible_, machine.random_state_ = visible.numpy().astype(float), np.random.RandomState(1)
+    return float(machine.score_samples(images).mean())
+
+
 @pytest.mark.slow
 def test_learns_digits_as_well_as_scikit_learns_machine() -> None:
     """Pseudo-likelihood on 8x8 digits, both with 64 hidden units, 20 epochs, batches of 10, rate 0.05.
 
-    scikit-learn's is trained by persistent contrastive divergence; its own score_samples rates both machines.
+    Measured over seeds 0 to 2, in nats per image: ours -16.7 to -16.2, scikit-learn's -20.6 to -19.8, pixels taken as
+    independent -25. scikit-learn's is trained by persistent contrastive divergence; its own
+    score_samples rates all three.
     """
     images = load_digits().data / 16.0
     theirs = BernoulliRBM(64, learning_rate=0.05, batch_size=10, n_iter=20, random_state=0).fit(images)
@@ -95,15 +105,9 @@ def test_learns_digits_as_well_as_scikit_learns_machine() -> None:
         optimiser.zero_grad()
         ours.compare(batches[step % len(batches)][None])[0].sum().backward()
         optimiser.step()
-
-    def score(weight: Tensor, hidden: Tensor, visible: Tensor) -> float:
-        machine = BernoulliRBM(64, random_state=1)
-        machine.components_, machine.intercept_hidden_ = weight.numpy().T.astype(float), hidden.numpy().astype(float)
-        machine.intercept_visible_, machine.random_state_ = visible.numpy().astype(float), np.random.RandomState(1)
-        return float(machine.score_samples(images).mean())
-
-    before = score(torch.zeros(64, 64), torch.zeros(64), torch.zeros(64))
-    learned = score(ours.weight[0].detach(), ours.hidden_bias[0].detach(), ours.visible_bias[0].detach())
+    mean = torch.tensor(images.mean(axis=0)).clamp(1e-3, 1 - 1e-3)
+    independent = rate(torch.zeros(64, 64), torch.zeros(64), mean.logit(), images)
+    learned = rate(ours.weight[0].detach(), ours.hidden_bias[0].detach(), ours.visible_bias[0].detach(), images)
     reference = float(theirs.score_samples(images).mean())
-    assert learned > before + 0.5 * (reference - before)
-    assert learned > 1.15 * reference, (before, learned, reference)
+    assert reference > independent + 3, "the reference itself has learned more than the mean image"
+    assert learned > reference - 1, (independent, learned, reference)

@@ -164,7 +164,8 @@ def test_json_has_what_a_reader_needs(tmp_path: Path) -> None:
 
 
 def test_json_has_no_nan_and_no_infinity(claims: dict[str, ClaimConfig]) -> None:
-    parts = tuple(judge_effects([float("nan"), float("inf"), float("-inf"), 0.01], "<= 0.03", "|slope|") for _ in range(2))
+    effects = [float("nan"), float("inf"), float("-inf"), 0.01]
+    parts = tuple(judge_effects(effects, "<= 0.03", "|slope|") for _ in range(2))
     verdict = Verdict("relu-keeps-gradient", "mixed", True, parts)
     result = Result(claims["relu-keeps-gradient"], verdict, {}, "mnist", (0, 1, 2), 1.0, {})
     text = json.dumps(result.to_json(), allow_nan=False)

@@ -97,9 +97,8 @@ def test_diverged_seed_counts_as_the_worst_never_as_absent(make_record):
 
 
 def test_exact_check_shows_its_quantities():
-    record = Record(
-        "k", "check", {}, (), {}, {}, 0.1, {"quantities": np.array([[0.25], [1e-12]])}, {"quantity": ["max s'", "error"]}
-    )
+    series = {"quantities": np.array([[0.25], [1e-12]])}
+    record = Record("k", "check", {}, (), {}, {}, 0.1, series, {"quantity": ["max s'", "error"]})
     values = {point.name: point.value for point in record_points(record)[0]}
     assert values == {"wall_seconds": 0.1, "max s_": 0.25, "error": 1e-12}
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 
 from vgtemplate.config.schema import ArmConfig, InitialiserConfig
+from vgtemplate.data.module import PopulationData
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
+from vgtemplate.nn.mlp import MLP
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
-from vgtemplate.training.pretraining import fold, pixel_map
+from vgtemplate.training.pretraining import fold, pixel_map, pretrain
 from vgtemplate.training.run import Hardware, train_arm
 
 
@@ -83,7 +87,8 @@ def test_rates_are_the_pretrainings_own_and_the_output_layer_is_left_alone(tmp_p
     before, after = untouched.model.state_dict(), pretrained.model.state_dict()
     assert torch.equal(before["output.weight"], after["output.weight"])
     for index in range(3):
-        assert not torch.equal(before[f"hidden_layers.{index}.linear.weight"], after[f"hidden_layers.{index}.linear.weight"])
+        name = f"hidden_layers.{index}.linear.weight"
+        assert not torch.equal(before[name], after[name])
 
 
 def test_validation_images_are_not_seen(tmp_path: Path) -> None:
@@ -91,3 +96,95 @@ def test_validation_images_are_not_seen(tmp_path: Path) -> None:
     held_out, _ = train(tmp_path, "rbm", [0], data={"num_validation": 437})
     smaller, _ = train(tmp_path, "rbm", [0], data={"num_train": 1000})
     np.testing.assert_array_equal(held_out.series["reconstruction_loss"], smaller.series["reconstruction_loss"])
+
+
+def test_layers_learn_in_turn_as_in_a_loop_written_by_hand(tmp_path: Path) -> None:
+    """Without corruption nothing is random, so plain torch must find the same curves and the same network.
+
+    Each layer starts again at the first batch, and reads what the trained layers below it put out.
+    """
+    sections = {"pretraining": {"corruption": 0.0, "steps": 40, "lr": 0.2}, "data": {"scaling": "unit"}}
+    record, module = train(tmp_path, "autoencoder", [5], **sections)
+    config = ArmConfig.model_validate(record.configuration)
+    data = PopulationData(config.data, [5], tmp_path)
+    data.setup("fit")
+    drawn = MLP(config.model, data.input_shape, data.num_classes, [5]).double()
+    below: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for index in range(3):
+        weight = drawn.state_dict()[f"hidden_layers.{index}.linear.weight"][0].clone().requires_grad_()
+        hidden, visible = (torch.zeros(size, dtype=torch.float64, requires_grad=True) for size in weight.shape[::-1])
+        curve = []
+        for step in range(40):
+            v = data.train_dataloader().batch(step)[0][0].flatten(1).double()
+            for lower, bias in below:
+                v = torch.sigmoid(v @ lower + bias)
+            loss = F.binary_cross_entropy(torch.sigmoid(torch.sigmoid(v @ weight + hidden) @ weight.T + visible), v)
+            loss = loss * v.shape[1]
+            curve.append(loss.item())
+            gradients = torch.autograd.grad(loss, (weight, hidden, visible))
+            with torch.no_grad():
+                for parameter, gradient in zip((weight, hidden, visible), gradients, strict=True):
+                    parameter -= 0.2 * gradient
+        below.append((weight.detach(), hidden.detach()))
+        np.testing.assert_allclose(record.series["reconstruction_loss"][0, index], curve, rtol=1e-10)
+        learned = module.model.get_submodule(f"hidden_layers.{index}.linear")
+        torch.testing.assert_close(learned.weight[0].detach(), below[-1][0], rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(learned.bias[0].detach(), below[-1][1], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["rbm", "autoencoder"])
+def test_what_is_learned_does_not_depend_on_how_the_network_sees_the_images(kind: str, tmp_path: Path) -> None:
+    networks, images = [], []
+    for scaling in ("standardise", "unit"):
+        record, module = train(tmp_path, kind, [0, 1], data={"scaling": scaling})
+        data = PopulationData(ArmConfig.model_validate(record.configuration).data, [0, 1], tmp_path)
+        data.setup("fit")
+        networks.append(module.model)
+        images.append(data.train_dataloader().batch(0)[0].double())
+    assert not torch.allclose(images[0], images[1])
+    assert not torch.allclose(networks[0].hidden_layers[0].linear.weight, networks[1].hidden_layers[0].linear.weight)
+    torch.testing.assert_close(networks[0](images[0]), networks[1](images[1]), rtol=1e-5, atol=1e-5)
+
+
+def test_training_proper_starts_at_the_first_batch_whatever_was_seen_before(tmp_path: Path) -> None:
+    """At a rate that changes no weight, the training after it is that of a network that was not pretrained."""
+    longer = {"data": {"scaling": "unit"}, "training": {"steps": 20}, "optimiser": {"lr": 0.1}}
+    plain, _ = train(tmp_path, "none", [0, 1], **longer)
+    pretrained, _ = train(tmp_path, "rbm", [0, 1], lr=1e-30, steps=7, **longer)
+    np.testing.assert_array_equal(plain.series["train_loss"], pretrained.series["train_loss"])
+
+
+@pytest.mark.parametrize(("steps", "points"), [(1, 1), (7, 7), (120, 50)])
+def test_curve_has_every_step_or_fifty(steps: int, points: int, tmp_path: Path) -> None:
+    record, _ = train(tmp_path, "rbm", [0], steps=steps)
+    assert record.series["reconstruction_loss"].shape == (1, 3, points)
+
+
+@pytest.mark.parametrize("kind", ["rbm", "autoencoder"])
+def test_a_replica_that_diverges_touches_no_other(kind: str, tmp_path: Path) -> None:
+    config = ArmConfig.model_validate(
+        {
+            "model": {"depth": 2, "width": 8, "activation": "sigmoid"},
+            "data": {"dataset": "digits", "batch_size": 32},
+            "pretraining": {"kind": kind, "steps": 5},
+        }
+    )
+
+    def build_trainer(steps: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        return pl.Trainer(accelerator="cpu", max_steps=steps, callbacks=callbacks, enable_model_summary=False, **quiet)
+
+    def learn(poisoned: bool) -> tuple[np.ndarray, MLP]:
+        data = PopulationData(config.data, [0, 1], tmp_path)
+        data.setup("fit")
+        model = MLP(config.model, data.input_shape, data.num_classes, [0, 1])
+        if poisoned:
+            with torch.no_grad():
+                model.hidden_layers[0].get_submodule("linear").weight[0] = torch.nan
+        return pretrain(model, config, data, [0, 1], build_trainer)["reconstruction_loss"], model
+
+    (losses, healthy), (beside_losses, beside) = learn(False), learn(True)
+    assert np.isnan(beside_losses[0]).all()
+    np.testing.assert_array_equal(beside_losses[1], losses[1])
+    for name, tensor in healthy.state_dict().items():
+        assert torch.equal(beside.state_dict()[name][1], tensor[1])

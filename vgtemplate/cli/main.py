@@ -55,11 +55,10 @@ def vgt() -> None:
 def main() -> None:
     """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C."""
     try:
-        vgt.main(standalone_mode=False)
+        # Without its standalone mode click returns the code of an Exit rather than raising it.
+        sys.exit(vgt.main(standalone_mode=False))
     except UserError as error:
         sys.exit(_say(f"error: {error}", 2))
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except click.Abort:
         sys.exit(_say("stopped; the same command goes on from here", 130))
     except click.ClickException as error:

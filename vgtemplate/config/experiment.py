@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -91,6 +91,14 @@ class ExperimentConfig(Settings):
     """What a reader should know: choices made, what was tried, surprises."""
 
 
+def _require(kind: str, name: str, table: Mapping[str, object]) -> None:
+    """Check a name as a validator has to: a ValueError, which the reader of the file gives its place."""
+    try:
+        catalogue.check_name(kind, name, table)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
 class SearchConfig(Settings):
     """A search on tuning seeds for settings that the register leaves open; `vgt tune` runs it and keeps its picks."""
 
@@ -109,9 +117,9 @@ class SearchConfig(Settings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> SearchConfig:
-        catalogue.check_name("metric", self.metric, catalogue.METRICS)
+        _require("metric", self.metric, catalogue.METRICS)
         for arm in self.factors:
-            catalogue.check_name("arm of the search", arm, dict.fromkeys(self.arms))
+            _require("arm of the search", arm, dict.fromkeys(self.arms))
         if self.factors and self.trial is None:
             raise ValueError("factors go with trial, the one arm whose pick is multiplied")
         for setting in self.grid:
@@ -159,7 +167,7 @@ class ClaimConfig(ExperimentConfig):
     def _searches_fit_the_arms(self) -> ClaimConfig:
         searched = [arm for search in self.search for arm in search.arms]
         for arm in [*searched, *(search.trial for search in self.search if search.trial)]:
-            catalogue.check_name("arm", arm, self.arms)
+            _require("arm", arm, self.arms)
         if len(set(searched)) < len(searched):
             raise ValueError("search: an arm can be given one pick only")
         return self
