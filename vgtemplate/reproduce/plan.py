@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +16,7 @@ from vgtemplate.config.picks import as_patch, picked_settings, read_picks
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data import files
 from vgtemplate.records import read_record
+from vgtemplate.reproduce.cost import estimate_seconds
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,8 @@ class Job:
 
     @property
     def cost(self) -> float:
-        """Rough relative cost, so that long jobs start first."""
-        if self.config is None:
-            return 0.0
-        model, training = self.config.model, self.config.training
-        per_step = model.depth * statistics.mean(model.widths()) ** 2 * (200 if model.kind == "cnn" else 1)
-        return per_step * self.config.data.batch_size * (training.epochs or 1) * training.steps * len(self.seeds)
+        """Rough seconds on one core, so that long jobs start first and the time left can be told."""
+        return estimate_seconds(self.config, len(self.seeds)) if self.config else 1.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""The rough cost of an arm: more of anything costs more, and nothing else is asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.reproduce.cost import estimate_seconds
+
+
+def cost(num_seeds: int = 10, **sections: dict[str, Any]) -> float:
+    return estimate_seconds(ArmConfig.model_validate(sections), num_seeds)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model": {"depth": 20}},
+        {"model": {"width": 256}},
+        {"model": {"norm": "batch"}},
+        {"training": {"steps": 2000}},
+        {"training": {"epochs": 50}},
+        {"training": {"precision": "64-true"}},
+        {"probes": {"every": 1}},
+        {"probes": {"gradient_change": True}},
+        {"probes": {"shift": True}},
+        {"model": {"activation": "sigmoid"}, "pretraining": {"kind": "rbm"}},
+        {"model": {"kind": "cnn"}},
+    ],
+)
+def test_more_of_anything_costs_more(more: dict[str, dict[str, Any]]) -> None:
+    assert cost(**more) > cost()
+
+
+def test_less_costs_less() -> None:
+    assert cost(3) < cost()
+    assert cost(data={"batch_size": 16}) < cost()
+    assert cost(data={"num_test": 10}) < cost()
+    assert cost(probes={"every": 0}) < cost()
+    assert cost(training={"evaluate": False}) < cost()
+
+
+def test_image_that_keeps_its_size_costs_more_than_one_that_is_halved() -> None:
+    halved = {"model": {"kind": "cnn"}, "data": {"scaling": "unit"}}
+    kept = {"model": {"kind": "cnn", "output": "image"}, "data": {"scaling": "unit"}, "training": {"noise": 0.3}}
+    assert cost(**kept) > cost(**halved)
