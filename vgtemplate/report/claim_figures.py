@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.records import Record
 from vgtemplate.report.html import GRID, SERIES_COLOURS
-from vgtemplate.report.panels import FONT, PANELS, Arms, Bars, Panel, Style, shorten
+from vgtemplate.report.panels import FONT, PANELS, Arms, Bars, Curves, Panel, Style, shorten
 from vgtemplate.report.strips import bounds
 
 _WIDTH = 4.9
@@ -37,6 +37,17 @@ def choose_panels(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[Pan
                 panels[panel] = panels.get(panel, {}) | arms
     order = list(claim.arms)
     return {panel: dict(sorted(arms.items(), key=lambda item: order.index(item[0]))) for panel, arms in panels.items()}
+
+
+def describe_marks(claim: ClaimConfig, records: Mapping[str, Record]) -> str:
+    """Say what the lines, bars and marks of a claim's figure mean."""
+    panels = choose_panels(claim, records)
+    words = ["thin: each seed; thick: their median"] if any(not isinstance(panel, Bars) for panel in panels) else []
+    if any(isinstance(panel, Curves) for panel in panels):
+        words.append("a cross: a seed that diverged")
+    if any(isinstance(panel, Bars) for panel in panels):
+        words.append("bar: the median over the seeds, each a dot; dashed: the threshold")
+    return "; ".join(words)
 
 
 def _styles(names: list[str]) -> dict[str, Style]:

@@ -20,7 +20,7 @@ from vgtemplate.config.catalogue import ARTICLES, CHECKS, DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.records import Record
-from vgtemplate.report.claim_figures import draw_claim
+from vgtemplate.report.claim_figures import describe_marks, draw_claim
 from vgtemplate.report.contradiction import RESCUES, VANISHES, settle
 from vgtemplate.report.html import embed, render
 from vgtemplate.report.settings import Setting, compare, describe_searches
@@ -68,10 +68,12 @@ class Section:
     deciding: Part | None
     """The part that clears least."""
     figure: Markup | None
+    marks: str
+    """What the figure's lines and marks mean."""
     setting: Setting
     searches: Sequence[str]
-    predictions: Sequence[tuple[str, str, str]]
-    """Arm, predicted slope, measured slope."""
+    predictions: Mapping[str, tuple[str, str]]
+    """Arm to its gradient slope in theory and measured."""
     settled: Sequence[str]
     check: str
     dataset: str
@@ -152,14 +154,12 @@ def _commands(result: Result) -> list[str]:
     return [f"make claim-{name}", whole] if usual else [whole]
 
 
-def _predictions(result: Result, records: Mapping[str, Record]) -> list[tuple[str, str, str]]:
-    rows = []
+def _predictions(result: Result, records: Mapping[str, Record]) -> dict[str, tuple[str, str]]:
+    rows = {}
     for arm, predicted in result["predicted_gradient_slopes"].items():
-        record = records.get(arm)
-        measured = "-"
-        if record is not None and "gradient_rms" in record.series:
-            measured = _spread([float(slope) for slope in METRICS["gradient_slope"](record)])
-        rows.append((arm, write_number(predicted), measured))
+        if arm in records and "gradient_rms" in records[arm].series:
+            measured = statistics.median(float(slope) for slope in METRICS["gradient_slope"](records[arm]))
+            rows[arm] = (f"{predicted:.3f}", f"{measured:.3f}")
     return rows
 
 
@@ -193,6 +193,7 @@ def _section(
         parts=parts,
         deciding=min(parts, key=lambda part: part.cleared / part.count, default=None),
         figure=_figure(claim, records),
+        marks=describe_marks(claim, records),
         setting=compare(configurations),
         searches=describe_searches(claim, configurations),
         predictions=_predictions(result, records),

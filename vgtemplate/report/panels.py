@@ -233,7 +233,7 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
 
 
 def _thin(style: Style) -> dict[str, Any]:
-    return {**style, "linewidth": 0.6, "alpha": 0.35, "linestyle": "solid"}
+    return {**style, "linewidth": 0.8, "alpha": 0.45, "linestyle": "solid"}
 
 
 def _thick(style: Style) -> dict[str, Any]:

@@ -12,7 +12,9 @@ _OFF = ("", "none", "no", "0")
 _IDLE = {
     "model.norm_position": ("model.norm", _OFF),
     "model.num_stages": ("model.kind", ("mlp",)),
-    "model.initialiser.std": ("model.initialiser.std", _OFF),
+    "model.initialiser.gain": ("model.initialiser.gain", ("1",)),
+    "model.output": ("model.output", ("logits",)),
+    "probes.num_images": ("training.steps", ("1",)),
     "clipping.threshold": ("clipping.kind", _OFF),
     "pretraining.steps": ("pretraining.kind", _OFF),
     "pretraining.lr": ("pretraining.kind", _OFF),
@@ -54,6 +56,12 @@ def flatten(settings: object, prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def name_setting(key: str) -> str:
+    """Return a setting's key as words; what merely names its section's value needs none."""
+    words = key.replace(".", " ").replace("_", " ")
+    return "" if words in ("name", "kind") else words.removesuffix(" name")
+
+
 def _is_idle(name: str, settings: Mapping[str, str]) -> bool:
     """Say whether a setting is off, or without effect because another one is."""
     if settings[name] in _OFF:
@@ -72,9 +80,7 @@ def compare(configurations: Mapping[str, Mapping[str, Any]]) -> Setting:
     for name in names:
         if name not in differing and not all(_is_idle(name, settings) for settings in flat.values()):
             section, _, key = name.partition(".")
-            shared.setdefault(section, []).append(
-                f"{key.replace('.', ' ').replace('_', ' ')} {values[name][0]}".strip()
-            )
+            shared.setdefault(section, []).append(f"{name_setting(key)} {values[name][0]}".strip())
     rows = [(arm, [settings.get(name, "-") for name in differing]) for arm, settings in flat.items()]
     return Setting(shared, differing, rows)
 

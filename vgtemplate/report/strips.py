@@ -14,7 +14,7 @@ from vgtemplate.claims.judge import effect_clears
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _LOGARITHMIC = 100.0
-"""A strip whose positive values span more than this ratio is drawn on a logarithmic axis."""
+"""Where largest effect and threshold differ by more than this ratio, the axis of positive values is logarithmic."""
 _MARGIN = 0.08
 
 
@@ -69,7 +69,9 @@ def draw_strip(effects: Sequence[float], threshold: str, seeds: Sequence[int]) -
     ends = bounds(threshold)
     lines = [end for end in ends if math.isfinite(end)]
     finite = [value for value in [*effects, *lines] if math.isfinite(value)]
-    logarithmic = min(finite) > 0 and max(finite) / min(finite) > _LOGARITHMIC
+    largest = max((effect for effect in effects if math.isfinite(effect)), default=lines[-1])
+    apart = max(largest, lines[-1]) > _LOGARITHMIC * min(largest, lines[-1])
+    logarithmic = min(finite) > 0 and apart
 
     def along(value: float) -> float:
         return math.log10(value) if logarithmic else value
