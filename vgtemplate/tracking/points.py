@@ -57,14 +57,18 @@ _CHARTS = (
     _Chart("dead_fraction", "units_dead"),
     _Chart("saturated_fraction", "units_saturated"),
     _Chart("update_ratio", "update_ratio_log10", log10=True),
+    _Chart("input_shift", "input_shift"),
+    _Chart("gradient_change", "gradient_change"),
 )
 _CURVES = (
     ("train_loss", None),
     ("train_accuracy", None),
+    ("train_psnr", None),
     ("validation_loss", "validation_steps"),
     ("validation_accuracy", "validation_steps"),
+    ("validation_psnr", "validation_steps"),
 )
-_FINAL = ("test_accuracy", "test_loss")
+_FINAL = ("test_accuracy", "test_psnr", "test_loss", "final_train_accuracy")
 
 
 def spread_evenly(number: int, most: int) -> list[int]:
