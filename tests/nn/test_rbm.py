@@ -91,8 +91,8 @@ def test_learns_digits_as_well_as_scikit_learns_machine() -> None:
     """Pseudo-likelihood on 8x8 digits, both with 64 hidden units, 20 epochs, batches of 10, rate 0.05.
 
     Measured over seeds 0 to 2, in nats per image: ours -16.7 to -16.2, scikit-learn's -20.6 to -19.8, pixels taken as
-    independent -25. scikit-learn's is trained by persistent contrastive divergence; its own
-    score_samples rates all three.
+    independent -25. scikit-learn's is trained by persistent contrastive divergence; its own score_samples
+    rates all three.
     """
     images = load_digits().data / 16.0
     theirs = BernoulliRBM(64, learning_rate=0.05, batch_size=10, n_iter=20, random_state=0).fit(images)

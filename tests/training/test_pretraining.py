@@ -16,6 +16,7 @@ from vgtemplate.data.module import PopulationData
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.mlp import MLP
+from vgtemplate.nn.noise import Noise
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.pretraining import fold, pixel_map, pretrain
@@ -33,7 +34,7 @@ def train(
         "optimiser": {"lr": 0.0},
     }
     for name, section in sections.items():
-        settings[name] = settings[name] | section
+        settings[name] = settings.get(name, {}) | section
     return train_arm("a", ArmConfig.model_validate(settings), seeds, root, Hardware("cpu"))
 
 
@@ -152,6 +153,32 @@ def test_training_proper_starts_at_the_first_batch_whatever_was_seen_before(tmp_
     plain, _ = train(tmp_path, "none", [0, 1], **longer)
     pretrained, _ = train(tmp_path, "rbm", [0, 1], lr=1e-30, steps=7, **longer)
     np.testing.assert_array_equal(plain.series["train_loss"], pretrained.series["train_loss"])
+
+
+@pytest.mark.parametrize("kind", ["rbm", "autoencoder"])
+def test_noise_is_new_at_each_step_of_each_layer_and_never_the_networks_own(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretraining draws 3 layers x 6 steps, then the training proper 3 dropout layers x 6 steps."""
+    drawn: list[tuple[int, int]] = []
+    uniform = Noise.uniform
+
+    def record(noise: Noise, like: torch.Tensor) -> torch.Tensor:
+        drawn.append((int(noise.keys[0]), noise.step))
+        return uniform(noise, like)
+
+    monkeypatch.setattr(Noise, "uniform", record)
+    train(
+        tmp_path,
+        kind,
+        [0],
+        steps=6,
+        model={"dropout": 0.1},
+        training={"steps": 6, "evaluate": False},
+        probes={"every": 0},
+    )
+    assert len(drawn) == len(set(drawn)) == 36
+    assert {step for _, step in drawn} == set(range(6))
 
 
 @pytest.mark.parametrize(("steps", "points"), [(1, 1), (7, 7), (120, 50)])
