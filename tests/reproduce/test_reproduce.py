@@ -124,6 +124,45 @@ def test_interrupted_reproduction_says_so_and_goes_on_where_it_stopped(tmp_path:
     assert json.loads(output)[0]["verdict"] in {"confirmed", "mixed", "inconclusive", "refuted"}
 
 
+def workers_of(results: Path) -> list[int]:
+    """The processes that compute for a results folder."""
+    setting = f"VGT_RESULTS_DIR={results}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if setting in (process / "environ").read_bytes() and (process / "stat").read_text().split()[2] != "Z":
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds orphaned processes in /proc, which this system lacks")
+def test_killed_reproduction_leaves_no_process_and_ends_with_the_verdicts_of_one_that_was_not(tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
+    for wanted in (1, 4):
+        process = vgt(*arguments, results=killed)
+        deadline = time.monotonic() + 120
+        while len(list(killed.glob("*/record.json"))) < wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.communicate(timeout=60)
+        deadline = time.monotonic() + 30
+        while workers_of(killed) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert workers_of(killed) == []
+    found = []
+    for results in (killed, whole):
+        process = vgt(*arguments, "--json", results=results)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        (result,) = json.loads(output)
+        found.append({name: result[name] for name in ("verdict", "parts", "records")})
+    assert found[0] == found[1]
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_speed_gaps_agree_with_nielsens_published_values(

@@ -74,8 +74,23 @@ def reproduce(
         title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
         console.print(verdict_table(judged, title, all_parts=bool(ids)))
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
+    if not ids and article is None:
+        _report(plan, judged, results, tracking, console)
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)
+
+
+def _report(plan: Plan, judged: Sequence[Result], results: Path, tracking: bool, console: Console) -> None:
+    """Write the report of all claims and send it."""
+    from rich.markup import escape
+
+    from vgtemplate.cli.report import track, write
+
+    with console.status("writing the report"):
+        path = write(plan, judged, results)
+        if tracking:
+            track(results, lambda text: console.print(escape(text)))
+    console.print(escape(f"report: {path}"), soft_wrap=True)
 
 
 def summary(results: Sequence[Result]) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from vgtemplate.tracking.outbox import Run, Verdict
+    from vgtemplate.tracking.outbox import Parcel
 
 
 @click.group()
@@ -21,12 +21,12 @@ def track() -> None:
 
 @track.command()
 def sync() -> None:
-    """Send every run and verdict that MLflow has missed; exit code 1 if some could not be sent."""
+    """Send every run and verdict and the report, if MLflow has missed them; exit code 1 if some could not be sent."""
     from rich.progress import track as with_bar
 
     from vgtemplate.cli.paths import results_dir
     from vgtemplate.cli.tables import make_console
-    from vgtemplate.tracking.outbox import Run, find_store, missed
+    from vgtemplate.tracking.outbox import find_store, missed
     from vgtemplate.tracking.tracker import Tracker
 
     results = results_dir()
@@ -38,9 +38,9 @@ def sync() -> None:
     from vgtemplate.report.figures import draw_pictures
 
     tracker = Tracker(results, draw_pictures)
-    outcomes: list[tuple[Run | Verdict, str | None]] = []
+    outcomes: list[tuple[Parcel, str | None]] = []
     for parcel in with_bar(parcels, "sending", console=console, transient=True, disable=not console.is_terminal):
-        outcome = tracker.send(parcel) if isinstance(parcel, Run) else tracker.send_verdict(parcel)
+        outcome = tracker.send_any(parcel)
         if tracker.failure:
             break
         outcomes.append((parcel, outcome))
@@ -52,17 +52,18 @@ def sync() -> None:
         raise click.exceptions.Exit(1)
 
 
-def _table(outcomes: Sequence[tuple[Run | Verdict, str | None]], title: str) -> Table:
+def _table(outcomes: Sequence[tuple[Parcel, str | None]], title: str) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    from vgtemplate.tracking.outbox import Run
+    from vgtemplate.tracking.outbox import Run, Verdict
 
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("experiment", "run", "record", "outcome"):
         table.add_column(column, overflow="fold")
     for parcel, outcome in outcomes:
-        run, record = (parcel.arm, parcel.key) if isinstance(parcel, Run) else ("(verdict)", "")
+        other = "(verdict)" if isinstance(parcel, Verdict) else "(report)"
+        run, record = (parcel.arm, parcel.key) if isinstance(parcel, Run) else (other, "")
         table.add_row(parcel.experiment, run, record, escape(outcome) if outcome else "sent")
     return table

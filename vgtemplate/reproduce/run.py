@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -57,9 +59,18 @@ def run_job(job: Job, results: Path, root: Path, accelerator: str = "auto") -> R
     return record
 
 
+def _end_with_the_parent() -> None:
+    """End this worker when the process that started it is gone, killed or not; records are written whole or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
 def _start_worker(threads: int) -> None:
     import torch
 
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
 
 

@@ -1,0 +1,91 @@
+"""`vgt report`: judge from the records on disk, write the report, track it; trains nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from vgtemplate.reproduce.plan import Plan
+    from vgtemplate.reproduce.result import Result
+
+NOT_RUN = "not run"
+
+
+@click.command()
+@click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Number of seeds.")
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
+@click.option("--tracking/--no-tracking", default=True, help="Keep the report in MLflow.  [default: tracking]")
+def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
+    """Write the report of every claim, with its verdict where there are records; train nothing."""
+    from vgtemplate.cli.paths import experiments_dir, results_dir
+    from vgtemplate.config.load import load_claims
+    from vgtemplate.data import files
+    from vgtemplate.records import make_results_folder
+    from vgtemplate.reproduce.plan import plan_claims
+
+    folder, root = experiments_dir(), files.data_root()
+    name = files.resolve(dataset, root)
+    results = make_results_folder(results_dir())
+    plan = plan_claims(load_claims(folder), folder, name, range(first_seed, first_seed + seeds), root)
+    path = write(plan, (), results)
+    if tracking:
+        track(results, click.echo)
+    click.echo(path)
+
+
+def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
+    """Write the report and return its path.
+
+    Args:
+        plan: its data set and seeds are the report's, which holds every claim, whichever the plan has.
+        judged: results that are known already; others are judged from their records, "not run" where these are missing.
+        results: the folder of the records; the report goes to its folder report/.
+    """
+    from vgtemplate.records import read_record
+    from vgtemplate.report.page import write_report
+    from vgtemplate.reproduce.result import judge_claim
+    from vgtemplate.tracking.outbox import experiment_address
+
+    plan = _whole(plan)
+    known = {result.claim.id: result.to_json() for result in judged}
+    shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
+    links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
+    return write_report(results / "report", shown, plan.claims, lambda key: read_record(results, key), links)
+
+
+def _whole(plan: Plan) -> Plan:
+    """Return a plan of every claim on the data set and seeds of `plan`."""
+    from vgtemplate.cli.paths import experiments_dir
+    from vgtemplate.config.load import load_claims
+    from vgtemplate.data import files
+    from vgtemplate.reproduce.plan import plan_claims
+
+    claims = load_claims(experiments_dir())
+    if claims.keys() <= plan.claims.keys():
+        return plan
+    return plan_claims(claims, experiments_dir(), plan.dataset, plan.seeds, files.data_root())
+
+
+def _unless_not_run(result: Result, plan: Plan) -> dict[str, Any]:
+    """Return a result as plain data; one that could not be judged has not been run, rather than failed."""
+    content = result.to_json()
+    if result.verdict is None:
+        reason = plan.failures.get(result.claim.id) or f"run `vgt reproduce {result.claim.id}`"
+        content |= {"verdict": NOT_RUN, "failure": reason}
+    return content
+
+
+def track(results: Path, say: Callable[[str], object]) -> None:
+    """Send the report to MLflow unless it has it; say in one line if that fails, `vgt track sync` sends it later."""
+    from vgtemplate.tracking.outbox import find_report
+    from vgtemplate.tracking.tracker import Tracker
+
+    found = find_report(results)
+    if found is not None and (reason := Tracker(results).send_report(found)) is not None:
+        say(f"{reason}; the report is complete, and `vgt track sync` sends it later")
