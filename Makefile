@@ -7,7 +7,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-fast lint format lock ui clean
+.PHONY: help setup reproduce report test test-fast lint format lock ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ $(READY): requirements.lock pyproject.toml
 
 reproduce: $(READY) ## judge every claim over ten seeds and print the verdicts
 	@$(BIN)/vgt reproduce
+
+report: $(READY) ## write results/report/index.html from the records, training nothing
+	@$(BIN)/vgt report
 
 claim-%: $(READY) ## judge one claim, e.g. make claim-relu-keeps-gradient
 	@$(BIN)/vgt reproduce $*

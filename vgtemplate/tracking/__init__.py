@@ -3,15 +3,29 @@
 Importing this room does not import mlflow; sending does.
 """
 
-from vgtemplate.tracking.outbox import Run, Store, Verdict, find_store, missed, pending, remember
+from vgtemplate.tracking.outbox import (
+    Report,
+    Run,
+    Store,
+    Verdict,
+    experiment_address,
+    find_report,
+    find_store,
+    missed,
+    pending,
+    remember,
+)
 from vgtemplate.tracking.tracker import Draw, Tracker, quiet_environment
 
 __all__ = [
     "Draw",
+    "Report",
     "Run",
     "Store",
     "Tracker",
     "Verdict",
+    "experiment_address",
+    "find_report",
     "find_store",
     "missed",
     "pending",

@@ -1,13 +1,15 @@
 """What was sent to which MLflow store, kept beside the records, so that everything is sent once and nothing twice.
 
-One small file a run (`results/tracking/EXPERIMENT/ARM--KEY.json`) and one a verdict (`.../verdict.json`), written
-before anything is sent. Never imports mlflow: "is there anything to send?" is a matter of looking up files.
+One small file a run (`results/tracking/EXPERIMENT/ARM--KEY.json`), one a verdict (`.../verdict.json`) and one for the
+report (`report/report.json`), written before anything is sent. Never imports mlflow: "is there anything to send?" is a
+matter of looking up files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -22,6 +24,7 @@ from urllib.parse import quote, unquote
 LOCK_SECONDS = 60.0
 """How long one process waits for another that is sending."""
 _VERDICT = "verdict.json"
+_REPORT = "report.json"
 _DEFAULT = "default"
 
 
@@ -44,6 +47,18 @@ class Verdict:
     literature: str
     details: str = ""
     """Markdown: the parts with their effects and thresholds."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report's pages in just these words: a run in an experiment of its own."""
+
+    digest: str
+    experiment: str = "report"
+
+
+Parcel = Run | Verdict | Report
+"""What is sent."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +104,32 @@ def _folder(results: Path, experiment: str) -> Path:
     return results / "tracking" / quote(experiment, safe="").replace(".", "%2E")
 
 
-def _path(results: Path, parcel: Run | Verdict) -> Path:
+def report_pages(results: Path) -> list[Path]:
+    """Return the report's pages in the results folder; none before it was written."""
+    return sorted((results / "report").glob("*.html"))
+
+
+def find_report(results: Path) -> Report | None:
+    """Return the report as it lies in the results folder."""
+    pages = [path.name.encode() + b"\0" + path.read_bytes() for path in report_pages(results)]
+    return Report(hashlib.sha256(b"\0".join(pages)).hexdigest()[:32]) if pages else None
+
+
+def experiment_address(results: Path, experiment: str) -> str | None:
+    """Return where a browser finds an experiment that the current store has; None for one that was never sent.
+
+    A store that is not a server is looked at with `vgt ui`, at its usual address.
+    """
+    store = find_store(results)
+    identifier = _read(_folder(results, experiment) / _VERDICT)["sent"].get(store.name)
+    base = store.name.rstrip("/") if store.is_server else "http://127.0.0.1:5000"
+    return f"{base}/#/experiments/{quote(str(identifier), safe='')}" if identifier else None
+
+
+def _path(results: Path, parcel: Parcel) -> Path:
     folder = _folder(results, parcel.experiment)
+    if isinstance(parcel, Report):
+        return folder / _REPORT
     if isinstance(parcel, Verdict):
         return folder / _VERDICT
     return folder / f"{quote(parcel.arm, safe='')}--{quote(parcel.key, safe='')}.json"
@@ -118,8 +157,8 @@ def _write(path: Path, marker: dict[str, Any]) -> None:
         raise
 
 
-def remember(results: Path, parcel: Run | Verdict) -> None:
-    """Note on disk that `parcel` is to be sent; a verdict that has changed is to be sent again."""
+def remember(results: Path, parcel: Parcel) -> None:
+    """Note on disk that `parcel` is to be sent; a verdict or report that has changed is to be sent again."""
     path = _path(results, parcel)
     content = {} if isinstance(parcel, Run) else asdict(parcel)
     marker = _read(path)
@@ -127,8 +166,8 @@ def remember(results: Path, parcel: Run | Verdict) -> None:
         _write(path, {**content, "sent": {}})
 
 
-def is_sent(results: Path, parcel: Run | Verdict) -> bool:
-    """Say whether the current store has `parcel` (a verdict: in just these words)."""
+def is_sent(results: Path, parcel: Parcel) -> bool:
+    """Say whether the current store has `parcel` (a verdict or report: in just these words)."""
     store = find_store(results)
     if store.database is not None and not store.database.exists():
         return False
@@ -137,7 +176,7 @@ def is_sent(results: Path, parcel: Run | Verdict) -> bool:
     return same and store.name in marker["sent"]
 
 
-def mark_sent(results: Path, parcel: Run | Verdict, identifier: str) -> None:
+def mark_sent(results: Path, parcel: Parcel, identifier: str) -> None:
     """Note on disk that the current store has `parcel`, as the run or experiment `identifier`."""
     remember(results, parcel)
     path = _path(results, parcel)
@@ -152,7 +191,7 @@ def count_sent(results: Path, experiment: str) -> int:
     return sum(name in _read(path)["sent"] for path in markers)
 
 
-def forget(results: Path, parcel: Run | Verdict) -> None:
+def forget(results: Path, parcel: Parcel) -> None:
     """Drop what is known of `parcel`: it cannot be sent any more."""
     _path(results, parcel).unlink(missing_ok=True)
 
@@ -171,19 +210,22 @@ def pending(results: Path, runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if not is_sent(results, run)]
 
 
-def missed(results: Path) -> list[Run | Verdict]:
-    """Return everything that was to be sent and that the current store does not have: runs, then verdicts."""
-    parcels: list[Run | Verdict] = []
+def missed(results: Path) -> list[Parcel]:
+    """Return what was to be sent and the current store does not have: runs, then verdicts, then the report."""
+    parcels: list[Parcel] = []
     for path in sorted((results / "tracking").glob("*/*.json")):
         experiment = unquote(path.parent.name)
         if path.name == _VERDICT:
             content = {key: value for key, value in _read(path).items() if key != "sent"}
             with contextlib.suppress(TypeError):
                 parcels.append(Verdict(**content))
+        elif path.name == _REPORT:
+            if (report := find_report(results)) is not None:
+                parcels.append(report)
         else:
             arm, _, key = path.stem.rpartition("--")
             parcels.append(Run(experiment, unquote(arm), unquote(key)))
-    parcels.sort(key=lambda parcel: isinstance(parcel, Verdict))
+    parcels.sort(key=lambda parcel: (Run, Verdict, Report).index(type(parcel)))
     return [parcel for parcel in parcels if not is_sent(results, parcel)]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from vgtemplate.config.errors import UserError
 from vgtemplate.records import Record, read_record, record_path
 from vgtemplate.tracking import outbox
-from vgtemplate.tracking.outbox import Run, Verdict
+from vgtemplate.tracking.outbox import Parcel, Report, Run, Verdict
 from vgtemplate.tracking.points import describe_seeds, flatten, record_points
 
 Draw = Callable[[Record, str], Mapping[str, bytes]]
@@ -100,7 +100,17 @@ class Tracker:
         """Write a verdict to its claim's experiment, unless it says just that already; returns as `send` does."""
         return self._send(verdict, lambda: self._send_words(verdict))
 
-    def _send(self, parcel: Run | Verdict, deliver: Callable[[], str]) -> str | None:
+    def send_report(self, report: Report) -> str | None:
+        """Keep the report's pages as a run's artifacts, a run for each distinct report; returns as `send` does."""
+        return self._send(report, lambda: self._send_pages(report))
+
+    def send_any(self, parcel: Parcel) -> str | None:
+        """Send whatever `parcel` is; returns as `send` does."""
+        if isinstance(parcel, Run):
+            return self.send(parcel)
+        return self.send_verdict(parcel) if isinstance(parcel, Verdict) else self.send_report(parcel)
+
+    def _send(self, parcel: Parcel, deliver: Callable[[], str]) -> str | None:
         try:
             outbox.remember(self._results, parcel)
             if outbox.is_sent(self._results, parcel):
@@ -164,13 +174,34 @@ class Tracker:
             self._client.set_experiment_tag(experiment, name, text)
         return experiment
 
-    def _send_run(self, run: Run) -> str:
-        experiment = self._experiment(run.experiment)
-        query = f"tags.`vgt.key` = '{run.key}' and tags.`vgt.arm` = '{run.arm}'"
+    def _find_finished(self, experiment: str, query: str) -> str | None:
+        """Return the finished run that the store has already; one that was cut off is deleted."""
         for found in self._client.search_runs([experiment], query):
             if found.info.status == "FINISHED":
                 return str(found.info.run_id)
             self._client.delete_run(found.info.run_id)
+        return None
+
+    def _send_pages(self, report: Report) -> str:
+        experiment = self._experiment(report.experiment)
+        pages = outbox.report_pages(self._results)
+        if outbox.find_report(self._results) != report:
+            raise UserError(f"{self._results / 'report'}: the report has been written anew meanwhile")
+        if (known := self._find_finished(experiment, f"tags.`vgt.digest` = '{report.digest}'")) is not None:
+            return known
+        written = int(max(path.stat().st_mtime for path in pages) * 1000)
+        tags = {"vgt.digest": report.digest, "mlflow.source.name": "vgt", "mlflow.source.type": "LOCAL"}
+        identifier = str(self._client.create_run(experiment, written, tags, "report").info.run_id)
+        for path in pages:
+            self._client.log_artifact(identifier, str(path))
+        self._client.set_terminated(identifier, "FINISHED", written)
+        return identifier
+
+    def _send_run(self, run: Run) -> str:
+        experiment = self._experiment(run.experiment)
+        query = f"tags.`vgt.key` = '{run.key}' and tags.`vgt.arm` = '{run.arm}'"
+        if (known := self._find_finished(experiment, query)) is not None:
+            return known
         record = read_record(self._results, run.key)
         if record is None:
             outbox.forget(self._results, run)
