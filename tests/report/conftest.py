@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def build_record(name: str, seeds: int = 3, depth: int = 4, steps: int = 60, **s
     )
 
 
-def build_claim(name: str = "sigmoid-vanishes", arms: tuple[str, ...] = ("sigmoid",), **settings: Any) -> ClaimConfig:
+def build_claim(name: str = "sigmoid-vanishes", arms: Iterable[str] = ("sigmoid",), **settings: Any) -> ClaimConfig:
     """A claim with a part an arm: its gradient slope is below -0.3."""
     parts = [{"metric": "gradient_slope", "arms": [arm], "label": arm, "threshold": "< -0.3"} for arm in arms]
     content = {
@@ -103,3 +104,9 @@ def make_claim() -> Callable[..., ClaimConfig]:
 @pytest.fixture
 def make_result() -> Callable[..., dict[str, Any]]:
     return build_result
+
+
+@pytest.fixture
+def experiments() -> Path:
+    """The register's claims."""
+    return Path(__file__).parents[2] / "experiments"
