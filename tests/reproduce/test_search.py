@@ -40,11 +40,12 @@ def test_smallest_median_is_picked_and_what_diverged_is_worst(values: list[list[
     ("values", "picked"),
     [
         ([[0, 0.2], [0.2, 0.3], [0.9, 0.9]], 1),
-        ([[0, 0], [0, 0.3], [0.9, NAN]], 1),
+        ([[0, 0.2], [0.05, 0.3], [0.9, NAN]], 1),
         ([[0, 0], [0, 0], [0, 0]], 0),
+        ([[NAN, 0], [0, NAN], [NAN, NAN]], 0),
     ],
 )
-def test_first_candidate_that_every_seed_clears_is_picked_else_the_one_most_clear(
+def test_first_candidate_that_every_seed_clears_is_picked_else_the_closest_that_never_diverges(
     values: list[list[float]], picked: int
 ) -> None:
     assert choose(FIRST, values) == picked

@@ -112,8 +112,9 @@ class SearchConfig(Settings):
     """Candidates by setting, e.g. {optimiser.lr: [0.01, 0.1]}; of several settings every combination is tried."""
     metric: MetricName = "validation_loss"
     """What is compared: its median over the tuning seeds."""
-    first: Threshold | None = None
-    """Pick the first candidate whose every seed clears this; none: the one with the smallest median."""
+    first: Annotated[Threshold, Field(pattern=r"^[<>]")] | None = None
+    """Pick the first candidate whose every seed clears this; if there is none, the one that comes closest without a
+    seed that diverges. Not given: the one with the smallest median."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> SearchConfig:

@@ -96,15 +96,19 @@ def _score(settings: Settings, values: Sequence[float]) -> Candidate:
 def choose(search: SearchConfig, values: Sequence[Sequence[float]]) -> int:
     """Return the number of the picked candidate from each candidate's values over the seeds.
 
-    With `first`: the first candidate all of whose seeds clear it; if there is none, the first of those with the most
-    seeds that do. Without: the first with the smallest median, NaN counting as infinite.
+    With `first`: the first candidate all of whose seeds clear it; if there is none, of those without a seed that has no
+    value (one that diverged) the one whose median comes closest. Without: the first with the smallest median, NaN
+    counting as infinite.
     """
-    if search.first is not None:
-        threshold = search.first
-        cleared = [sum(effect_clears(value, threshold) for value in seeds) for seeds in values]
-        return cleared.index(max(cleared))
-    medians = [float(np.median(np.nan_to_num(np.asarray(seeds), nan=np.inf, posinf=np.inf))) for seeds in values]
-    return medians.index(min(medians))
+    if search.first is None:
+        medians = [float(np.median(np.nan_to_num(np.asarray(seeds), nan=np.inf, posinf=np.inf))) for seeds in values]
+        return medians.index(min(medians))
+    for index, seeds in enumerate(values):
+        if all(effect_clears(value, search.first) for value in seeds):
+            return index
+    sign = 1 if search.first.startswith("<") else -1
+    scores = [sign * float(np.median(seeds)) if np.isfinite(seeds).all() else math.inf for seeds in values]
+    return scores.index(min(scores))
 
 
 def conclude(search: Search, records: Sequence[Record]) -> dict[str, Pick]:
