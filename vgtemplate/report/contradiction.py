@@ -49,7 +49,7 @@ def _parts(claim: ClaimConfig, result: Mapping[str, Any], metric: str) -> dict[s
 def settle(
     results: Mapping[str, Mapping[str, Any]], claims: Mapping[str, ClaimConfig], depths: Mapping[str, int]
 ) -> list[str]:
-    """Return a sentence for each activation that both claims judge; none if one of the claims has no verdict.
+    """Return a paragraph for the activations that came out alike; none if one of the claims has no verdict.
 
     Args:
         results: by claim.
@@ -60,15 +60,20 @@ def settle(
         return []
     slopes = _parts(claims[VANISHES], results[VANISHES], "gradient_slope")
     accuracies = _parts(claims[RESCUES], results[RESCUES], "test_accuracy")
-    sentences = []
+    alike: dict[str, list[str]] = {}
     for arm in slopes:
         if arm in accuracies:
-            slope, accuracy = slopes[arm], accuracies[arm]
-            words = _SENTENCES.get((slope.verdict, accuracy.verdict), _UNDECIDED)
-            judgement = words.format(vanishes=VANISHES, rescues=RESCUES)
-            measured = _describe(slope.median, depths.get(arm), accuracy.median)
-            sentences.append(f"With {arm}, {judgement} Measured: {measured}")
-    return sentences
+            words = _SENTENCES.get((slopes[arm].verdict, accuracies[arm].verdict), _UNDECIDED)
+            alike.setdefault(words, []).append(arm)
+    paragraphs = []
+    for words, arms in alike.items():
+        measured = " ".join(
+            f"Measured with {arm}: {_describe(slopes[arm].median, depths.get(arm), accuracies[arm].median)}"
+            for arm in arms
+        )
+        judgement = words.format(vanishes=VANISHES, rescues=RESCUES)
+        paragraphs.append(f"With {' and with '.join(arms)}, {judgement} {measured}")
+    return paragraphs
 
 
 def _describe(slope: float, depth: int | None, accuracy: float) -> str:

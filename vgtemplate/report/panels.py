@@ -36,6 +36,7 @@ _WINDOWS = 50
 _MANY = 30.0
 """A curve whose values span more than this ratio is drawn on a logarithmic axis."""
 _LONGEST_NAME = 24
+_FEW_LAYERS = 12
 _LAYER = "hidden layer (1: nearest the input)"
 
 
@@ -78,10 +79,12 @@ class Profile:
             values = np.asarray(self.values(record), dtype=np.float64)
             layers = np.arange(1, values.shape[1] + 1)
             shown = log10 if self.logarithmic else np.asarray
-            marker = "o" if len(layers) <= _WINDOWS else ""
+            median = shown(median_of_seeds(values))
+            # A lone finite point between missing ones has no line to show it.
+            marker = "o" if len(layers) <= _FEW_LAYERS or not np.isfinite(median).all() else ""
             if len(values) > 1:
                 axes.plot(layers, shown(values).T, **_thin(styles[arm]))
-            axes.plot(layers, shown(median_of_seeds(values)), marker=marker, markersize=3, **_thick(styles[arm]))
+            axes.plot(layers, median, marker=marker, markersize=3, **_thick(styles[arm]))
         axes.set_xlabel(_LAYER, fontsize=FONT)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
