@@ -60,11 +60,11 @@ def test_article_selects_its_claims(claims: dict[str, ClaimConfig]) -> None:
 
 def test_what_has_a_record_is_not_run_again(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
     plan = plan_claims(select_claims(claims, ["relu-not-centred"]), EXPERIMENTS, "digits", range(2), tmp_path)
-    assert len(missing_jobs(plan, tmp_path)) == 4
+    assert len(missing_jobs(plan.jobs.values(), tmp_path)) == 4
     first = next(iter(plan.jobs.values()))
     record = run_job(first, tmp_path, tmp_path, "cpu")
     assert record.key == first.key
-    assert len(missing_jobs(plan, tmp_path)) == 3
+    assert len(missing_jobs(plan.jobs.values(), tmp_path)) == 3
 
 
 def test_a_missing_record_makes_the_claim_fail_with_a_reason(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:

@@ -47,8 +47,12 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
         judged: results that are known already; others are judged from their records, "not run" where these are missing.
         results: the folder of the records; the report goes to its folder report/.
     """
+    from vgtemplate.cli.paths import experiments_dir
+    from vgtemplate.data import files
     from vgtemplate.records import read_record
+    from vgtemplate.report.gallery import UNSATURATES, WITHOUT_BN, write_gallery
     from vgtemplate.report.page import write_report
+    from vgtemplate.reproduce.plan import plan_gallery
     from vgtemplate.reproduce.result import judge_claim
     from vgtemplate.tracking.outbox import experiment_address
 
@@ -56,6 +60,11 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
     known = {result.claim.id: result.to_json() for result in judged}
     shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
     links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
+    keys = {job.name: job.key for job in plan_gallery(plan, experiments_dir(), files.data_root())}
+    if WITHOUT_BN in plan.keys.get(UNSATURATES, {}):
+        keys[WITHOUT_BN] = plan.keys[UNSATURATES][WITHOUT_BN]
+    drawn = {name: record for name, key in keys.items() if (record := read_record(results, key)) is not None}
+    write_gallery(results / "report", drawn)
     return write_report(results / "report", shown, plan.claims, lambda key: read_record(results, key), links)
 
 

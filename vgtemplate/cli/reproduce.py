@@ -52,7 +52,7 @@ def reproduce(
     from vgtemplate.config.load import load_claims
     from vgtemplate.data import files
     from vgtemplate.records import make_results_folder
-    from vgtemplate.reproduce.plan import plan_claims, select_claims
+    from vgtemplate.reproduce.plan import plan_claims, plan_gallery, select_claims
     from vgtemplate.reproduce.run import num_cores
 
     started = time.perf_counter()
@@ -67,14 +67,16 @@ def reproduce(
     console.print(
         f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {describe_seeds(plan.seeds)}"
     )
-    judged = _run(plan, results, root, jobs or num_cores(), fresh, accelerator, tracking, console)
+    whole = not ids and article is None
+    extra = plan_gallery(plan, folder, root) if whole else []
+    judged = _run(plan, extra, results, root, jobs or num_cores(), fresh, accelerator, tracking, console)
     if as_json:
         click.echo(json.dumps([result.to_json() for result in judged], indent=1, allow_nan=False))
     else:
         title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
         console.print(verdict_table(judged, title, all_parts=bool(ids)))
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
-    if not ids and article is None:
+    if whole:
         _report(plan, judged, results, tracking, console)
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)
@@ -102,6 +104,7 @@ def summary(results: Sequence[Result]) -> str:
 
 def _run(
     plan: Plan,
+    extra: Sequence[Job],
     results: Path,
     root: Path,
     num_workers: int,
@@ -110,7 +113,7 @@ def _run(
     tracking: bool,
     console: Console,
 ) -> list[Result]:
-    """Run what is missing, sending each arm to MLflow while the workers go on with the next; then judge."""
+    """Run what is missing, `extra` jobs too, sending each to MLflow while the workers go on; then judge."""
     from rich.markup import escape
     from rich.progress import track
 
@@ -118,10 +121,12 @@ def _run(
     from vgtemplate.cli.send import Sender, describe_verdict, planned_runs
     from vgtemplate.reproduce.plan import missing_jobs
     from vgtemplate.reproduce.result import judge_all
+    from vgtemplate.tracking.outbox import Run
 
-    todo = list(plan.jobs.values()) if fresh else missing_jobs(plan, results)
+    jobs = [*plan.jobs.values(), *extra]
+    todo = jobs if fresh else missing_jobs(jobs, results)
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
-    runs = planned_runs(plan)
+    runs = [*planned_runs(plan), *(Run(job.claims[0], job.name, job.key) for job in extra)]
 
     def send(job: Job) -> None:
         for run in runs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from vgtemplate.config.catalogue import ARTICLES, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.config.key import arm_key, check_key
-from vgtemplate.config.load import resolve_arms
+from vgtemplate.config.load import load_experiment, resolve_arms
 from vgtemplate.config.picks import as_patch, picked_settings, read_picks
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data import files
@@ -141,6 +141,20 @@ def plan_arms(configs: Mapping[str, ArmConfig], seeds: Sequence[int], root: Path
     ]
 
 
-def missing_jobs(plan: Plan, results: Path) -> list[Job]:
+LEARNING_SPEED = "learning-speed"
+"""The experiment that is no claim: the report's gallery draws its arms."""
+
+
+def plan_gallery(plan: Plan, folder: Path, root: Path) -> list[Job]:
+    """Return the arms that the report draws beside the claims, on the plan's data and seeds; none without the file."""
+    path = folder / f"{LEARNING_SPEED}.yaml"
+    if not path.exists():
+        return []
+    arms = resolve_arms(path, load_experiment(path))
+    configs = {name: with_dataset(config, plan.dataset) for name, config in arms.items()}
+    return plan_arms(configs, plan.seeds, root, LEARNING_SPEED)
+
+
+def missing_jobs(jobs: Iterable[Job], results: Path) -> list[Job]:
     """Return the jobs that have no intact record."""
-    return [job for job in plan.jobs.values() if read_record(results, job.key) is None]
+    return [job for job in jobs if read_record(results, job.key) is None]

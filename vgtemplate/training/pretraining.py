@@ -69,7 +69,8 @@ class PretrainingModule(pl.LightningModule):
         return v
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        set_step(self, self.global_step)
+        # Under ddp every process draws its own noise for its share of the batch.
+        set_step(self, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         losses, reconstruction = self.machine.compare(self.visible(batch[0]))
         self._losses.append(reconstruction)
         return losses.sum()
@@ -138,6 +139,8 @@ def pretrain(
         assert linear.bias is not None
         module = PretrainingModule(_build(settings, linear, seeds, index), below, scale, shift, settings.lr)
         build_trainer(settings.steps, []).fit(module, datamodule=data)
+        # The trainer's precision is the machine's; the network gets it only when its own training begins.
+        linear.to(module.machine.weight.dtype)
         with torch.no_grad():
             linear.weight.copy_(module.machine.weight)
             linear.bias.copy_(module.machine.hidden_bias)
