@@ -65,10 +65,8 @@ def _ratios(records: Mapping[str, Record]) -> str:
     words = []
     for name, record in records.items():
         norms = np.asarray(record.series["bias_grad_norm"], dtype=np.float64)
-        ratio = np.median(norms[:, :, -1] / norms[:, :, 0], axis=0)
-        words.append(
-            f"with {name} the last learns {ratio[0]:.1f} times as fast as the first, at the end {ratio[-1]:.1f}"
-        )
+        first, last = np.median(norms[:, :, -1] / norms[:, :, 0], axis=0)[[0, -1]]
+        words.append(f"with {name} the last learns {first:.3g} times as fast as the first, at the end {last:.3g}")
     return "; ".join(words)
 
 
