@@ -123,7 +123,8 @@ class EvaluationBatches:
         images: (N, C, H, W).
         labels: (N,).
         num_replicas: R.
-        batch_size: most images of a batch (one more where the processes' shares differ).
+        batch_size: most images of a batch (one more where the processes' shares differ); every replica sees them, so
+            that a convolutional population needs R times the memory of one network.
         rank: of this process, which yields its share of the images; all of them if there are fewer than processes.
         world_size: W, number of processes; each yields equally many batches.
     """
@@ -133,7 +134,7 @@ class EvaluationBatches:
         images: Tensor,
         labels: Tensor,
         num_replicas: int,
-        batch_size: int = 1000,
+        batch_size: int = 250,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
