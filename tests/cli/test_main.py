@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -136,3 +137,26 @@ def test_claims_json_lists_every_claim(vgt: Vgt) -> None:
     claims = json.loads(vgt("claims", "--json").stdout)
     assert len(claims) == 52
     assert {claim["kind"] for claim in claims} == {"exact", "initial"}
+
+
+@pytest.mark.parametrize("dataset", ["digits"])
+def test_arm_of_a_claim_is_trained_with_the_settings_that_were_searched(vgt: Vgt, dataset: str) -> None:
+    from vgtemplate.config.picks import read_picks
+
+    picks = read_picks(REPOSITORY / "experiments", dataset)["elu-converges-faster"]
+    path = str(REPOSITORY / "experiments" / "elu-converges-faster.yaml")
+    done = vgt("train", path, "--dataset", dataset, "--dry-run", "--arm", "elu")
+    assert json.loads(done.stdout)["configuration"]["optimiser"]["lr"] == picks["elu"].picked["optimiser.lr"]
+    overridden = vgt("train", path, "--dataset", dataset, "--dry-run", "--arm", "elu", "--set", "optimiser.lr=7")
+    assert json.loads(overridden.stdout)["configuration"]["optimiser"]["lr"] == 7
+
+
+def test_failed_claim_makes_the_exit_code_1(vgt: Vgt, tmp_path: Path) -> None:
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    text = (REPOSITORY / "experiments" / "late-layers-learn.yaml").read_text()
+    (folder / "late-layers-learn.yaml").write_text(text)
+    (folder / "base-training.yaml").write_text((REPOSITORY / "experiments" / "base-training.yaml").read_text())
+    done = vgt("reproduce", "--dataset", "digits", "--no-tracking", VGT_EXPERIMENTS_DIR=str(folder))
+    assert done.returncode == 1
+    assert "vgt tune late-layers-learn --dataset digits" in " ".join(done.stdout.split())

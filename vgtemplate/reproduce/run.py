@@ -5,6 +5,7 @@ Heavy rooms are imported inside the workers' functions only, so that a call that
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import multiprocessing.connection
@@ -74,6 +75,16 @@ def _start_worker(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _give_memory_back() -> None:
+    """Free what the last arm held: workers are many, and the next arm needs its own."""
+    # A trainer and its module refer to each other, so they would wait for the collector.
+    gc.collect()
+    # The C library keeps freed tensors for itself unless it is told otherwise; only GNU's can be told.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+
+
 def _work(job: Job, results: Path, root: Path, accelerator: str) -> str | None:
     """Run a job in a worker; return None, or what went wrong."""
     try:
@@ -83,8 +94,7 @@ def _work(job: Job, results: Path, root: Path, accelerator: str) -> str | None:
     except Exception as error:  # one arm's failure must not take the others' results with it
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     finally:
-        # A trainer and its module refer to each other, so the arm's memory would wait for the collector.
-        gc.collect()
+        _give_memory_back()
     return None
 
 
