@@ -120,3 +120,17 @@ def test_the_report_loads_neither_torch_nor_mlflow_until_it_is_called():
         "import sys, vgtemplate.cli.report as _; sys.exit(bool({'torch', 'mlflow', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unchanged_report_is_not_drawn_again_and_a_changed_text_is_shown(experiments, results):
+    path, _ = write()
+    gallery = path.with_name("gallery.html")
+    before = path.stat().st_mtime_ns, gallery.stat().st_mtime_ns
+    write()
+    assert (path.stat().st_mtime_ns, gallery.stat().st_mtime_ns) == before
+    claim = experiments / "two-layer-speed-gap.yaml"
+    claim.write_text(claim.read_text().replace("statement: >-\n", "statement: >-\n  In other words: "))
+    assert "In other words" in write()[1]
+    gallery.unlink()
+    write()
+    assert gallery.exists()

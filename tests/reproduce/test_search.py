@@ -96,7 +96,7 @@ def test_search_keeps_every_candidate_and_reproduction_uses_the_pick(tmp_path: P
 
     before = vgt("reproduce", "--seeds", "2", "--no-tracking")
     assert before.returncode == 1
-    assert "vgt tune it --dataset digits" in " ".join(before.stdout.split())
+    assert "vgt tune it --dataset digits" in before.stdout
     done = vgt("tune", "--seeds", "2", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     picks = read_picks(folder, "digits")["it"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from vgtemplate.reproduce.plan import Plan
     from vgtemplate.reproduce.result import Result
@@ -63,9 +63,38 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
     keys = {job.name: job.key for job in plan_gallery(plan, experiments_dir(), files.data_root())}
     if WITHOUT_BN in plan.keys.get(UNSATURATES, {}):
         keys[WITHOUT_BN] = plan.keys[UNSATURATES][WITHOUT_BN]
+    folder = results / "report"
     drawn = {name: record for name, key in keys.items() if (record := read_record(results, key)) is not None}
-    write_gallery(results / "report", drawn)
-    return write_report(results / "report", shown, plan.claims, lambda key: read_record(results, key), links)
+    inputs = [shown, links, sorted(keys[name] for name in drawn)]
+    inputs.append({name: claim.model_dump(mode="json") for name, claim in plan.claims.items()})
+    digest, stamp = _digest(inputs), folder / ".inputs"
+    if _is_written(folder, stamp, digest):
+        return folder / "index.html"
+    stamp.unlink(missing_ok=True)
+    write_gallery(folder, drawn)
+    path = write_report(folder, shown, plan.claims, lambda key: read_record(results, key), links)
+    stamp.write_text(digest)
+    return path
+
+
+def _digest(inputs: list[Any]) -> str:
+    """Return the hash of what the pages are made of: the results and the texts, and the source that draws them."""
+    import hashlib
+    import json
+
+    from vgtemplate import report as room
+
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
+    for path in sorted(Path(room.__path__[0]).rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
+    """Say whether the pages are there and made of just these inputs: drawing them takes seconds."""
+    pages = (folder / "index.html", folder / "gallery.html")
+    return all(page.exists() for page in pages) and stamp.exists() and stamp.read_text() == digest
 
 
 def _whole(plan: Plan) -> Plan:

@@ -75,6 +75,9 @@ def reproduce(
     else:
         title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
         console.print(verdict_table(judged, title, all_parts=bool(ids)))
+    for result in judged:
+        if result.verdict is None:
+            console.print(f"[red]failed[/red] {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if whole:
         _report(plan, judged, results, tracking, console)
