@@ -38,6 +38,7 @@ class PretrainingModule(pl.LightningModule):
         scale: u = scale * x + shift turns a scaled image, flattened, into pixels in [0, 1]; both (V,).
         shift: see `scale`.
         lr: learning rate of plain SGD.
+        num_steps: how many steps will be trained.
     """
 
     def __init__(
@@ -47,16 +48,19 @@ class PretrainingModule(pl.LightningModule):
         scale: Tensor,
         shift: Tensor,
         lr: float,
+        num_steps: int,
     ) -> None:
         super().__init__()
         self.machine = machine
         self.lr = lr
         self._below = below
         self._scale, self._shift = scale, shift
-        self._losses: list[Tensor] = []
+        # One tensor for the whole run: thousands of small ones that stay, among large ones that go, split the heap up.
+        self._losses = machine.weight.new_empty(num_steps, len(machine.weight))
 
     def on_fit_start(self) -> None:
         dtype = self.machine.weight.dtype
+        self._losses = self._losses.to(self.device, dtype)
         self._below = [(weight.to(self.device), bias.to(self.device)) for weight, bias in self._below]
         self._scale, self._shift = self._scale.to(self.device, dtype), self._shift.to(self.device, dtype)
 
@@ -72,7 +76,7 @@ class PretrainingModule(pl.LightningModule):
         # Under ddp every process draws its own noise for its share of the batch.
         set_step(self, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         losses, reconstruction = self.machine.compare(self.visible(batch[0]))
-        self._losses.append(reconstruction)
+        self._losses[self.global_step] = reconstruction
         return losses.sum()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -81,7 +85,7 @@ class PretrainingModule(pl.LightningModule):
     def curve(self) -> Tensor:
         """Return the reconstruction's cross-entropy at evenly spread steps, (R, P), in nats per image."""
         indices = np.unique(np.linspace(0, len(self._losses) - 1, _MOST_POINTS).round().astype(int))
-        return torch.stack([self._losses[index] for index in indices], dim=1)
+        return self._losses[indices].T
 
 
 def _build(config: PretrainingConfig, linear: Linear, seeds: Sequence[int], index: int) -> RBM | DenoisingAutoencoder:
@@ -137,7 +141,8 @@ def pretrain(
     for index, linear in enumerate(layers):
         assert isinstance(linear, Linear)
         assert linear.bias is not None
-        module = PretrainingModule(_build(settings, linear, seeds, index), below, scale, shift, settings.lr)
+        machine = _build(settings, linear, seeds, index)
+        module = PretrainingModule(machine, below, scale, shift, settings.lr, settings.steps)
         build_trainer(settings.steps, []).fit(module, datamodule=data)
         # The trainer's precision is the machine's; the network gets it only when its own training begins.
         linear.to(module.machine.weight.dtype)
