@@ -135,3 +135,11 @@ def test_zero_gradients_are_gaps(make_claim, make_record):
 def test_every_claim_of_the_register_but_the_exact_ones_has_panels(experiments):
     for claim in load_claims(experiments).values():
         assert all(PANELS.get(part.metric) for part in claim.parts) == (claim.check is None)
+
+
+def test_seeds_without_a_value_are_told_from_those_that_never_got_there(make_claim, make_record):
+    fractions = np.array([[[0.5]], [[np.nan]], [[np.nan]]])
+    record = make_record("relu", dead_fraction=fractions)
+    claim = make_claim(arms=("relu",), kind="training", parts=[part("dead_fraction", "relu")])
+    *_, bars = draw_claim(claim, {"relu": record}).axes
+    assert [text.get_text() for text in bars.texts] == ["2 of 3 without a value"]

@@ -190,7 +190,7 @@ def test_seeds_and_basis_in_words():
     exact = {"dataset": "-", "seeds": []}
     assert describe_basis([exact]) == "No claim here needs data or seeds."
     assert describe_basis([exact, {"dataset": "mine", "seeds": [0]}]) == (
-        "Verdicts on mine, seed 0. 1 exact claim needs neither."
+        "Verdicts on mine, seed 0. 1 claim, exact or a timing, needs neither."
     )
 
 

@@ -135,7 +135,9 @@ def describe_basis(results: Sequence[Result]) -> str:
     words = [f"{_describe_dataset(dataset)}, {describe_seeds(seeds)}" for dataset, seeds in seeded]
     text = f"Verdicts on {'; '.join(words)}." if words else "No claim here needs data or seeds."
     if words and without:
-        text += f" {without} exact claim{' needs' if without == 1 else 's need'} neither."
+        text += (
+            f" {without} claim{', exact or a timing, needs' if without == 1 else 's, exact or timings, need'} neither."
+        )
     return text
 
 

@@ -155,8 +155,8 @@ class Bars:
                 axes.barh(row, median, height=0.62, color=colour, alpha=0.45, linewidth=0)
             spread = np.linspace(-0.2, 0.2, len(finite)) if len(finite) > 1 else np.zeros(len(finite))
             axes.plot(finite, row + spread, linestyle="", marker="o", markersize=3, color=colour)
-            if without := len(values) - len(finite):
-                words = f"{without} of {len(values)} never"
+            counts = {"never": np.isinf(values).sum(), "without a value": np.isnan(values).sum()}
+            if words := ", ".join(f"{count} of {len(values)} {what}" for what, count in counts.items() if count):
                 axes.text(
                     0.99, row, words, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=FONT - 1
                 )

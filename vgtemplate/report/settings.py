@@ -91,11 +91,12 @@ def describe_searches(claim: ClaimConfig, configurations: Mapping[str, Mapping[s
     sentences = []
     for search in claim.search:
         tried = "; ".join(f"{name} in {write_value(values)}" for name, values in search.grid.items())
-        how = f"whose every seed has {search.metric} {search.first}" if search.first else f"of least {search.metric}"
+        how = f"the one of least {search.metric}"
+        if search.first:
+            how = f"the first with {search.metric} {search.first} in every seed, else the closest that never diverges,"
         for arm in search.arms:
             given = ", ".join(f"{name} {flat[arm].get(name, '-')}" for name in search.grid) if arm in flat else "-"
             factor = f", times {search.factors[arm]:g}" if arm in search.factors else ""
             whose = f" for {search.trial}" if search.trial and search.trial != arm else ""
-            which = "the first" if search.first else "the one"
-            sentences.append(f"{arm}: {given} ({which} {how}{whose} among {tried}{factor})")
+            sentences.append(f"{arm}: {given} ({how}{whose} among {tried}{factor})")
     return sentences
