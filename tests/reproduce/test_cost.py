@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.reproduce.cost import estimate_seconds
+from vgtemplate.reproduce.cost import estimate_megabytes, estimate_seconds
+from vgtemplate.reproduce.plan import Job
+from vgtemplate.reproduce.run import _take_next
 
 
 def cost(num_seeds: int = 10, **sections: dict[str, Any]) -> float:
@@ -46,3 +48,32 @@ def test_image_that_keeps_its_size_costs_more_than_one_that_is_halved() -> None:
     halved = {"model": {"kind": "cnn"}, "data": {"scaling": "unit"}}
     kept = {"model": {"kind": "cnn", "output": "image"}, "data": {"scaling": "unit"}, "training": {"noise": 0.3}}
     assert cost(**kept) > cost(**halved)
+
+
+def job(name: str, **sections: dict[str, Any]) -> Job:
+    return Job(name, name, ArmConfig.model_validate(sections), None, tuple(range(10)), ("a-claim",))
+
+
+LARGE = {"model": {"kind": "cnn", "width": 64}}
+
+
+def test_memory_grows_with_replicas_batch_depth_and_precision() -> None:
+    arm = ArmConfig()
+    assert estimate_megabytes(arm, 20) == 2 * estimate_megabytes(arm, 10)
+    for more in ({"data": {"batch_size": 256}}, {"model": {"depth": 8}}, {"training": {"precision": "64-true"}}):
+        assert estimate_megabytes(ArmConfig.model_validate(more), 10) == 2 * estimate_megabytes(arm, 10)
+
+
+def test_two_large_jobs_never_run_together_and_small_ones_overtake() -> None:
+    queue = [job("a", **LARGE), job("b", **LARGE), job("c")]
+    first = _take_next(queue, [])
+    assert first is not None
+    assert first.name == "a"
+    second = _take_next(queue, [first])
+    assert second is not None
+    assert second.name == "c"
+    assert _take_next(queue, [first, second]) is None
+    last = _take_next(queue, [second])
+    assert last is not None
+    assert last.name == "b"
+    assert queue == []

@@ -1,4 +1,5 @@
-"""Roughly how long an arm takes, so that long ones start first and the time left can be told; decides no number.
+"""Roughly how long an arm takes and how much memory, so that long ones start first, large ones not together, and the
+time left can be told; decides no number.
 
 The constants are seconds on one core of a 2020s server for ten replicas; what other machines make of them is measured
 while the arms run.
@@ -13,15 +14,21 @@ from vgtemplate.config.schema import ArmConfig, ModelConfig
 _START = 1.0
 _TEST_IMAGES = 10_000
 _PROBED_STEPS = 50
+_PIXELS = 28 * 28
+_COPIES = 8
+"""Tensors of a layer's size that are alive for each layer of a convolutional network; half as many for others."""
+
+
+def _relative_size(model: ModelConfig) -> float:
+    """Return the mean number of pixels of a layer over that of the image; three stages halve it twice."""
+    return 1.0 if model.output == "image" or model.num_stages == 1 else 0.44
 
 
 def _layer_seconds(model: ModelConfig, batch_size: int) -> float:
     """Return the seconds of one hidden layer in one training step, forward and backward."""
     width = statistics.mean(model.widths())
     if model.kind == "cnn":
-        # Images of 28x28; three stages halve them twice.
-        size = 1.0 if model.output == "image" or model.num_stages == 1 else 0.44
-        return 0.021 * size * (width / 8) * (batch_size / 32)
+        return 0.021 * _relative_size(model) * (width / 8) * (batch_size / 32)
     normalised = 0.0 if model.norm == "none" else 0.9e-3 * width / 64
     return (0.35e-3 * (width / 64) * (1 + width / 64) + normalised) * batch_size / 128
 
@@ -45,3 +52,12 @@ def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
         seconds += model.depth * config.pretraining.steps * 6e-3
     double = 1.5 if training.precision == "64-true" else 1.0
     return _START + seconds * double * num_seeds / 10
+
+
+def estimate_megabytes(config: ArmConfig, num_seeds: int) -> float:
+    """Return the rough memory of an arm's activations, on images of 28x28; a worker needs several hundred beside it."""
+    model = config.model
+    units = float(sum(model.widths())) * (_PIXELS * _relative_size(model) if model.kind == "cnn" else 1)
+    copies = _COPIES if model.kind == "cnn" else _COPIES / 2
+    size = 8 if config.training.precision == "64-true" else 4
+    return units * config.data.batch_size * num_seeds * copies * size / 1e6

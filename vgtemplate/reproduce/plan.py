@@ -16,7 +16,9 @@ from vgtemplate.config.picks import as_patch, picked_settings, read_picks
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data import files
 from vgtemplate.records import read_record
-from vgtemplate.reproduce.cost import estimate_seconds
+from vgtemplate.reproduce.cost import estimate_megabytes, estimate_seconds
+
+LARGE_MEGABYTES = 400
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Job:
     def cost(self) -> float:
         """Rough seconds on one core, so that long jobs start first and the time left can be told."""
         return estimate_seconds(self.config, len(self.seeds)) if self.config else 1.0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it needs so much memory that no second such job should run beside it."""
+        return self.config is not None and estimate_megabytes(self.config, len(self.seeds)) > LARGE_MEGABYTES
 
 
 @dataclass(frozen=True)

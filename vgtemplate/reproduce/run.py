@@ -98,6 +98,15 @@ def _work(job: Job, results: Path, root: Path, accelerator: str) -> str | None:
     return None
 
 
+def _take_next(queue: list[Job], running: Iterable[Job]) -> Job | None:
+    """Take the first job off the queue that may run beside the running ones: two large ones never do."""
+    has_large = any(job.is_large for job in running)
+    for index, job in enumerate(queue):
+        if not (has_large and job.is_large):
+            return queue.pop(index)
+    return None
+
+
 def run_jobs(
     jobs: Iterable[Job],
     results: Path,
@@ -129,8 +138,7 @@ def run_jobs(
         running: dict[Future[str | None], Job] = {}
         while queue or running:
             # No more than there are workers, so that what is handed out is what is running.
-            while queue and len(running) < num_workers:
-                job = queue.pop(0)
+            while len(running) < num_workers and (job := _take_next(queue, running.values())) is not None:
                 running[pool.submit(_work, job, results, root, accelerator)] = job
             watch(list(running.values()))
             for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
