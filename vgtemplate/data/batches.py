@@ -134,7 +134,7 @@ class EvaluationBatches:
         images: Tensor,
         labels: Tensor,
         num_replicas: int,
-        batch_size: int = 250,
+        batch_size: int = 100,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
