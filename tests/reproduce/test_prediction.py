@@ -123,6 +123,11 @@ def test_what_the_theory_does_not_cover_has_no_prediction(
     assert predict_slope(arm({"activation": "tanh"} | model, **sections)) is None
 
 
+def test_pretrained_weights_have_no_prediction() -> None:
+    assert predict_slope(arm({"activation": "sigmoid"})) is not None
+    assert predict_slope(arm({"activation": "sigmoid"}, pretraining={"kind": "rbm"})) is None
+
+
 def test_weights_of_zero_have_no_prediction() -> None:
     assert predict_slope(arm({"initialiser": {"name": "normal", "std": 0.0}})) is None
 

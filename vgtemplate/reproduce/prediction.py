@@ -27,13 +27,14 @@ def predict_slope(config: ArmConfig) -> float | None:
     """Return the gradient slope that mean-field theory predicts (decades per layer), or None.
 
     Covered: fully connected, no shortcuts, plain or batch-normalised before the activation, standardised inputs
-    (whose mean square is 1 by construction), biases 0.
+    (whose mean square is 1 by construction), biases 0, weights as they were drawn.
     """
     model = config.model
     covered = (
         model.kind == "mlp"
         and not model.residual
         and not model.dropout
+        and config.pretraining.kind == "none"
         and (model.norm == "none" or (model.norm == "batch" and model.norm_position == "before"))
         and config.data.scaling == "standardise"
         and model.bias in ("zeros", "none")
