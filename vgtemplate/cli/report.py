@@ -82,10 +82,8 @@ def _digest(inputs: list[Any]) -> str:
     import hashlib
     import json
 
-    from vgtemplate import report as room
-
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    for path in sorted(Path(room.__path__[0]).rglob("*")):
+    for path in sorted((Path(__file__).parents[1] / "report").rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
