@@ -7,7 +7,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-fast lint format lock ui clean
+.PHONY: help setup reproduce report test test-fast lint format lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ format: $(READY) ## let ruff rewrite what it can
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
+
+audit: $(READY) ## look up every locked package in a database of known vulnerabilities (needs a network)
+	@$(UV) tool run pip-audit --requirement requirements.lock --disable-pip --require-hashes --strict --progress-spinner off \
+	  || { echo "audit failed: either a package has a known vulnerability, or the database could not be asked; the lines above say which" >&2; exit 1; }
 
 ui: $(READY) ## open the MLflow UI on http://127.0.0.1:5000
 	@$(BIN)/vgt ui

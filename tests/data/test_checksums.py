@@ -1,6 +1,5 @@
 import gzip
 import os
-import pickle
 
 import pytest
 import torchvision.datasets
@@ -8,6 +7,7 @@ import torchvision.datasets
 from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
+from vgtemplate.data import sources
 from vgtemplate.data.checksums import FILES, digits_path, files_fingerprint, require_intact, verify
 from vgtemplate.data.files import fingerprint
 from vgtemplate.data.sources import load_images
@@ -67,7 +67,7 @@ def test_damaged_cifar_file_is_refused_before_it_is_unpickled(tiny_cifar, cifar_
     def unpickled(*_args, **_settings):
         raise AssertionError("a pickle was opened")
 
-    monkeypatch.setattr(pickle, "loads", unpickled)
+    monkeypatch.setattr(sources, "read_table", unpickled)
     path = list(cifar_table)[index]
     (tiny_cifar / path).write_bytes(damage(cifar_table[path]))
     # Files before the damaged one are read, and only compared: none may be unpickled until all have been.

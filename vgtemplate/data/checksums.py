@@ -8,6 +8,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import os
+import stat
 import time
 import zlib
 from collections.abc import Mapping
@@ -150,16 +152,20 @@ def _md5_at(path: Path, unpack: bool, *_identity: int) -> str:
 
 def _md5(path: Path, unpack: bool = False) -> str:
     """Return the md5 of a file, or of what it unpacks to, remembered while inode, size and times stay the same."""
-    stat = path.stat()
-    changed = max(stat.st_mtime_ns, stat.st_ctime_ns)
+    status = path.stat()
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
     # Two changes within the file system's clock tick leave one time stamp: a young file is always read anew.
     look = _md5_at.__wrapped__ if time.time_ns() - changed < _RACY_NANOSECONDS else _md5_at
-    return look(path, unpack, stat.st_ino, stat.st_size, changed)
+    return look(path, unpack, status.st_ino, status.st_size, changed)
 
 
 def _compare(path: Path, expected: str, num_bytes: int | None = None, unpack: bool = False) -> FileState:
     try:
-        size, found = path.stat().st_size, _md5(path, unpack)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Reading a pipe or a device would never end.
+            return FileState(str(path), "unverifiable", "is no regular file")
+        size, found = status.st_size, _md5(path, unpack)
     except FileNotFoundError:
         return FileState(str(path), "missing", "no such file")
     except EOFError:
@@ -184,14 +190,19 @@ def _compare_archive(path: Path, expected: str) -> FileState:
     return fault if fault.state == "truncated" else state
 
 
+def exists(path: Path) -> bool:
+    """Say whether there is something at a path; False also where that cannot be known."""
+    return os.access(path, os.F_OK)
+
+
 def _expected_md5(file: DataFile, root: Path) -> str | FileState:
     """Return the md5 that the file must have, or the state of what keeps it from being known."""
     if file.md5 is not None:
         return file.md5
     path, archive = root / file.path, root / f"{file.path}.gz"
-    if not path.exists():
+    if not exists(path):
         return FileState(str(path), "missing", "no such file")
-    if not archive.exists():
+    if not exists(archive):
         return FileState(str(path), "unverifiable", f"it is verified by {archive.name}, which is missing")
     state = _compare_archive(archive, str(file.archive_md5))
     return _md5(archive, unpack=True) if state.state == "ok" else state
@@ -240,8 +251,9 @@ def read_verified(name: str, file: DataFile, root: Path) -> bytes:
     """
     expected = _expected_md5(file, root)
     if isinstance(expected, str):
+        path = root / file.path
         try:
-            content = (root / file.path).read_bytes()
+            content = path.read_bytes() if path.is_file() else b""
         except OSError:
             content = b""
         if md5_of(content) == expected:
@@ -253,7 +265,8 @@ def content_hash(*parts: str | bytes | memoryview) -> str:
     """Return the fingerprint of a sequence of parts."""
     digest = hashlib.sha256()
     for part in parts:
-        content = part.encode() if isinstance(part, str) else part
+        # A file's name need not be UTF-8.
+        content = part.encode(errors="surrogateescape") if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "little"))
         digest.update(content)
     return digest.hexdigest()[:32]

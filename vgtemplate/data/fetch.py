@@ -47,8 +47,24 @@ def _download(name: str, staging: Path, quiet: bool) -> None:
     dataset = getattr(torchvision.datasets, _TORCHVISION_CLASSES[name])
     silence = contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
     with silence:
-        dataset(str(staging), download=True)
+        if hasattr(dataset, "tgz_md5"):
+            # torchvision's own class would unpack whatever the archive names, and load the pickles in it.
+            torchvision.datasets.utils.download_url(dataset.url, str(staging), dataset.filename, dataset.tgz_md5)
+            _unpack(name, staging / dataset.filename, staging)
+        else:
+            dataset(str(staging), download=True)
     require_intact(name, staging)
+
+
+def _unpack(name: str, archive: Path, folder: Path) -> None:
+    """Write the regular files of data set `name` from its archive to `folder`, and nothing else that is in it."""
+    wanted = {file.path for file in FILES[name]}
+    with tarfile.open(archive) as members:
+        for member in members:
+            content = members.extractfile(member) if member.isreg() and member.name in wanted else None
+            if content is not None:
+                (folder / member.name).parent.mkdir(exist_ok=True)
+                (folder / member.name).write_bytes(content.read())
 
 
 def _make_staging(name: str, root: Path) -> Path:

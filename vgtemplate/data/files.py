@@ -11,7 +11,7 @@ from pathlib import Path
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
-from vgtemplate.data.checksums import FILES, FileState, files_fingerprint, refusal, require_intact, verify
+from vgtemplate.data.checksums import FILES, FileState, exists, files_fingerprint, refusal, require_intact, verify
 from vgtemplate.data.fetch import fetch
 from vgtemplate.data.folder import folder_fingerprint
 from vgtemplate.data.synthetic import synthetic_fingerprint
@@ -23,14 +23,26 @@ AUTO_ELSE = "digits"
 
 
 def data_root() -> Path:
-    """Return the folder of the data sets: VGT_DATA_DIR, else `data`."""
-    return Path(os.environ.get("VGT_DATA_DIR") or "data").expanduser()
+    """Return the folder of the data sets: VGT_DATA_DIR, else `data`.
+
+    Raises:
+        UserError: it begins with the home folder of nobody.
+    """
+    return _home_in(os.environ.get("VGT_DATA_DIR") or "data", "VGT_DATA_DIR")
+
+
+def _home_in(path: str, what: str) -> Path:
+    """Replace a leading ~ or ~USER by the home folder that it stands for."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{what}: {path}: there is no such user's home folder") from None
 
 
 def is_present(name: str, root: Path) -> bool:
     """Say whether every file of a data set is there, intact or not; True for one that needs no files."""
     check_name("data set", name, DATASETS)
-    return all((root / path).exists() for file in FILES.get(name, ()) for path in file.kept_paths())
+    return all(exists(root / path) for file in FILES.get(name, ()) for path in file.kept_paths())
 
 
 def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
@@ -61,7 +73,7 @@ def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
 
 def folder_of(config: DataConfig) -> Path:
     """Return the folder of an image_folder's pictures."""
-    return Path(str(config.path)).expanduser()
+    return _home_in(str(config.path), "data.path")
 
 
 def fingerprint(config: DataConfig, root: Path) -> str:

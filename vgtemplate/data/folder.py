@@ -27,7 +27,9 @@ _FORMAT = "2"
 _SPLITS = ("train", "test")
 _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
-_BROKEN_CACHE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_BROKEN_CACHE = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# Pillow would read more, some of it (EPS) with the help of other programs.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 Listing = dict[str, dict[str, list[Path]]]
 """Split -> class -> its pictures, sorted."""
@@ -70,15 +72,26 @@ def list_folder(folder: Path) -> Listing:
 def _decode(path: Path) -> Bytes:
     """Return one picture, (H, W) if it is grey and (H, W, 3) otherwise; transparency is dropped."""
     try:
-        with Image.open(path) as picture:
-            if picture.mode in _SIXTEEN_BIT_MODES:
-                return _reduce_to_8_bits(np.asarray(picture))
-            if picture.mode == "F":
-                raise ValueError("its values are floating-point numbers of unknown range")
-            return np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
+        if not path.is_file():
+            # Reading a pipe or a device would never end.
+            raise ValueError("it is no file")
+        with warnings.catch_warnings():
+            # Of all that Pillow warns of, only a picture large enough to fill the memory matters here.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as picture:
+                return _as_bytes(picture)
     except Exception as error:  # each of Pillow's decoders raises what it pleases
         reason = " ".join(str(error).replace(str(path), "the file").split())
         raise UserError(f"{path}: cannot be read as a picture ({reason or type(error).__name__})") from None
+
+
+def _as_bytes(picture: Image.Image) -> Bytes:
+    if picture.mode in _SIXTEEN_BIT_MODES:
+        return _reduce_to_8_bits(np.asarray(picture))
+    if picture.mode == "F":
+        raise ValueError("its values are floating-point numbers of unknown range")
+    return np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
 
 
 def _reduce_to_8_bits(values: np.ndarray[Any, Any]) -> Bytes:
@@ -208,7 +221,10 @@ def _write_cache(path: Path, images: Images) -> None:
 
 
 def _open_folder(folder: Path, root: Path) -> tuple[Listing, Path]:
-    listing = list_folder(folder)
+    try:
+        listing = list_folder(folder)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
     try:
         return listing, _cache_path(folder, listing, root)
     except OSError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import pickle
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from vgtemplate.data.files import folder_of, is_present, resolve
 from vgtemplate.data.folder import load_folder
 from vgtemplate.data.images import Bytes, Images, Labels, as_labels
 from vgtemplate.data.synthetic import draw_synthetic
+from vgtemplate.data.unpickle import read_table
 
 DIGITS_TRAIN = 1_437
 """The first of scikit-learn's 1,797 digits; the last 360 are the test split."""
@@ -42,7 +44,7 @@ def read_idx(content: bytes, path: str) -> Bytes:
     num_axes = content[3] if len(content) > 3 else 0
     shape = tuple(np.frombuffer(content[4 : 4 + 4 * num_axes], ">u4").tolist())
     start = 4 + 4 * num_axes
-    if content[:3] != _IDX_UINT8 or len(shape) != num_axes or len(content) - start != int(np.prod(shape)):
+    if content[:3] != _IDX_UINT8 or len(shape) != num_axes or len(content) - start != math.prod(shape):
         raise UserError(f"{path}: is no IDX file of unsigned bytes")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
@@ -64,23 +66,25 @@ def _load_idx(config: DataConfig, root: Path) -> Images:
 def _load_cifar(config: DataConfig, root: Path) -> Images:
     name = config.dataset
     contents = {Path(file.path).name: read_verified(name, file, root) for file in FILES[name]}
-    # A pickle can run code: these bytes have just been found to be the published ones.
-    tables = {key: pickle.loads(content, encoding="latin1") for key, content in contents.items()}
+    tables = {key: read_table(content, f"{name}: {key}") for key, content in contents.items()}
     meta = tables.pop("batches.meta" if name == "cifar10" else "meta")
     test = tables.pop("test_batch" if name == "cifar10" else "test")
     labels = "labels" if name == "cifar10" else "fine_labels"
 
-    def join(parts: list[dict[str, list[int]]]) -> tuple[Bytes, Labels]:
+    def join(parts: list[dict[str, Any]]) -> tuple[Bytes, Labels]:
         pixels = np.concatenate([np.asarray(part["data"], dtype=np.uint8) for part in parts])
         return pixels.reshape(-1, 3, 32, 32), as_labels(np.concatenate([part[labels] for part in parts]))
 
-    return Images(
-        *join(list(tables.values())),
-        *join([test]),
-        classes=tuple(meta["label_names" if name == "cifar10" else "fine_label_names"]),
-        name=name,
-        fingerprint=files_fingerprint(name, root),
-    )
+    try:
+        return Images(
+            *join(list(tables.values())),
+            *join([test]),
+            classes=tuple(meta["label_names" if name == "cifar10" else "fine_label_names"]),
+            name=name,
+            fingerprint=files_fingerprint(name, root),
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{name}: its tables are not CIFAR's ({error})") from None
 
 
 def _load_digits(_config: DataConfig, root: Path) -> Images:
@@ -113,13 +117,31 @@ LOADERS: Mapping[str, Callable[[DataConfig, Path], Images]] = {
 """One function a row of the catalogue's data sets."""
 
 
+def _require_consistent(images: Images) -> Images:
+    """Raise UserError unless every image has a label, every label a class, and both splits one size of image."""
+    name = images.name
+    for split, pixels, labels in (
+        ("train", images.train_images, images.train_labels),
+        ("test", images.test_images, images.test_labels),
+    ):
+        if pixels.ndim != 4 or labels.ndim != 1 or len(pixels) != len(labels) or not labels.size:
+            raise UserError(
+                f"{name}: the {split} split's images {pixels.shape} and labels {labels.shape} do not belong together"
+            )
+        if labels.min() < 0 or labels.max() >= len(images.classes):
+            raise UserError(f"{name}: the {split} split has labels beyond its {len(images.classes)} classes")
+    if images.train_images.shape[1:] != images.test_images.shape[1:]:
+        raise UserError(f"{name}: the images of its train and test splits differ in size")
+    return images
+
+
 def load_images(config: DataConfig, root: Path) -> Images:
     """Return the data set of a configuration, every byte of it verified; one that is not there is fetched.
 
     Raises:
-        UserError: it cannot be had, or a file of it is damaged.
+        UserError: it cannot be had, a file of it is damaged, or its files contradict each other.
     """
     name = config.dataset
     if name == "auto" or not is_present(name, root):
         name = resolve(name, root)
-    return LOADERS[name](config.model_copy(update={"dataset": name}), root)
+    return _require_consistent(LOADERS[name](config.model_copy(update={"dataset": name}), root))
