@@ -5,6 +5,7 @@ Every failure is a UserError of one line that names the file, the key and what i
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -38,6 +39,15 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        # A mapping that merges one mapping twice, and is itself merged twice, and so on, would double at each step.
+        last = {
+            (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key): (key, value)
+            for key, value in node.value
+        }
+        node.value = list(last.values())
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
@@ -64,7 +74,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     content = _parse(text, str(path))
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -260,7 +270,7 @@ def _validate_keys(patch: Mapping[str, Any], where: str) -> None:
 
 def load_claims(folder: Path) -> dict[str, ClaimConfig]:
     """Read every claim of a folder by kind (exact, timing, initial, training), then by name."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a folder cannot be looked at
         raise UserError(f"{folder}: no such folder of experiments")
     claims = [
         experiment
