@@ -66,6 +66,7 @@ SERIES: Mapping[str, Axes] = {
     "finished_at": Axes(("replica",), "steps; -1: never"),
     "reconstruction_loss": Axes(("replica", "layer", "pretraining_step"), "nats per image"),
     "diverged_at": Axes(("replica",), "steps; -1: never"),
+    "diverged_layer": Axes(("replica",), "hidden layer from 1; one more: the output; 0: not known; -1: never"),
     "quantities": Axes(("quantity", "block")),
 }
 """Every series a record can hold; `layer` counts hidden layers from the input."""
@@ -85,6 +86,8 @@ class Record:
     series: Mapping[str, Array] = field(repr=False)
     labels: Mapping[str, list[str]] = field(default_factory=dict)
     """Names along an axis, e.g. {"layer": [...]}, {"quantity": [...]}."""
+    weights_sha256: str = ""
+    """Of the trained parameters and running statistics, by which two runs are compared; empty for an exact check."""
 
     def __post_init__(self) -> None:
         for name, array in self.series.items():
@@ -102,6 +105,16 @@ def record_path(results: Path, key: str) -> Path:
     return results / key
 
 
+def checkpoint_path(results: Path, key: str) -> Path:
+    """Return the folder of the checkpoints of an arm that is being trained."""
+    return results / ".checkpoints" / key
+
+
+def drop_checkpoints(results: Path, key: str) -> None:
+    """Remove an arm's checkpoints: its record is written, or it is to be trained from the beginning."""
+    shutil.rmtree(checkpoint_path(results, key), ignore_errors=True)
+
+
 def _metadata(record: Record, checksum: str) -> dict[str, Any]:
     return {
         "key": record.key,
@@ -112,6 +125,7 @@ def _metadata(record: Record, checksum: str) -> dict[str, Any]:
         "environment": record.environment,
         "wall_seconds": record.wall_seconds,
         "labels": record.labels,
+        "weights_sha256": record.weights_sha256,
         "series": {
             name: {"axes": list(SERIES[name].axes), "unit": SERIES[name].unit, "shape": list(array.shape)}
             for name, array in record.series.items()
@@ -200,6 +214,12 @@ def read_record(results: Path, key: str) -> Record | None:
             wall_seconds=metadata["wall_seconds"],
             series=series,
             labels=metadata["labels"],
+            weights_sha256=metadata.get("weights_sha256", ""),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def damaged(results: Path, key: str) -> bool:
+    """Say whether there is a record of this key that cannot be used: incomplete, or altered since it was written."""
+    return record_path(results, key).exists() and read_record(results, key) is None

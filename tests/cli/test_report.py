@@ -9,7 +9,7 @@ from vgtemplate.cli.report import report, track
 from vgtemplate.config.load import load_claims
 from vgtemplate.records import make_results_folder
 from vgtemplate.reproduce.plan import plan_claims
-from vgtemplate.reproduce.run import run_job
+from vgtemplate.reproduce.worker import run_job
 from vgtemplate.tracking import Verdict, experiment_address, find_report, find_store, missed, remember
 from vgtemplate.tracking.outbox import mark_sent
 

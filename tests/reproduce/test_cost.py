@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,16 +65,16 @@ def test_memory_grows_with_replicas_batch_depth_and_precision() -> None:
         assert estimate_megabytes(ArmConfig.model_validate(more), 10) == 2 * estimate_megabytes(arm, 10)
 
 
-def test_two_large_jobs_never_run_together_and_small_ones_overtake() -> None:
+def test_two_large_jobs_never_run_together_and_small_ones_overtake(tmp_path: Path) -> None:
     queue = [job("a", **LARGE), job("b", **LARGE), job("c")]
-    first = _take_next(queue, [])
+    first = _take_next(queue, [], tmp_path)
     assert first is not None
     assert first.name == "a"
-    second = _take_next(queue, [first])
+    second = _take_next(queue, [first], tmp_path)
     assert second is not None
     assert second.name == "c"
-    assert _take_next(queue, [first, second]) is None
-    last = _take_next(queue, [second])
+    assert _take_next(queue, [first, second], tmp_path) is None
+    last = _take_next(queue, [second], tmp_path)
     assert last is not None
     assert last.name == "b"
     assert queue == []

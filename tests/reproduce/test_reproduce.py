@@ -17,7 +17,8 @@ from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.config.load import load_claims
 from vgtemplate.reproduce.plan import missing_jobs, plan_claims, select_claims
 from vgtemplate.reproduce.result import Result, judge_all
-from vgtemplate.reproduce.run import run_job, run_jobs
+from vgtemplate.reproduce.run import run_jobs
+from vgtemplate.reproduce.worker import run_job
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.training.denoising import DenoisingModule
-from vgtemplate.training.run import Hardware, train_arm
+from vgtemplate.training.run import train_arm
+from vgtemplate.training.trainer import Hardware
 
 
 def config(**training: Any) -> ArmConfig:

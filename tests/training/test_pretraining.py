@@ -20,7 +20,8 @@ from vgtemplate.nn.noise import Noise
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.pretraining import fold, pixel_map, pretrain
-from vgtemplate.training.run import Hardware, train_arm
+from vgtemplate.training.run import train_arm
+from vgtemplate.training.trainer import Hardware
 
 
 def train(
@@ -197,18 +198,21 @@ def test_a_replica_that_diverges_touches_no_other(kind: str, tmp_path: Path) -> 
         }
     )
 
-    def build_trainer(steps: int, callbacks: list[pl.Callback]) -> pl.Trainer:
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        return pl.Trainer(accelerator="cpu", max_steps=steps, callbacks=callbacks, enable_model_summary=False, **quiet)
-
     def learn(poisoned: bool) -> tuple[np.ndarray, MLP]:
         data = PopulationData(config.data, [0, 1], tmp_path)
         data.setup("fit")
+
+        def fit(module: pl.LightningModule, steps: int, _: str) -> None:
+            quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+            pl.Trainer(accelerator="cpu", max_steps=steps, enable_model_summary=False, **quiet).fit(
+                module, datamodule=data
+            )
+
         model = MLP(config.model, data.input_shape, data.num_classes, [0, 1])
         if poisoned:
             with torch.no_grad():
                 model.hidden_layers[0].get_submodule("linear").weight[0] = torch.nan
-        return pretrain(model, config, data, [0, 1], build_trainer)["reconstruction_loss"], model
+        return pretrain(model, config, data, [0, 1], fit)["reconstruction_loss"], model
 
     (losses, healthy), (beside_losses, beside) = learn(False), learn(True)
     assert np.isnan(beside_losses[0]).all()

@@ -13,7 +13,8 @@ import pytest
 
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import read_record
-from vgtemplate.training.run import Hardware, train_arm
+from vgtemplate.training.run import train_arm
+from vgtemplate.training.trainer import Hardware
 
 
 def arm(**sections: dict[str, object]) -> ArmConfig:

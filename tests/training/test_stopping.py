@@ -12,7 +12,8 @@ from vgtemplate.claims.metrics import METRICS
 from vgtemplate.config.schema import LOSS_WINDOW, ArmConfig
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
-from vgtemplate.training.run import Hardware, train_arm
+from vgtemplate.training.run import train_arm
+from vgtemplate.training.trainer import Hardware
 
 
 def train(root: Path, seeds: list[int], lr: float = 0.1, **training: Any) -> tuple[Record, PopulationModule]:

@@ -5,6 +5,7 @@ One training step, and where each probe fires:
     on_train_batch_start          WeightProbe keeps W; ActivationProbe looks for dead units; hooks go in;
                                   ShiftProbe: moments of the layers' inputs; GradientChangeProbe keeps all parameters
     logits = module(images)         hooks: signal and saturation (ActivationProbe)
+    on_before_backward            DivergenceRecorder: the layer where a replica's first infinite loss comes from
     loss.backward()                 hooks: dL/dz of every hidden layer (GradientProbe)
     on_before_optimizer_step      GradientProbe: weight-gradient norms BEFORE clipping
     configure_gradient_clipping     (training/clipping.py, a replica at a time)

@@ -10,6 +10,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+_ROWS = 512
+"""Steps for which there is room at first."""
+
 
 class CurveRecorder(pl.Callback):
     """Keeps each step's loss and score a replica on the device, and moves them once, at the end.
@@ -19,20 +22,33 @@ class CurveRecorder(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._losses: list[Tensor] = []
-        self._scores: list[Tensor] = []
+        # One tensor that doubles: thousands of small ones that stay, among large ones that go, split the heap up.
+        self._rows = torch.empty(0, 2, 0)
+        self._count = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._losses.append(outputs["losses"])
-        self._scores.append(outputs["scores"])
+        losses: Tensor = outputs["losses"]
+        if self._count == len(self._rows):
+            rows = losses.new_empty(max(_ROWS, 2 * self._count), 2, len(losses))
+            if self._count:
+                rows[: self._count] = self._rows
+            self._rows = rows
+        torch.stack([losses, outputs["scores"].to(losses.dtype)], out=self._rows[self._count])
+        self._count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows[: self._count].clone()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._rows = state_dict["rows"]
+        self._count = len(self._rows)
 
     def series(self, trainer: pl.Trainer, score: str = "accuracy") -> dict[str, npt.NDArray[Any]]:
         """Return train_loss and train_`score` (R, T), averaged over the processes, and diverged_at (R,), -1: never."""
-        losses = torch.stack(self._losses, dim=1)
-        scores = torch.stack(self._scores, dim=1).to(losses.dtype)
-        reduced = trainer.strategy.reduce(torch.stack([losses, scores]), reduce_op="mean")
+        curves = self._rows[: self._count].permute(1, 2, 0).contiguous()
+        reduced = trainer.strategy.reduce(curves.to(trainer.strategy.root_device), reduce_op="mean")
         loss, values = reduced.cpu().numpy()
         bad = ~np.isfinite(loss)
         diverged_at = np.where(bad.any(axis=1), bad.argmax(axis=1), -1)

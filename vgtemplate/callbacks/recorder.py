@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,16 @@ class Recorder(pl.Callback):
         self._step = 0
         self._pending: dict[str, Tensor] = {}
         self._rows: dict[str, list[npt.NDArray[np.float64]]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that was measured so far, for a checkpoint."""
+        rows = {name: torch.from_numpy(np.stack(rows)) for name, rows in self._rows.items()}
+        return {"steps": list(self.steps), "rows": rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue after what a checkpoint holds."""
+        self.steps = list(state_dict["steps"])
+        self._rows = {name: list(rows.numpy()) for name, rows in state_dict["rows"].items()}
 
     def is_probed(self, trainer: pl.Trainer) -> bool:
         """Say whether the step that begins now (`trainer.global_step`) is probed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytorch_lightning as pl
 from torch import Tensor
 
@@ -23,9 +25,24 @@ class WeightProbe(Probe):
     Series (R, S, L). Keeps one copy of the initial weights for the travel.
     """
 
+    _resumed: list[Tensor] | None = None
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        self._initial = [_weight(layer).clone() for layer in self.layers]
+        # In a run that goes on from a checkpoint the weights are no longer the initial ones.
+        initial, self._resumed = self._resumed, None
+        weights = [_weight(layer) for layer in self.layers]
+        self._initial = initial or weights
+        self._initial = [
+            tensor.to(weight.device, copy=True) for tensor, weight in zip(self._initial, weights, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "initial": self._initial}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._resumed = state_dict["initial"]
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         self._before = [_weight(layer).clone() for layer in self.layers]

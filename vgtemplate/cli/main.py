@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
 
-from vgtemplate.config.errors import UserError
+from vgtemplate.config.errors import Stopped, UserError
 
 COMMANDS = {
     "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
@@ -54,18 +55,28 @@ def vgt() -> None:
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C."""
+    """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         # Without its standalone mode click returns the code of an Exit rather than raising it.
         sys.exit(vgt.main(standalone_mode=False))
     except UserError as error:
         sys.exit(_say(f"error: {error}", 2))
+    except Stopped as stopped:
+        sys.exit(_say(str(stopped), 128 + stopped.signal_number))
     except click.Abort:
-        sys.exit(_say("stopped; the same command goes on from here", 130))
+        sys.exit(_say(_STOPPED, 130))
     except click.ClickException as error:
         sys.exit(_say(f"error: {' '.join(error.format_message().split())}", 2))
     except KeyboardInterrupt:
-        sys.exit(_say("stopped; the same command goes on from here", 130))
+        sys.exit(_say(_STOPPED, 130))
+
+
+_STOPPED = "stopped; the same command goes on from here"
+
+
+def _stop(number: int, _: object) -> None:
+    raise Stopped(_STOPPED, number)
 
 
 def _say(text: str, code: int) -> int:

@@ -64,6 +64,8 @@ def run_with_progress(
     accelerator: str,
     console: Console,
     finished: Callable[[Job], None] = lambda job: None,
+    fresh: bool = False,
+    threads: int | None = None,
 ) -> dict[str, str]:
     """Run the jobs, calling `finished` after each that succeeded; return why each of the others failed, by key."""
     failures: dict[str, str] = {}
@@ -85,7 +87,11 @@ def run_with_progress(
             left = f"about {describe_seconds(estimate.seconds(now))} left"
             progress.update(task, description=_describe(running), estimate=left)
 
-        for job, failure in run_jobs(jobs, results, root, num_workers, accelerator, watch):
+        def say(text: str) -> None:
+            progress.console.print(escape(text), soft_wrap=True)
+
+        ended = run_jobs(jobs, results, root, num_workers, accelerator, fresh, threads, watch, say)
+        for job, failure in ended:
             estimate.finish(job, time.monotonic())
             progress.update(task, advance=1)
             if failure is None:

@@ -136,7 +136,7 @@ def _run(
             if run.key == job.key:
                 sender.send(run)
 
-    failures = run_with_progress(todo, results, root, num_workers, accelerator, console, send)
+    failures = run_with_progress(todo, results, root, num_workers, accelerator, console, send, fresh)
     judged = judge_all(plan, results, failures)
     left = [run for run in sender.pending(runs) if run.key not in failures]
     for run in track(left, "sending to MLflow", console=console, transient=True, disable=not left):

@@ -107,7 +107,7 @@ def _train_all(
     from rich.markup import escape
 
     from vgtemplate.cli.tables import arm_table, describe_seeds, make_console
-    from vgtemplate.records import read_record, write_record
+    from vgtemplate.records import damaged, read_record
 
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
     known = {job.key: None if fresh else read_record(results, job.key) for job in jobs}
@@ -117,9 +117,10 @@ def _train_all(
     for job in jobs:
         record = known[job.key]
         if record is None:
-            record, is_first = _train_one(job, root, hardware)
-            if is_first:
-                write_record(results, record)
+            if damaged(results, job.key) and not fresh:
+                console.print(escape(f"{job.name}: {results}/{job.key} is incomplete or altered; trained again"))
+            train = _train_alone if hardware[1] == 1 else _train_distributed
+            record, is_first = train(job, results, root, hardware, fresh)
         elif is_first:
             console.print(escape(f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)"))
         records.append(record)
@@ -134,15 +135,39 @@ def _train_all(
         _track(jobs, results, console)
 
 
-def _train_one(job: Job, root: Path, hardware: tuple[str, int, str]) -> tuple[Record, bool]:
+def _train_alone(
+    job: Job, results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool
+) -> tuple[Record, bool]:
+    """Train in this process, from a checkpoint if there is one; or wait for the process that is at it already."""
+    from vgtemplate.records import drop_checkpoints
+    from vgtemplate.reproduce.locks import is_held
+    from vgtemplate.reproduce.worker import run_job
+
+    if is_held(results, job.key):
+        click.echo(f"{job.name}: another process is training it; waiting for that")
+    elif fresh:
+        drop_checkpoints(results, job.key)
+    accelerator, _, strategy = hardware
+    return run_job(job, results, root, accelerator, fresh, strategy, progress=True), True
+
+
+def _train_distributed(
+    job: Job, results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool
+) -> tuple[Record, bool]:
+    """Train in every process of a distributed run; the first one writes the record."""
     from lightning_utilities.core.rank_zero import rank_zero_only
 
-    from vgtemplate.training.run import Hardware, train_arm
+    from vgtemplate.records import write_record
+    from vgtemplate.training.run import train_arm
+    from vgtemplate.training.trainer import Hardware
 
     if job.config is None:
         raise ValueError(f"job {job.name} has no arm to train")
     record, _ = train_arm(job.name, job.config, job.seeds, root, Hardware(*hardware), progress=True)
-    return record, getattr(rank_zero_only, "rank", 0) in (0, None)
+    is_first = getattr(rank_zero_only, "rank", 0) in (0, None)
+    if is_first:
+        write_record(results, record)
+    return record, is_first
 
 
 def _track(jobs: list[Job], results: Path, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that means "the user's input is wrong": a line that says what, where, and what is allowed."""
+"""The exceptions that are no bugs: the user's input is wrong, or the user asked for the end; one line each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ class UserError(Exception):
     def __init__(self, message: str) -> None:
         # A path or a value that is quoted in the message may hold a line break.
         super().__init__(" ".join(message.splitlines()))
+
+
+class Stopped(Exception):  # noqa: N818 - a request that was met, no error
+    """A signal asked for the end, and what was done so far is kept; the command line exits with 128 + the signal.
+
+    Args:
+        message: one line: what was stopped, and where it will go on.
+        signal_number: of the signal.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
 def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:

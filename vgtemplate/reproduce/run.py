@@ -1,110 +1,57 @@
-"""Runs jobs in worker processes and lets every finished one be seen at once.
-
-Heavy rooms are imported inside the workers' functions only, so that a call that finds every record does without torch.
-"""
+"""Runs jobs in worker processes and yields each as it ends; a worker that is killed costs its job one more try."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import multiprocessing
 import multiprocessing.connection
 import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-import numpy as np
-
-from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import ArmConfig
-from vgtemplate.records import Record, write_record
+from vgtemplate.records import drop_checkpoints
+from vgtemplate.reproduce.locks import is_held
 from vgtemplate.reproduce.plan import Job
+from vgtemplate.reproduce.worker import Worker
 
 
-def _run_check(job: Job, check: str) -> Record:
-    from vgtemplate.claims.exact import CHECKS_FUNCTIONS
+def _take_next(queue: list[Job], running: Iterable[Job], results: Path) -> Job | None:
+    """Take the first job off the queue that may run now: no two large ones together, none that others are at.
 
-    started = time.perf_counter()
-    quantities = CHECKS_FUNCTIONS[check]()
-    return Record(
-        key=job.key,
-        name=check,
-        configuration={"check": check},
-        seeds=(),
-        dataset={},
-        environment={},
-        wall_seconds=time.perf_counter() - started,
-        series={"quantities": np.array([np.atleast_1d(values) for values in quantities.values()], dtype=np.float64)},
-        labels={"quantity": list(quantities)},
-    )
-
-
-def _run_arm(job: Job, config: ArmConfig, root: Path, accelerator: str) -> Record:
-    from vgtemplate.training.run import Hardware, train_arm
-
-    return train_arm(job.name, config, job.seeds, root, Hardware(accelerator))[0]
-
-
-def run_job(job: Job, results: Path, root: Path, accelerator: str = "auto") -> Record:
-    """Run one job in this process and write its record."""
-    if job.check is not None:
-        record = _run_check(job, job.check)
-    elif job.config is not None:
-        record = _run_arm(job, job.config, root, accelerator)
-    else:
-        raise ValueError(f"job {job.name} has neither an arm nor a check")
-    write_record(results, record)
-    return record
-
-
-def _end_with_the_parent() -> None:
-    """End this worker when the process that started it is gone, killed or not; records are written whole or not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _start_worker(threads: int) -> None:
-    import torch
-
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-
-
-def _give_memory_back() -> None:
-    """Free what the last arm held: workers are many, and the next arm needs its own."""
-    # A trainer and its module refer to each other, so they would wait for the collector.
-    gc.collect()
-    # The C library keeps freed tensors for itself unless it is told otherwise; only GNU's can be told.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
-
-
-def _work(job: Job, results: Path, root: Path, accelerator: str) -> str | None:
-    """Run a job in a worker; return None, or what went wrong."""
-    try:
-        run_job(job, results, root, accelerator)
-    except UserError as error:
-        return str(error)
-    except Exception as error:  # one arm's failure must not take the others' results with it
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    finally:
-        _give_memory_back()
-    return None
-
-
-def _take_next(queue: list[Job], running: Iterable[Job]) -> Job | None:
-    """Take the first job off the queue that may run beside the running ones: two large ones never do."""
+    If others are at all that is left, the first of those is taken: its worker waits for them.
+    """
     has_large = any(job.is_large for job in running)
-    for index, job in enumerate(queue):
-        if not (has_large and job.is_large):
-            return queue.pop(index)
-    return None
+    allowed = [index for index, job in enumerate(queue) if not (has_large and job.is_large)]
+    free = next((index for index in allowed if not is_held(results, queue[index].key)), None)
+    index = free if free is not None else next(iter(allowed), None)
+    return None if index is None else queue.pop(index)
+
+
+class _Crew:
+    """The workers; one that died is replaced."""
+
+    def __init__(self, number: int, threads: int) -> None:
+        self._threads = threads
+        self._workers = [Worker(threads) for _ in range(number)]
+
+    def idle(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.job is None]
+
+    def running(self) -> list[Job]:
+        return [worker.job for worker in self._workers if worker.job is not None]
+
+    def ready(self, timeout: float) -> list[Worker]:
+        """Return the workers whose job has ended, however it did."""
+        busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
+        found = multiprocessing.connection.wait(list(busy), timeout)
+        return [worker for connection, worker in busy.items() if connection in found]
+
+    def replace(self, worker: Worker) -> None:
+        self._workers[self._workers.index(worker)] = Worker(self._threads)
+
+    def dismiss(self) -> None:
+        for worker in self._workers:
+            worker.ask_to_end()
+        for worker in self._workers:
+            worker.end()
 
 
 def run_jobs(
@@ -113,11 +60,15 @@ def run_jobs(
     root: Path,
     num_workers: int,
     accelerator: str = "auto",
+    fresh: bool = False,
+    threads: int | None = None,
     watch: Callable[[list[Job]], None] = lambda running: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[Job, str | None]]:
     """Run jobs in worker processes, long ones first; yield each as it ends, with its failure or None.
 
-    The cores are shared out: each worker computes with cores / num_workers threads.
+    A job whose worker is killed is run again, once, from its last checkpoint. A caller that stops early leaves
+    checkpoints of what was running.
 
     Args:
         jobs: what to run.
@@ -125,26 +76,39 @@ def run_jobs(
         root: the folder of the data sets.
         num_workers: most processes.
         accelerator: Lightning's name.
+        fresh: run also what has a record.
+        threads: of each worker; None: the cores are shared out.
         watch: called about every second with the jobs that are running.
+        say: given a line where a worker died.
     """
     queue = sorted(jobs, key=lambda job: -job.cost)
     if not queue:
         return
+    for job in queue:
+        if fresh and not is_held(results, job.key):
+            drop_checkpoints(results, job.key)
     num_workers = min(num_workers, len(queue))
-    threads = max(1, num_cores() // num_workers)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers, context, _start_worker, (threads,))
+    crew = _Crew(num_workers, threads or max(1, num_cores() // num_workers))
+    retried: set[str] = set()
     try:
-        running: dict[Future[str | None], Job] = {}
-        while queue or running:
-            # No more than there are workers, so that what is handed out is what is running.
-            while len(running) < num_workers and (job := _take_next(queue, running.values())) is not None:
-                running[pool.submit(_work, job, results, root, accelerator)] = job
-            watch(list(running.values()))
-            for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+        while queue or crew.running():
+            for worker in crew.idle():
+                if (next_job := _take_next(queue, crew.running(), results)) is not None:
+                    worker.give(next_job, results, root, accelerator, fresh)
+            watch(crew.running())
+            for worker in crew.ready(timeout=1):
+                job, failure, death = worker.take()
+                if death is not None:
+                    crew.replace(worker)
+                    if job.key not in retried:
+                        retried.add(job.key)
+                        queue.insert(0, job)
+                        say(f"{job.claims[0]}: {job.name}: its worker {death}; the arm is run again")
+                        continue
+                    failure = f"its worker {death}, a second time"
+                yield job, failure
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        crew.dismiss()
 
 
 def num_cores() -> int:

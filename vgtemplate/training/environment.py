@@ -30,11 +30,16 @@ def _commit() -> dict[str, Any]:
     return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide the numbers."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+
+
 def describe_environment(device: torch.device) -> dict[str, Any]:
     """Return the environment of a run on `device`, JSON-ready; the commit is None outside a git checkout."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}},
+        "versions": versions(),
         "platform": platform.platform(),
         "device": device.type,
         "device_name": name,

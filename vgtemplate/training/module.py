@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -70,6 +71,12 @@ class PopulationModule(pl.LightningModule):
         self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["validations"] = self.validations
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.validations = checkpoint.get("validations", [])
+
     def on_fit_start(self) -> None:
         if self.probe_images is not None:
             dtype = next(self.parameters()).dtype
@@ -101,6 +108,7 @@ class PopulationModule(pl.LightningModule):
         # Under ddp every process draws its own noise for its share of the batch.
         set_step(self, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         losses, scores = self.compare(batch)
+        self.newest_losses = losses.detach()
         if self.trainer.loggers:
             self.log("train_loss", losses.detach().mean(), prog_bar=True)
         return {"loss": losses.sum() + self._penalty(), "losses": losses.detach(), "scores": scores}
@@ -130,7 +138,8 @@ class PopulationModule(pl.LightningModule):
         self._evaluate(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        self.validations.append((self.global_step, *self._conclude("validation")))
+        losses, scores = self._conclude("validation")
+        self.validations.append((self.global_step, losses.cpu(), scores.cpu()))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, batch_idx)

@@ -41,6 +41,8 @@ class PretrainingModule(pl.LightningModule):
         num_steps: how many steps will be trained.
     """
 
+    curves: Tensor
+
     def __init__(
         self,
         machine: RBM | DenoisingAutoencoder,
@@ -56,11 +58,11 @@ class PretrainingModule(pl.LightningModule):
         self._below = below
         self._scale, self._shift = scale, shift
         # One tensor for the whole run: thousands of small ones that stay, among large ones that go, split the heap up.
-        self._losses = machine.weight.new_empty(num_steps, len(machine.weight))
+        # A buffer, so that checkpoints hold it.
+        self.register_buffer("curves", machine.weight.detach().new_zeros(num_steps, len(machine.weight)))
 
     def on_fit_start(self) -> None:
         dtype = self.machine.weight.dtype
-        self._losses = self._losses.to(self.device, dtype)
         self._below = [(weight.to(self.device), bias.to(self.device)) for weight, bias in self._below]
         self._scale, self._shift = self._scale.to(self.device, dtype), self._shift.to(self.device, dtype)
 
@@ -76,7 +78,7 @@ class PretrainingModule(pl.LightningModule):
         # Under ddp every process draws its own noise for its share of the batch.
         set_step(self, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         losses, reconstruction = self.machine.compare(self.visible(batch[0]))
-        self._losses[self.global_step] = reconstruction
+        self.curves[self.global_step] = reconstruction
         return losses.sum()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -84,8 +86,8 @@ class PretrainingModule(pl.LightningModule):
 
     def curve(self) -> Tensor:
         """Return the reconstruction's cross-entropy at evenly spread steps, (R, P), in nats per image."""
-        indices = np.unique(np.linspace(0, len(self._losses) - 1, _MOST_POINTS).round().astype(int))
-        return self._losses[indices].T
+        indices = np.unique(np.linspace(0, len(self.curves) - 1, _MOST_POINTS).round().astype(int))
+        return self.curves[indices].T
 
 
 def _build(config: PretrainingConfig, linear: Linear, seeds: Sequence[int], index: int) -> RBM | DenoisingAutoencoder:
@@ -118,7 +120,7 @@ def pretrain(
     config: ArmConfig,
     data: PopulationData,
     seeds: Sequence[int],
-    build_trainer: Callable[[int, list[pl.Callback]], pl.Trainer],
+    fit: Callable[[pl.LightningModule, int, str], None],
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Pretrain every hidden layer of a sigmoid MLP in place, each on the output of those below it.
 
@@ -127,7 +129,7 @@ def pretrain(
         config: `pretraining` says how.
         data: set up; every layer sees its batches from the first.
         seeds: one a replica.
-        build_trainer: makes a quiet trainer of so many steps.
+        fit: trains a module for so many steps; the name is that of its checkpoint.
 
     Returns:
         reconstruction_loss (R, L, P), nats per image.
@@ -143,9 +145,7 @@ def pretrain(
         assert linear.bias is not None
         machine = _build(settings, linear, seeds, index)
         module = PretrainingModule(machine, below, scale, shift, settings.lr, settings.steps)
-        build_trainer(settings.steps, []).fit(module, datamodule=data)
-        # The trainer's precision is the machine's; the network gets it only when its own training begins.
-        linear.to(module.machine.weight.dtype)
+        fit(module, settings.steps, f"layer_{index + 1}")
         with torch.no_grad():
             linear.weight.copy_(module.machine.weight)
             linear.bias.copy_(module.machine.hidden_bias)

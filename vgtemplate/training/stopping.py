@@ -36,11 +36,19 @@ class StopAtLoss(pl.Callback):
         if self._steps == 0:
             self._window = losses.new_full((LOSS_WINDOW, len(losses)), torch.inf)
             self._done = torch.zeros_like(losses, dtype=torch.bool)
+        elif self._window.device != losses.device:  # as a checkpoint gave it back
+            self._window, self._done = self._window.to(losses.device), self._done.to(losses.device)
         self._window[self._steps % LOSS_WINDOW] = losses
         self._done |= (self._window.mean(dim=0) <= self.target) | ~losses.isfinite()
         self._steps += 1
         if self._steps % LOSS_WINDOW == 0 and bool(self._done.all()):
             trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self._steps, "window": self._window, "done": self._done} if self._steps else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._steps, self._window, self._done = (state_dict[name] for name in ("steps", "window", "done"))
 
 
 class StopAtAccuracy(pl.Callback):
@@ -57,12 +65,25 @@ class StopAtAccuracy(pl.Callback):
     def __init__(self, target: float, batches: Iterable[Batch]) -> None:
         self.target = target
         self._batches = batches
+        self._resumed: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PopulationModule)
-        self._finished = torch.zeros(pl_module.num_replicas, dtype=torch.bool, device=pl_module.device)
+        device = pl_module.device
+        resumed, self._resumed = self._resumed, {}
+        if resumed:
+            self._finished, self._finished_at = resumed["finished"].to(device), resumed["finished_at"].numpy()
+            self._kept = {name: tensor.to(device) for name, tensor in resumed["kept"].items()}
+            return
+        self._finished = torch.zeros(pl_module.num_replicas, dtype=torch.bool, device=device)
         self._finished_at = np.full(pl_module.num_replicas, -1)
         self._kept = {name: tensor.clone() for name, tensor in pl_module.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"finished": self._finished, "finished_at": torch.from_numpy(self._finished_at), "kept": self._kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PopulationModule)

@@ -1,0 +1,77 @@
+"""Where a replica diverged: the hidden layer whose output was the first, from the input, that is not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from vgtemplate.callbacks.layers import find_layers
+from vgtemplate.callbacks.replay import alone, call, noise_steps
+
+NEVER = -1
+
+
+class DivergenceRecorder(pl.Callback):
+    """Keeps the layer at which each replica of a population diverged.
+
+    Looks at the module's `newest_losses` (R,) between forward and backward pass, which costs one look at the device a
+    step. At the step at which a replica's loss is not finite for the first time, the weights still are as that step
+    found them, so the batch is passed through the network once more, watched.
+    """
+
+    def __init__(self) -> None:
+        self._layer = torch.empty(0, dtype=torch.int64)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._outputs = [layer.output for layer in find_layers(pl_module) if layer.output is not None]
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._batch = batch
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._batch = None
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        losses = pl_module.newest_losses
+        assert isinstance(losses, Tensor)
+        if not len(self._layer):
+            self._layer = torch.full_like(losses, NEVER, dtype=torch.int64)
+        newly = ~losses.isfinite() & (self._layer.to(losses.device) == NEVER)
+        if newly.any():
+            layer = self._find(pl_module, len(losses)) if self._outputs else torch.zeros_like(newly, dtype=torch.int64)
+            self._layer = torch.where(newly, layer, self._layer.to(losses.device))
+
+    @torch.no_grad()
+    def _find(self, pl_module: pl.LightningModule, num_replicas: int) -> Tensor:
+        """Return the number of the first layer, from 1, whose output is not finite, (R,); L + 1: the network's own."""
+        finite: list[Tensor] = []
+
+        def watch(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
+            finite.append(output.isfinite().flatten(1).all(dim=1))
+
+        with alone(pl_module, noise_steps(pl_module)):
+            handles = [output.register_forward_hook(watch) for output in self._outputs]
+            call(pl_module, "replica_losses", self._batch, parameters={})
+            for handle in handles:
+                handle.remove()
+        # Only the first counts: what is not finite can be finite again, as a NaN that ReLU's derivative passes over.
+        found = torch.stack([*finite, torch.zeros(num_replicas, dtype=torch.bool, device=finite[0].device)])
+        return found.to(torch.int64).argmin(dim=0) + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"layer": self._layer}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._layer = state_dict["layer"]
+
+    def series(self) -> dict[str, npt.NDArray[Any]]:
+        """Return diverged_layer (R,): hidden layer from 1, L + 1: the output, 0: not known, -1: never diverged."""
+        return {"diverged_layer": self._layer.cpu().numpy()}

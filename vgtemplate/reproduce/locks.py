@@ -1,0 +1,51 @@
+"""One process at a time trains a key: locks in the results folder that end with the process that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vgtemplate.config.errors import UserError
+
+
+def _lock(results: Path, key: str) -> FileLock:
+    return FileLock(results / ".locks" / f"{key}.lock")
+
+
+@contextmanager
+def hold(results: Path, key: str) -> Iterator[bool]:
+    """Hold the only permission to train a key; yields whether another process held it, and was waited for.
+
+    Raises:
+        UserError: the folder of the locks cannot be written.
+    """
+    lock, waited = _lock(results, key), False
+    try:
+        (results / ".locks").mkdir(exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waited = True
+            lock.acquire()
+    except OSError as error:
+        raise UserError(f"{lock.lock_file}: cannot be locked ({error.strerror})") from None
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+def is_held(results: Path, key: str) -> bool:
+    """Say whether some process is training a key."""
+    lock = _lock(results, key)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:  # no folder of locks yet
+        return False
+    lock.release()
+    return False

@@ -1,0 +1,204 @@
+"""A process that runs one job after another and can be killed without harm to any other.
+
+The heavy rooms are imported inside the functions that the process runs, so that its parent does without torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgtemplate.config.errors import Stopped, UserError
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, read_record, write_record
+from vgtemplate.reproduce.locks import hold
+from vgtemplate.reproduce.plan import Job
+
+_STOP_SECONDS = 20.0
+"""How long a worker that was asked to end may take over its checkpoint."""
+
+
+def _run_check(job: Job, check: str) -> Record:
+    from vgtemplate.claims.exact import CHECKS_FUNCTIONS
+
+    started = time.perf_counter()
+    quantities = CHECKS_FUNCTIONS[check]()
+    return Record(
+        key=job.key,
+        name=check,
+        configuration={"check": check},
+        seeds=(),
+        dataset={},
+        environment={},
+        wall_seconds=time.perf_counter() - started,
+        series={"quantities": np.array([np.atleast_1d(values) for values in quantities.values()], dtype=np.float64)},
+        labels={"quantity": list(quantities)},
+    )
+
+
+def _run_arm(
+    job: Job, config: ArmConfig, results: Path, root: Path, accelerator: str, strategy: str, progress: bool
+) -> Record:
+    from vgtemplate.training.checkpoint import Checkpoints
+    from vgtemplate.training.run import train_arm
+    from vgtemplate.training.trainer import Hardware
+
+    hardware = Hardware(accelerator, strategy=strategy)
+    checkpoints = Checkpoints(checkpoint_path(results, job.key))
+    record, _ = train_arm(job.name, config, job.seeds, root, hardware, progress, checkpoints)
+    return record
+
+
+def run_job(
+    job: Job,
+    results: Path,
+    root: Path,
+    accelerator: str = "auto",
+    fresh: bool = False,
+    strategy: str = "auto",
+    progress: bool = False,
+) -> Record:
+    """Run one job in this process, unless it has a record by now, and write its record.
+
+    Args:
+        job: what to run.
+        results: the folder of the records.
+        root: the folder of the data sets.
+        accelerator: Lightning's name.
+        fresh: run it even if it has a record; not if another process has just made one.
+        strategy: Lightning's name.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: it cannot be run, or its record cannot be written.
+        Stopped: a signal asked for the end.
+    """
+    with hold(results, job.key) as waited:
+        if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
+            return known
+        if job.check is not None:
+            record = _run_check(job, job.check)
+        elif job.config is not None:
+            record = _run_arm(job, job.config, results, root, accelerator, strategy, progress)
+        else:
+            raise ValueError(f"job {job.name} has neither an arm nor a check")
+        write_record(results, record)
+        drop_checkpoints(results, job.key)
+    return record
+
+
+def _end_with_the_parent() -> None:
+    """End this worker when the process that started it is gone, killed or not; records are written whole or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _give_memory_back() -> None:
+    """Free what the last arm held: workers are many, and the next arm needs its own."""
+    # A trainer and its module refer to each other, so they would wait for the collector.
+    gc.collect()
+    # The C library keeps freed tensors for itself unless it is told otherwise; only GNU's can be told.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+
+
+def _attempt(run: Callable[..., Record], task: tuple[Any, ...]) -> str | None:
+    """Run a job; return None, or what went wrong."""
+    try:
+        run(*task)
+    except UserError as error:
+        return str(error)
+    except Stopped as stopped:
+        os._exit(128 + stopped.signal_number)
+    except Exception as error:  # one arm's failure must not take the others' results with it
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    finally:
+        _give_memory_back()
+    return None
+
+
+def _serve(connection: Connection, threads: int) -> None:
+    """Run the jobs that come down the connection until it is closed."""
+    import torch
+
+    # Ctrl-C goes to the whole group of processes: the parent decides. While an arm trains, SIGTERM means a checkpoint
+    # first (training/checkpoint.py); at any other time there is nothing to lose.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(_attempt(run_job, task))
+
+
+class Worker:
+    """A process of its own for one job at a time; `connection` becomes ready when a job has ended or the process has.
+
+    Args:
+        threads: with which it computes.
+    """
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.job: Job | None = None
+
+    def give(self, job: Job, *arguments: object) -> None:
+        """Hand out a job, with the arguments of `run_job`."""
+        self.job = job
+        # A process that has died is noticed where its answer is read.
+        with contextlib.suppress(OSError):
+            self.connection.send((job, *arguments))
+
+    def take(self) -> tuple[Job, str | None, str | None]:
+        """Return the job that has ended, what went wrong with it, and what killed the process: None if nothing did."""
+        assert self.job is not None
+        job, self.job = self.job, None
+        try:
+            return job, self.connection.recv(), None
+        except (EOFError, OSError):
+            self._process.join()
+            return job, None, describe_exit(self._process.exitcode or 0)
+
+    def ask_to_end(self) -> None:
+        """Ask for the end: an idle one ends, a training one writes its checkpoint first."""
+        self.connection.close()
+        if self.job is not None:
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Wait for the end that was asked for, but not for ever."""
+        self._process.join(_STOP_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended, by its exit code as multiprocessing gives it."""
+    if code >= 0:
+        return f"ended with code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")

@@ -1,0 +1,71 @@
+"""The callbacks that watch a run, as its configuration asks, and the series that they leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+
+from vgtemplate.callbacks.activation import ActivationProbe
+from vgtemplate.callbacks.curves import CurveRecorder
+from vgtemplate.callbacks.divergence import DivergenceRecorder
+from vgtemplate.callbacks.gradient import GradientProbe
+from vgtemplate.callbacks.gradient_change import GradientChangeProbe
+from vgtemplate.callbacks.probe import Probe
+from vgtemplate.callbacks.progress import ProgressBar
+from vgtemplate.callbacks.recorder import Recorder
+from vgtemplate.callbacks.shift import ShiftProbe
+from vgtemplate.callbacks.weight import WeightProbe
+from vgtemplate.config.schema import ArmConfig, ProbeConfig
+from vgtemplate.data.module import PopulationData
+from vgtemplate.training.module import PopulationModule
+from vgtemplate.training.stopping import StopAtAccuracy, StopAtLoss
+
+
+class Observers:
+    """The callbacks of one run, in their order.
+
+    Args:
+        config: probes and early stops are read from it.
+        data: set up.
+        progress: the title of the progress bar; None: no bar.
+    """
+
+    def __init__(self, config: ArmConfig, data: PopulationData, progress: str | None) -> None:
+        self._recorder = Recorder(config.probes.every or None)
+        self._curves = CurveRecorder()
+        self._divergence = DivergenceRecorder()
+        self._stop: StopAtAccuracy | None = None
+        self.callbacks: list[pl.Callback] = [*self._probes(config.probes), self._curves, self._divergence]
+        if config.training.stop_loss is not None:
+            self.callbacks.append(StopAtLoss(config.training.stop_loss))
+        if config.training.stop_accuracy is not None:
+            self._stop = StopAtAccuracy(config.training.stop_accuracy, data.ordered_train_dataloader())
+            self.callbacks.append(self._stop)
+        if progress is not None:
+            self.callbacks.append(ProgressBar(progress))
+
+    def _probes(self, config: ProbeConfig) -> list[pl.Callback]:
+        if config.every == 0:
+            return []
+        kinds: list[type[Probe]] = [GradientProbe, ActivationProbe, WeightProbe]
+        if config.shift:
+            kinds.append(ShiftProbe)
+        if config.gradient_change:
+            kinds.append(GradientChangeProbe)
+        return [*(kind(recorder=self._recorder) for kind in kinds), self._recorder]
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the probed layers."""
+        return self._recorder.layers
+
+    def series(self, trainer: pl.Trainer, module: PopulationModule) -> dict[str, Any]:
+        """Return everything measured while training, by the names of the record."""
+        series = {**self._recorder.series(), **self._curves.series(trainer, module.score), **self._divergence.series()}
+        if self._recorder.steps:
+            series["probe_steps"] = np.array(self._recorder.steps)
+        if self._stop is not None:
+            series |= self._stop.series()
+        return series

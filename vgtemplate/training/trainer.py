@@ -1,0 +1,113 @@
+"""Sets Lightning's trainer up as configuration and hardware ask, and fits, from a checkpoint if there is one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import MOST, ArmConfig
+from vgtemplate.data.module import PopulationData
+from vgtemplate.training.checkpoint import Checkpointer, Checkpoints, WholeFileIO
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train: Lightning's names, and the number of processor threads (None: torch's choice)."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+    threads: int | None = None
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's advice, which does not fit here, off the terminal."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # The loader is no DataLoader: data are in memory, so advice about worker processes does not apply.
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+
+def _accelerator(name: str) -> str:
+    """Return Lightning's name; Apple's GPU has no float64, which the probes sum in, so it is never chosen."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if name == "gpu" else name
+
+
+def build_trainer(
+    config: ArmConfig, hardware: Hardware, callbacks: list[pl.Callback], steps: int | None = None
+) -> pl.Trainer:
+    """Return a trainer as the configuration asks; one of so many steps, without validation, where `steps` is given."""
+    validate_every = None if steps else config.training.validate_every
+    length: dict[str, Any] = (
+        {"max_epochs": config.training.epochs}
+        if config.training.epochs is not None and not steps
+        else {"max_steps": steps or config.training.steps, "max_epochs": -1}
+    )
+    # Without a cadence the validation images are looked at once, after the last step (_evaluate).
+    validation: dict[str, Any] = {"val_check_interval": validate_every or MOST, "check_val_every_n_epoch": None}
+    try:
+        return pl.Trainer(
+            accelerator=_accelerator(hardware.accelerator),
+            devices=hardware.devices,
+            strategy=hardware.strategy,
+            precision=config.training.precision,
+            callbacks=callbacks,
+            plugins=[WholeFileIO()],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **length,
+            **validation,
+        )
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise UserError(f"the trainer cannot be set up: {' '.join(str(error).split())}") from None
+
+
+class Fitting:
+    """Fits one stage after the other (each layer that is pretrained, then the network), from checkpoints if any."""
+
+    def __init__(
+        self, config: ArmConfig, data: PopulationData, hardware: Hardware, checkpoints: Checkpoints | None
+    ) -> None:
+        self._config, self._data, self._hardware = config, data, hardware
+        # Each process of a distributed run would decide by its own clock when to save.
+        self._checkpoints = checkpoints if hardware.devices == 1 else None
+        self._checkpointers: list[Checkpointer] = []
+
+    def fit(
+        self, module: pl.LightningModule, callbacks: Sequence[pl.Callback], stage: str, steps: int | None = None
+    ) -> pl.Trainer:
+        """Train a module: as the configuration asks, or for so many steps and without validation."""
+        if self._checkpoints is None:
+            trainer = build_trainer(self._config, self._hardware, [*callbacks], steps)
+            trainer.fit(module, datamodule=self._data)
+            return trainer
+        path = self._checkpoints.folder / f"{stage}.ckpt"
+        checkpointer = Checkpointer(path, self._checkpoints.every_seconds, keeps_end=steps is not None)
+        self._checkpointers.append(checkpointer)
+        trainer = build_trainer(self._config, self._hardware, [checkpointer, *callbacks], steps)
+        trainer.fit(module, datamodule=self._data, ckpt_path=checkpointer.usable(), weights_only=True)
+        return trainer
+
+    @property
+    def earlier_seconds(self) -> float:
+        """How long earlier processes have trained this arm."""
+        return sum(checkpointer.earlier_seconds for checkpointer in self._checkpointers)
+
+    @property
+    def interruptions(self) -> dict[str, Any]:
+        """What a record says of a training that was not done in one go: the parts of it, and who did each."""
+        parts = self._checkpointers[-1].parts if self._checkpointers else []
+        return {"parts": parts} if len(parts) > 1 else {}
