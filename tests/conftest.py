@@ -2,12 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from vgtemplate.config.errors import UserError
 from vgtemplate.data.files import data_root, is_present
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether it ended as it must on a user's mistake: exit code 2, one line on stderr, nothing on stdout."""
+        line, *more = self.err.splitlines() or [""]
+        return (self.code, self.out, more) == (2, "", []) and line.startswith("error: ") and len(line) > 10
+
+    @property
+    def succeeded(self) -> bool:
+        return (self.code, self.err) == (0, "")
+
+
+@pytest.fixture
+def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Run the real command line in this process, in a folder of its own, with a network that reaches nothing."""
+    from vgtemplate.cli.main import main
+
+    def fetch(name: str, *_arguments: object, **_settings: object) -> None:
+        raise UserError(f"{name} cannot be fetched (this test has no network)")
+
+    monkeypatch.setattr("vgtemplate.data.files.fetch", fetch)
+    monkeypatch.chdir(tmp_path)
+    for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "VGT_EXPERIMENTS_DIR", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def call(*arguments: str) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        code: object = 0
+        with (
+            patch.object(sys, "argv", ["vgt", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code or 0
+        assert isinstance(code, int)
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    return call
 
 
 @pytest.fixture
