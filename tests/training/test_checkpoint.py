@@ -1,0 +1,304 @@
+"""Runs that are really killed, and taken up again, end bit for bit as one that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vgtemplate.config.load import merge
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.records import Record, read_record
+from vgtemplate.training.checkpoint import Checkpointer, Checkpoints
+from vgtemplate.training.run import train_arm
+from vgtemplate.training.trainer import Hardware
+
+SEEDS = [4, 11]
+BASE: dict[str, Any] = {
+    "data": {"dataset": "digits", "num_train": 100, "batch_size": 32},
+    "model": {"depth": 3, "width": 8},
+    "training": {"steps": 11},
+    "probes": {"every": 2, "num_images": 50},
+}
+Kill = tuple[str, int, int]
+"""Where, the how-manieth time, and by which signal."""
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "mlp": {},
+    "cnn": {"model": {"kind": "cnn", "width": 4, "norm": "batch"}},
+    "batch normalisation": {"model": {"norm": "batch"}},
+    "dropout": {"model": {"dropout": 0.3}},
+    "rrelu": {"model": {"activation": "rrelu"}},
+    "adam": {"optimiser": {"name": "adam", "lr": 0.01}},
+    "momentum": {"optimiser": {"momentum": 0.9, "lr": 0.1}},
+    "rbm": {"model": {"activation": "sigmoid"}, "pretraining": {"kind": "rbm", "steps": 6}},
+    "autoencoder": {"model": {"activation": "sigmoid"}, "pretraining": {"kind": "autoencoder", "steps": 6}},
+    "double precision": {"training": {"precision": "64-true"}},
+    "validation after every step": {"data": {"num_validation": 40}, "training": {"validate_every": 1}},
+    "validation in between": {"data": {"num_validation": 40}, "training": {"validate_every": 3}},
+    "epochs of one batch": {"data": {"batch_size": 100}, "training": {"epochs": 12}},
+    "stop at an accuracy": {
+        "training": {"epochs": 12, "stop_accuracy": 0.5},
+        "optimiser": {"lr": 0.3},
+        "model": {"width": 32},
+    },
+    "stop at a loss": {"training": {"steps": 300, "stop_loss": 1.0}, "optimiser": {"lr": 0.3}, "model": {"width": 32}},
+    "denoising": {
+        "model": {"kind": "cnn", "width": 4, "output": "image"},
+        "data": {"scaling": "unit"},
+        "training": {"noise": 0.1},
+    },
+    "every probe": {"probes": {"every": 1, "shift": True, "gradient_change": True}},
+    "divergence": {"optimiser": {"lr": 1e9}},
+}
+
+
+class Laboratory:
+    """Trains in processes of their own, and has them killed."""
+
+    def __init__(self, root: Path) -> None:
+        script = Path(__file__).with_name("killable.py")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self._root = root
+        self._count = 0
+        self.num_kills = 0
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def train_once(
+        self, folder: Path, configuration: dict[str, Any], kill: Kill | None, every_seconds: float
+    ) -> dict[str, int]:
+        job = {"configuration": configuration, "seeds": SEEDS, "folder": str(folder), "kill": kill}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job | {"every_seconds": every_seconds}) + "\n")
+        self._process.stdin.flush()
+        ended: dict[str, int] = json.loads(self._process.stdout.readline())
+        return ended
+
+    def train(
+        self, configuration: dict[str, Any], kills: Sequence[Kill] = (), every_seconds: float = 0.0
+    ) -> tuple[Record, bytes]:
+        """Train an arm to its end through so many kills; return its record and the bytes of its series."""
+        self._count += 1
+        folder = self._root / str(self._count)
+        folder.mkdir()
+        for kill in kills:
+            ended = self.train_once(folder, configuration, kill, every_seconds)
+            if "code" in ended and ended["code"] == 0:  # the moment did not come any more
+                break
+            assert ended == ({"signal": kill[2]} if kill[2] == signal.SIGKILL else {"code": 128 + kill[2]})
+            self.num_kills += 1
+        else:
+            assert self.train_once(folder, configuration, None, every_seconds) == {"code": 0}
+        (place,) = (path for path in folder.iterdir() if (path / "record.json").exists())
+        record = read_record(folder, place.name)
+        assert record is not None
+        return record, (place / "series.npz").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    laboratory = Laboratory(tmp_path_factory.mktemp("killed"))
+    yield laboratory
+    laboratory.close()
+
+
+def assert_same(one: tuple[Record, bytes], other: tuple[Record, bytes]) -> None:
+    for name, array in one[0].series.items():
+        np.testing.assert_array_equal(other[0].series[name], array, err_msg=name)
+    assert other[0].weights_sha256 == one[0].weights_sha256
+    assert other[1] == one[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_run_killed_four_times_ends_as_one_that_never_was(laboratory: Laboratory, family: str) -> None:
+    """72 kills in all: each process is killed at another moment of the first steps that it does."""
+    configuration = merge(BASE, FAMILIES[family])
+    draw = random.Random(family)
+    moments = ["before a step", "inside a step", "after a step", "while writing a checkpoint"]
+    draw.shuffle(moments)
+    kills = [(moment, draw.randint(2, 4), int(signal.SIGKILL)) for moment in moments]
+    before = laboratory.num_kills
+    killed = laboratory.train(configuration, kills)
+    assert laboratory.num_kills - before == 4
+    assert_same(laboratory.train(configuration, every_seconds=1e9), killed)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    families=st.lists(
+        st.sampled_from(["mlp", "batch normalisation", "dropout", "rrelu", "adam", "momentum"]), max_size=3
+    ),
+    depth=st.integers(1, 4),
+    residual=st.booleans(),
+    clipping=st.sampled_from(["none", "norm", "value"]),
+    validate_every=st.sampled_from([None, 1, 4]),
+    probe_every=st.sampled_from([0, 1, 3]),
+    batch_size=st.sampled_from([16, 32, 100]),
+    kills=st.lists(
+        st.tuples(
+            st.sampled_from(["before a step", "inside a step", "after a step"]),
+            st.integers(1, 11),
+            st.sampled_from([int(signal.SIGKILL), int(signal.SIGTERM), int(signal.SIGINT)]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    every_seconds=st.sampled_from([0.0, 0.03, 1e9]),
+)
+def test_any_run_stopped_anywhere_ends_as_one_that_never_was(
+    laboratory: Laboratory,
+    families: list[str],
+    depth: int,
+    residual: bool,
+    clipping: str,
+    validate_every: int | None,
+    probe_every: int,
+    batch_size: int,
+    kills: list[Kill],
+    every_seconds: float,
+) -> None:
+    configuration = BASE
+    for family in families:
+        configuration = merge(configuration, FAMILIES[family])
+    optimiser = configuration.get("optimiser", {})
+    if optimiser.get("name") == "adam":
+        optimiser = {"name": "adam", "lr": 0.01}
+    configuration = merge(
+        {key: value for key, value in configuration.items() if key != "optimiser"},
+        {
+            "optimiser": optimiser,
+            "model": {"depth": depth, "residual": residual},
+            "clipping": {"kind": clipping, "threshold": 0.1},
+            "data": {"num_validation": 40, "batch_size": batch_size},
+            "training": {"validate_every": validate_every},
+            "probes": {"every": probe_every},
+        },
+    )
+    assert_same(
+        laboratory.train(configuration, every_seconds=1e9), laboratory.train(configuration, kills, every_seconds)
+    )
+
+
+@pytest.mark.slow
+def test_interval_decides_how_much_is_done_again(laboratory: Laboratory, tmp_path: Path) -> None:
+    """Killed before step 9: with a checkpoint before every step it goes on at 8, without any at 0."""
+    for every_seconds, taken_up in ((0.0, [0, 8]), (1e9, [])):
+        record, _ = laboratory.train(BASE, [("before a step", 10, int(signal.SIGKILL))], every_seconds)
+        assert [part["from_step"] for part in record.environment.get("parts", [])] == taken_up
+
+
+@pytest.mark.slow
+def test_request_to_stop_leaves_a_checkpoint_of_all_that_was_done(laboratory: Laboratory) -> None:
+    kills = [("inside a step", 4, int(signal.SIGTERM)), ("inside a step", 3, int(signal.SIGINT))]
+    record, _ = laboratory.train(BASE, kills, every_seconds=1e9)
+    # The signal comes inside step 3: that step is finished first.
+    assert [part["from_step"] for part in record.environment["parts"]] == [0, 4, 7]
+
+
+def stopped_at(step: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train in this process up to a step and leave the checkpoint of it."""
+
+    class OverError(Exception):
+        pass
+
+    original = Checkpointer.on_train_batch_start
+
+    def end(self: Any, trainer: Any, *arguments: Any) -> None:
+        original(self, trainer, *arguments)
+        if trainer.global_step == step:
+            raise OverError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpointer, "on_train_batch_start", end)
+        with pytest.raises(OverError):
+            train(folder)
+    return folder / "training.ckpt"
+
+
+def train(folder: Path) -> Record:
+    checkpoints = Checkpoints(folder, 0.0)
+    config = ArmConfig.model_validate(BASE)
+    return train_arm("arm", config, SEEDS, folder, Hardware("cpu"), checkpoints=checkpoints)[0]
+
+
+def test_checkpoint_is_read_without_pickles_and_holds_what_a_person_expects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = torch.load(stopped_at(5, tmp_path, monkeypatch), weights_only=True)
+    assert found["global_step"] == 5
+    assert found["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["completed"] == 5
+    assert any(name.startswith("model.") for name in found["state_dict"])
+    assert len(found["optimizer_states"]) == 1
+
+
+def truncate(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, empty], ids=lambda damage: damage.__name__)
+def test_damaged_checkpoint_is_said_and_the_run_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Any
+) -> None:
+    path = stopped_at(5, tmp_path, monkeypatch)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"training\.ckpt: the checkpoint cannot be used"):
+        record = train(tmp_path)
+    assert "parts" not in record.environment
+    assert record.weights_sha256 == train(tmp_path / "whole").weights_sha256
+
+
+def test_checkpoint_of_other_versions_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stopped_at(5, tmp_path, monkeypatch)
+    found = torch.load(path, weights_only=True)
+    found["versions"]["torch"] = "1.0"
+    torch.save(found, path)
+    with pytest.warns(UserWarning, match="other versions of the libraries wrote it"):
+        assert "parts" not in train(tmp_path).environment
+
+
+def test_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vgtemplate.training.checkpoint.write_whole", refuse)
+    with pytest.warns(UserWarning, match="no checkpoint can be written"):
+        record = train(tmp_path)
+    monkeypatch.undo()
+    assert record.weights_sha256 == train(tmp_path / "whole").weights_sha256
+
+
+def test_handlers_of_signals_are_put_back(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    train(tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
