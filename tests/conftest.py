@@ -13,7 +13,6 @@ from unittest.mock import patch
 
 import pytest
 
-from vgtemplate.config.errors import UserError
 from vgtemplate.data.files import data_root, is_present
 
 
@@ -41,10 +40,10 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
     """Run the real command line in this process, in a folder of its own, with a network that reaches nothing."""
     from vgtemplate.cli.main import main
 
-    def fetch(name: str, *_arguments: object, **_settings: object) -> None:
-        raise UserError(f"{name} cannot be fetched (this test has no network)")
+    def download(*_arguments: object) -> None:
+        raise OSError("this test has no network")
 
-    monkeypatch.setattr("vgtemplate.data.files.fetch", fetch)
+    monkeypatch.setattr("vgtemplate.data.fetch._download", download)
     monkeypatch.chdir(tmp_path)
     for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "VGT_EXPERIMENTS_DIR", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(variable, raising=False)

@@ -83,7 +83,7 @@ def _load_cifar(config: DataConfig, root: Path) -> Images:
             name=name,
             fingerprint=files_fingerprint(name, root),
         )
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{name}: its tables are not CIFAR's ({error})") from None
 
 
