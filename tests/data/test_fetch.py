@@ -254,3 +254,86 @@ def test_damaged_file_is_neither_trained_on_nor_passed_over_nor_silently_replace
     with pytest.raises(UserError, match="t10k-labels-idx1-ubyte: truncated"):
         resolve(name, tiny_mnist, 5)
     assert mnist_server.requests == {}
+
+
+def member(name, content=b"evil", kind=tarfile.REGTYPE, target=""):
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.size = kind, target, len(content) if kind == tarfile.REGTYPE else 0
+    return entry, content
+
+
+def pack(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for entry, content in members:
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+BATCH = "cifar-10-batches-py/data_batch_1"
+
+
+def hostile_members(outside):
+    """What an archive can hold to write outside its folder, by name; the good files come after it, or before."""
+    return {
+        "parent": [member("../evil"), member("cifar-10-batches-py/../../evil")],
+        "absolute": [member(str(outside / "evil"))],
+        "absolute over a good name": [member(f"/{BATCH}")],
+        "link to a folder outside": [
+            member("cifar-10-batches-py", kind=tarfile.SYMTYPE, target=str(outside)),
+        ],
+        "link to a file outside": [member(BATCH, kind=tarfile.SYMTYPE, target=str(outside / "evil"))],
+        "link and a file through it": [
+            member("way", kind=tarfile.SYMTYPE, target=str(outside)),
+            member("way/evil"),
+        ],
+        "hard link": [member(BATCH, kind=tarfile.LNKTYPE, target=str(outside / "precious"))],
+        "hard link and a write through it": [
+            member("cifar-10-batches-py/data_batch_2", kind=tarfile.LNKTYPE, target=str(outside / "precious")),
+            member("cifar-10-batches-py/data_batch_2"),
+        ],
+        "device": [member("cifar-10-batches-py/data_batch_3", kind=tarfile.CHRTYPE)],
+        "pipe": [member("cifar-10-batches-py/data_batch_4", kind=tarfile.FIFOTYPE)],
+        "folder for a file": [member("cifar-10-batches-py/data_batch_5", kind=tarfile.DIRTYPE)],
+        "more than is asked for": [member("cifar-10-batches-py/evil"), member("evil")],
+        "a name that never ends": [member("evil/" * 1000 + "evil")],
+    }
+
+
+@pytest.mark.parametrize("place", ["before the good files", "after them", "instead of them"])
+@pytest.mark.parametrize("name", hostile_members(Path("outside")))
+def test_hostile_archive_writes_nothing_but_the_files_of_the_table(
+    cifar_server, cifar_table, tmp_path, monkeypatch, name, place
+):
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    root.mkdir()
+    (outside / "precious").write_bytes(b"precious")
+    good, hostile = [member(path, content) for path, content in cifar_table.items()], hostile_members(outside)[name]
+    orders = {"before the good files": hostile + good, "after them": good + hostile, "instead of them": hostile}
+    archive = pack(orders[place])
+    cifar_server.files["cifar-10-python.tar.gz"] = archive
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "tgz_md5", md5_of(archive))
+    if place == "before the good files" or (place == "after them" and "write" not in name):
+        fetch("cifar10", root, 5)
+        assert {path: (root / path).read_bytes() for path in cifar_table} == cifar_table
+        assert len(left_behind(root)) == 1 + len(cifar_table)
+    else:
+        # A file of the table that the archive lacks, or holds in another form, is missed by its checksum.
+        with pytest.raises(UserError, match="cifar10 cannot be fetched") as error:
+            fetch("cifar10", root, 5)
+        assert len(str(error.value).splitlines()) == 1
+        assert left_behind(root) == []
+    assert left_behind(outside) == ["precious"]
+    assert (outside / "precious").read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "root"]
+
+
+def test_fetching_loads_no_pickle(cifar_server, tmp_path, monkeypatch):
+    def loaded(*_arguments, **_settings):
+        raise AssertionError("a pickle was loaded")
+
+    monkeypatch.setattr("pickle.load", loaded)
+    monkeypatch.setattr("pickle.loads", loaded)
+    fetch("cifar10", tmp_path, 5)
+    assert {state.state for state in verify("cifar10", tmp_path)} == {"ok"}

@@ -297,3 +297,137 @@ def test_unusable_folder_is_an_error_that_names_the_place(pictures, spoil, messa
             load(pictures)
         assert "\n" not in str(error.value), attempt
     assert not (pictures.parent / "root").exists()
+
+
+def truncated_jpeg(pictures):
+    save(pictures / "train/cat/5.jpg", COLOUR[0, 0, 0])
+    path = pictures / "train/cat/5.jpg"
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def empty_file(pictures):
+    (pictures / "train/cat/5.png").touch()
+
+
+def picture_too_large(pictures):
+    """A PNG that says it is 60000 x 60000, in 60 bytes."""
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    (pictures / "train/cat/5.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks))
+
+
+def picture_of_which_pillow_only_warns(pictures):
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    (pictures / "train/cat/5.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks))
+
+
+def postscript(pictures):
+    """Pillow would start another program to read it."""
+    Image.fromarray(COLOUR[0, 0, 0]).save(pictures / "train/cat/5.eps")
+
+
+def pipe(pictures):
+    os.mkfifo(pictures / "train/cat/5.png")
+
+
+def device(pictures):
+    (pictures / "train/cat/5.png").symlink_to("/dev/zero")
+
+
+def loop_of_links(pictures):
+    (pictures / "train/cat/5.png").symlink_to(pictures / "train/cat/5.png")
+
+
+def class_that_is_a_loop(pictures):
+    (pictures / "train/fox").symlink_to(pictures / "train/fox")
+
+
+def folder_in_itself(pictures):
+    (pictures / "train/cat/5.png").symlink_to(pictures / "train")
+
+
+def split_that_is_a_loop(pictures):
+    shutil.rmtree(pictures / "test")
+    (pictures / "test").symlink_to(pictures / "test")
+
+
+def name_of_two_lines(pictures):
+    (pictures / "train/cat/two\nlines.png").write_text("no picture")
+
+
+def name_that_is_markup(pictures):
+    (pictures / "train/cat/<script>alert(1)<|script>.png").write_text("no picture")
+
+
+def name_that_is_no_text(pictures):
+    (pictures / os.fsdecode(b"train/cat/\xff\xfe.png")).write_text("no picture")
+
+
+SPOILT = {
+    other_size: "test/dog/1.png",
+    no_picture: "train/cat/notes.txt",
+    half_a_picture: "train/dog/0.png",
+    folder_among_pictures: "train/dog/more",
+    broken_link: "train/dog/9.png",
+    empty_class: "train/fox",
+    class_in_one_split: "only in test/: fox",
+    picture_outside_a_class: "train/0.png",
+    no_test_split: "test: no such folder",
+    no_class: "train: holds no class",
+    truncated_jpeg: "train/cat/5.jpg",
+    empty_file: "train/cat/5.png",
+    picture_too_large: "train/cat/5.png",
+    picture_of_which_pillow_only_warns: "train/cat/5.png",
+    postscript: "train/cat/5.eps",
+    pipe: "train/cat/5.png",
+    device: "train/cat/5.png",
+    loop_of_links: "train/cat/5.png",
+    class_that_is_a_loop: "train/fox",
+    folder_in_itself: "train/cat/5.png",
+    split_that_is_a_loop: "test: no such folder",
+    name_of_two_lines: "train/cat/two lines.png",
+    name_that_is_markup: "train/cat/<script>alert(1)<|script>.png",
+    name_that_is_no_text: "train/cat/",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
+def test_unusable_folder_is_one_line_of_the_command_line(pictures, spoil, call_vgt, tmp_path):
+    spoil(pictures)
+    (tmp_path / "it.yaml").write_text("arms: {a: {}}")
+    ended = call_vgt(
+        *("train", "it.yaml", "--dry-run", "--dataset", "image_folder", "--set", "data.path=pictures"),
+    )
+    assert ended.refused, ended
+    assert SPOILT[spoil] in ended.err
+
+
+def test_unusual_names_are_names_like_others(pictures, call_vgt, tmp_path):
+    names = ("with space", "kočka", "猫", "<script>alert(1)<|script>", "a'b\"c", "two\nlines", "-rf", "~", "%s", "..x")
+    for name in (*names, os.fsdecode(b"\xff\xfe")):
+        for split in ("train", "test"):
+            shutil.copytree(pictures / split / "cat", pictures / split / name.replace("..x", "x.."))
+    (tmp_path / "it.yaml").write_text("arms: {a: {}}")
+    arguments = ("train", "it.yaml", "--dry-run", "--dataset", "image_folder", "--set", "data.path=pictures")
+    first, second = call_vgt(*arguments), call_vgt(*arguments)
+    assert first.succeeded, first
+    assert first == second
+    images = load(pictures)
+    assert len(images.classes) == 2 + 1 + len(names)
+    assert {*images.classes} >= {"cat", "猫", "two\nlines", os.fsdecode(b"\xff\xfe")}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cache_with_bytes_changed_is_decoded_anew_or_still_right(pictures, seed):
+    first = load(pictures)
+    (cache,) = caches(pictures)
+    intact = cache.read_bytes()
+    draw = np.random.default_rng(seed)
+    for _ in range(25):
+        content = bytearray(intact)
+        for position in draw.integers(0, len(content), draw.integers(1, 4)):
+            content[position] = draw.integers(0, 256)
+        cache.write_bytes(content)
+        assert np.array_equal(load(pictures).train_images, first.train_images)
+        assert fingerprint(DataConfig(dataset="image_folder", path=str(pictures)), cache.parent.parent)
