@@ -182,6 +182,9 @@ def write_record(results: Path, record: Record) -> Path:
         _write_file(staging / "series.npz", content)
         _write_file(staging / "record.json", json.dumps(metadata, indent=1).encode())
         staging.chmod(0o755)
+        if target.is_symlink() or target.is_file():
+            # What a link leads to is somebody else's.
+            target.unlink(missing_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
     except OSError as error:
