@@ -303,3 +303,29 @@ def test_handlers_of_signals_are_put_back(tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     train(tmp_path)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["mlp", "cnn", "dropout", "adam", "rbm"])
+def test_the_same_arm_in_two_processes_leaves_the_same_bytes(laboratory: Laboratory, family: str) -> None:
+    configuration = merge(BASE, FAMILIES[family])
+    first, second = (laboratory.train(configuration, every_seconds=1e9) for _ in range(2))
+    assert_same(first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["batch normalisation", "dropout", "rrelu", "cnn"])
+def test_nothing_that_watches_changes_a_weight(laboratory: Laboratory, family: str) -> None:
+    """Probes at every step or none, validation often or never, checkpoints before every step or none."""
+    configuration = merge(merge(BASE, FAMILIES[family]), {"data": {"num_validation": 40}})
+    watched = merge(
+        configuration,
+        {
+            "probes": {"every": 1, "shift": True, "gradient_change": True},
+            "training": {"validate_every": 1, "evaluate_train": True},
+        },
+    )
+    alone = merge(configuration, {"probes": {"every": 0}, "training": {"evaluate": False}})
+    records = [laboratory.train(each, every_seconds=seconds)[0] for each, seconds in ((watched, 0.0), (alone, 1e9))]
+    assert records[0].weights_sha256 == records[1].weights_sha256
+    np.testing.assert_array_equal(records[0].series["train_loss"], records[1].series["train_loss"])

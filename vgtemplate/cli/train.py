@@ -139,6 +139,7 @@ def _train_alone(
     job: Job, results: Path, root: Path, hardware: tuple[str, int, str], fresh: bool
 ) -> tuple[Record, bool]:
     """Train in this process, from a checkpoint if there is one; or wait for the process that is at it already."""
+    from vgtemplate.config.errors import Stopped
     from vgtemplate.records import drop_checkpoints
     from vgtemplate.reproduce.locks import is_held
     from vgtemplate.reproduce.worker import run_job
@@ -148,7 +149,10 @@ def _train_alone(
     elif fresh:
         drop_checkpoints(results, job.key)
     accelerator, _, strategy = hardware
-    return run_job(job, results, root, accelerator, fresh, strategy, progress=True), True
+    try:
+        return run_job(job, results, root, accelerator, fresh, strategy, progress=True), True
+    except Stopped as stopped:
+        raise Stopped(f"{job.name}: {stopped}", stopped.signal_number) from None
 
 
 def _train_distributed(

@@ -49,6 +49,22 @@ def _run_check(job: Job, check: str) -> Record:
     )
 
 
+def checkpoint_seconds() -> float:
+    """Return the seconds between two checkpoints: VGT_CHECKPOINT_SECONDS, else 30.
+
+    Raises:
+        UserError: it is no number of seconds.
+    """
+    text = os.environ.get("VGT_CHECKPOINT_SECONDS") or "30"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise UserError(f"VGT_CHECKPOINT_SECONDS: {text!r} is no number of seconds; allowed: 0 (every step) and more")
+    return seconds
+
+
 def _run_arm(
     job: Job, config: ArmConfig, results: Path, root: Path, accelerator: str, strategy: str, progress: bool
 ) -> Record:
@@ -57,7 +73,7 @@ def _run_arm(
     from vgtemplate.training.trainer import Hardware
 
     hardware = Hardware(accelerator, strategy=strategy)
-    checkpoints = Checkpoints(checkpoint_path(results, job.key))
+    checkpoints = Checkpoints(checkpoint_path(results, job.key), checkpoint_seconds())
     record, _ = train_arm(job.name, config, job.seeds, root, hardware, progress, checkpoints)
     return record
 

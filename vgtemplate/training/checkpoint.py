@@ -37,7 +37,7 @@ class Checkpoints:
     """
 
     folder: Path
-    every_seconds: float = 30.0
+    every_seconds: float
 
 
 class WholeFileIO(TorchCheckpointIO):
