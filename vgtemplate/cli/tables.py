@@ -97,6 +97,18 @@ def make_console(stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, width=120)
 
 
+def _divergence(record: Record) -> str:
+    """Say how many replicas diverged, and where the first of them did."""
+    steps, layers = record.series["diverged_at"], record.series["diverged_layer"]
+    diverged = [(int(step), int(layer)) for step, layer in zip(steps, layers, strict=True) if step >= 0]
+    if not diverged:
+        return f"0 of {len(record.seeds)}"
+    step, layer = min(diverged)
+    depth = record.configuration["model"]["depth"]
+    where = f", layer {layer}" if 0 < layer <= depth else ", output" if layer > depth else ""
+    return f"{len(diverged)} of {len(record.seeds)} (step {step}{where})"
+
+
 def arm_table(records: Sequence[Record], title: str) -> Table:
     """Return the table of trained arms: median [min, max] over the seeds."""
     from vgtemplate.claims.metrics import final_loss, gradient_slope, test_accuracy
@@ -113,7 +125,7 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
             escape(spread(list(final_loss(record)))),
             "-" if accuracy is None else escape(spread(list(accuracy))),
             "-" if slope is None else escape(spread(list(slope))),
-            f"{int((record.series['diverged_at'] >= 0).sum())} of {len(record.seeds)}",
+            _divergence(record),
             f"{record.wall_seconds:.1f} s",
         )
     return table
