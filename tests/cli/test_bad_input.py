@@ -294,6 +294,8 @@ HOSTILE = {
     "a path for a base": "base: ../../secret\narms: {a: {}}",
     "an absolute base": "base: /etc/passwd\narms: {a: {}}",
     "a path for an arm": "arms: {../../a: {}}",
+    "half a character": 'arms: {a: {}}\nnotes: "\\ud800"',
+    "half a character for a path": 'arms: {a: {data: {dataset: image_folder, path: "\\udcff"}}}',
     "an empty file": "",
 }
 
@@ -305,6 +307,14 @@ def test_hostile_yaml_is_one_line(call_vgt: Call, tmp_path: Path, text: str) -> 
     assert ended.refused, ended
     assert len(ended.err) < 2000
     assert [path.name for path in tmp_path.iterdir()] == ["it.yaml"]
+
+
+def test_file_whose_name_is_no_text_is_one_line(call_vgt: Call, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.yaml")
+    path.write_text("arms: {a: {}}")
+    ended = call_vgt("train", str(path), *DRY)
+    assert ended.refused, ended
+    assert "rename the file" in ended.err
 
 
 def test_merges_that_double_are_one_mapping(call_vgt: Call, tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ from vgtemplate.config.schema import ArmConfig
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
+def _is_text(text: str) -> bool:
+    """Say whether a text can be written anywhere: an escape in YAML, or a file's name, may hold half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader that refuses a key given twice and reads 1e-3 as a number (YAML 1.2)."""
 
@@ -37,6 +46,12 @@ class _Loader(yaml.SafeLoader):
                         None, None, f"the key {key.value!r} is given twice", key.start_mark
                     )
                 seen.add(key.value)
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if not _is_text(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "half a surrogate pair is no text", node.start_mark)
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -70,6 +85,8 @@ def _parse(text: str, where: str) -> Any:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; raise UserError if it is missing, broken or anything else."""
+    if not _is_text(path.name):
+        raise UserError(f"{path}: a name that is no UTF-8 cannot be shown or tracked; rename the file")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
