@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_every_setting_changes_the_key() -> None:
     changed = {(section, name) for change in CHANGES for section, values in change.items() for name in values}
     settings = {(section, name) for section, values in ArmConfig().model_dump().items() for name in values}
     assert changed == settings
+
+
+def test_constants_that_stand_in_no_configuration_change_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key_of({}), key_of({"model": {"activation": "tanh"}})
+    with monkeypatch.context() as patch:
+        row = replace(key.ACTIVATIONS["tanh"], max_derivative=0.5)
+        patch.setattr(key, "ACTIVATIONS", {**key.ACTIVATIONS, "tanh": row})
+        assert key_of({}) == before[0]
+        assert key_of({"model": {"activation": "tanh"}}) != before[1]
+    monkeypatch.setattr(key, "LOSS_WINDOW", 21)
+    assert key_of({}) != before[0]
 
 
 def test_seeds_their_order_and_the_data_change_the_key() -> None:

@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vgtemplate.config.catalogue import ACTIVATIONS
+from vgtemplate.config.schema import LOSS_WINDOW
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "callbacks", "training")
 _DECIDING_EXACT = ("config/seeding.py", "nn", "claims/exact.py", "claims/exact_networks.py", "claims/exact_timing.py")
@@ -31,6 +34,12 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+def _constants(configuration: Mapping[str, Any]) -> dict[str, float]:
+    """Return what of this room decides an arm's numbers and stands in no configuration."""
+    row = ACTIVATIONS.get(configuration.get("model", {}).get("activation", ""))
+    return {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0}
+
+
 def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint: str) -> str:
     """Return the key under which the record of this arm, these seeds and these data is kept."""
     return _hash(
@@ -39,6 +48,7 @@ def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint:
             "seeds": list(seeds),
             "fingerprint": fingerprint,
             "source": source_hash(),
+            "constants": _constants(configuration),
         }
     )
 
