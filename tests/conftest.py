@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
     def call(*arguments: str) -> Ended:
         out, err = io.StringIO(), io.StringIO()
         code: object = 0
+        before = signal.getsignal(signal.SIGTERM)
         with (
             patch.object(sys, "argv", ["vgt", *arguments]),
             contextlib.redirect_stdout(out),
@@ -60,6 +62,8 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
                 main()
             except SystemExit as ended:
                 code = ended.code or 0
+            finally:
+                signal.signal(signal.SIGTERM, before)
         assert isinstance(code, int)
         return Ended(code, out.getvalue(), err.getvalue())
 

@@ -215,9 +215,17 @@ def name_and_plan(call_vgt: Call, folder: Path, option: str, name: str) -> None:
 @FEW
 @given(st.sampled_from(["--arm", "--variant", "--dataset", "--seeds", "--first-seed", "--accelerator"]), NAMES)
 def test_any_name_of_train(call_vgt: Call, tmp_path: Path, option: str, name: str) -> None:
-    # Seeds are numbers that a list has to hold.
-    assume(option != "--seeds" or not name.strip().isdigit() or int(name) < 1000)
     name_and_plan(call_vgt, tmp_path, option, name)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "10001", "1000000000000", "9" * 5000, "1.0", "ten", ""])
+@pytest.mark.parametrize(
+    "command", [("train", "it.yaml", "--dry-run"), ("reproduce",), ("report",), ("tune",)], ids=repr
+)
+def test_number_of_seeds_that_cannot_be(call_vgt: Call, tmp_path: Path, command: tuple[str, ...], number: str) -> None:
+    (tmp_path / "it.yaml").write_text("arms: {a: {}}")
+    ended = call_vgt(*command, f"--seeds={number}", "--dataset", "digits")
+    assert ended.refused, ended
 
 
 @FEW
@@ -396,3 +404,10 @@ def test_results_folder_that_is_none(
         ended = call_vgt(*arguments)
         assert ended.refused, ended
         assert "the results folder cannot be written" in ended.err
+
+
+def test_no_command_at_all_is_answered_with_the_help(call_vgt: Call) -> None:
+    ended = call_vgt()
+    assert ended.code == 2
+    assert ended.err.startswith("Usage: vgt ")
+    assert len(ended.err.splitlines()) > 10

@@ -66,6 +66,8 @@ def main() -> None:
         sys.exit(_say(str(stopped), 128 + stopped.signal_number))
     except click.Abort:
         sys.exit(_say(_STOPPED, 130))
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.exit(_say(error.format_message(), 2))
     except click.ClickException as error:
         sys.exit(_say(f"error: {' '.join(error.format_message().split())}", 2))
     except KeyboardInterrupt:

@@ -18,8 +18,8 @@ NOT_RUN = "not run"
 
 @click.command()
 @click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
-@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="Number of seeds.")
-@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
+@click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
 @click.option("--tracking/--no-tracking", default=True, help="Keep the report in MLflow.  [default: tracking]")
 def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
     """Write the report of every claim, with its verdict where there are records; train nothing."""

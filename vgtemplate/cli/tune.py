@@ -19,8 +19,8 @@ JUDGED = 1000
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[CLAIM]...")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Number of tuning seeds.")
-@click.option("--first-seed", type=click.IntRange(min=JUDGED), default=JUDGED, show_default=True, help="The first.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Number of tuning seeds.")
+@click.option("--first-seed", type=click.IntRange(JUDGED, 10**9), default=JUDGED, show_default=True, help="The first.")
 @click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
