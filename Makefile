@@ -7,7 +7,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-fast lint format lock audit ui clean
+.PHONY: help setup reproduce report stability test test-fast lint format lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ report: $(READY) ## write results/report/index.html from the records, training n
 
 claim-%: $(READY) ## judge one claim, e.g. make claim-relu-keeps-gradient
 	@$(BIN)/vgt reproduce $*
+
+stability: $(READY) ## judge the claims on three sets of seeds, on 1 and 2 threads and in float64: what changes?
+	@$(BIN)/vgt stability --sets 3
 
 article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unstable-gradients, causes-cures
 	@$(BIN)/vgt reproduce --article $*

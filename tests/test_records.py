@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,15 @@ from hypothesis.extra import numpy as hnp
 
 from vgtemplate import records
 from vgtemplate.config.errors import UserError
-from vgtemplate.records import Record, make_results_folder, read_record, record_path, write_record
+from vgtemplate.records import (
+    Record,
+    damaged,
+    drop_leftovers,
+    make_results_folder,
+    read_record,
+    record_path,
+    write_record,
+)
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -157,16 +166,36 @@ def break_at(where: str, action: Callable[..., None], monkeypatch: pytest.Monkey
     monkeypatch.setattr(owner, where, action)
 
 
-def test_second_file_is_not_trusted_before_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flushed: list[int] = []
+def test_files_are_flushed_before_the_record_gets_its_name_and_the_name_is_flushed_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[bool, int | str]] = []
 
     def fsync(descriptor: int) -> None:
-        assert not (tmp_path / "k").exists()
-        flushed.append(os.fstat(descriptor).st_size)
+        status = os.fstat(descriptor)
+        what = "folder" if stat.S_ISDIR(status.st_mode) else status.st_size
+        flushed.append(((tmp_path / "k").exists(), what))
 
     monkeypatch.setattr(os, "fsync", fsync)
     folder = write_record(tmp_path, make())
-    assert flushed == [(folder / name).stat().st_size for name in ("series.npz", "record.json")]
+    sizes = [(folder / name).stat().st_size for name in ("series.npz", "record.json")]
+    assert flushed == [(False, sizes[0]), (False, sizes[1]), (True, "folder")]
+
+
+def test_leftovers_of_one_key_are_dropped_and_of_no_other(tmp_path: Path) -> None:
+    for name in (".writing-k-1", ".writing-k-2", ".writing-kk-1", ".writing-other-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "series.npz").write_bytes(b"half")
+    drop_leftovers(tmp_path, "k")
+    assert contents(tmp_path) == {".writing-kk-1", ".writing-other-1"}
+
+
+def test_only_a_record_that_is_there_can_be_damaged(tmp_path: Path) -> None:
+    assert not damaged(tmp_path, "k")
+    folder = write_record(tmp_path, make())
+    assert not damaged(tmp_path, "k")
+    (folder / "record.json").unlink()
+    assert damaged(tmp_path, "k")
 
 
 @pytest.fixture(scope="module")

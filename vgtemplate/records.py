@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vgtemplate.atomic import sync_folder
 from vgtemplate.config.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -112,7 +113,16 @@ def checkpoint_path(results: Path, key: str) -> Path:
 
 def drop_checkpoints(results: Path, key: str) -> None:
     """Remove an arm's checkpoints: its record is written, or it is to be trained from the beginning."""
-    shutil.rmtree(checkpoint_path(results, key), ignore_errors=True)
+    folder = checkpoint_path(results, key)
+    if folder.is_symlink():  # what a link leads to is somebody else's
+        folder.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def drop_leftovers(results: Path, key: str) -> None:
+    """Remove what a process that was cut off while writing has left; only for whoever alone may train the key."""
+    for leftover in results.glob(f".writing-{key}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _metadata(record: Record, checksum: str) -> dict[str, Any]:
@@ -187,6 +197,7 @@ def write_record(results: Path, record: Record) -> Path:
             target.unlink(missing_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
+        sync_folder(results)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None

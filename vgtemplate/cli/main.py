@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
     "reproduce": ("vgtemplate.cli.reproduce", "judge the claims over ten seeds and print the verdicts"),
     "tune": ("vgtemplate.cli.tune", "search the settings that claims leave open, on tuning seeds"),
+    "stability": ("vgtemplate.cli.stability", "judge the claims on other seeds: which verdicts change?"),
     "report": ("vgtemplate.cli.report", "write the report of what has a record"),
     "claims": ("vgtemplate.cli.claims", "list the claims"),
     "data": ("vgtemplate.cli.data", "list, fetch and verify data sets"),

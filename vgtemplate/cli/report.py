@@ -54,11 +54,16 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
     from vgtemplate.report.page import write_report
     from vgtemplate.reproduce.plan import plan_gallery
     from vgtemplate.reproduce.result import judge_claim
+    from vgtemplate.reproduce.stability import describe, read_outcomes
     from vgtemplate.tracking.outbox import experiment_address
 
     plan = _whole(plan)
     known = {result.claim.id: result.to_json() for result in judged}
     shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
+    outcomes = read_outcomes(results, plan.dataset)
+    for content in shown:
+        variants = outcomes.get(content["id"])
+        content["stability"] = describe(variants) if variants else None
     links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
     keys = {job.name: job.key for job in plan_gallery(plan, experiments_dir(), files.data_root())}
     if WITHOUT_BN in plan.keys.get(UNSATURATES, {}):

@@ -122,12 +122,19 @@ def _run(
 
     from vgtemplate.cli.progress import run_with_progress
     from vgtemplate.cli.send import Sender, describe_verdict, planned_runs
+    from vgtemplate.records import damaged
     from vgtemplate.reproduce.plan import missing_jobs
     from vgtemplate.reproduce.result import judge_all
     from vgtemplate.tracking.outbox import Run
 
     jobs = [*plan.jobs.values(), *extra]
     todo = jobs if fresh else missing_jobs(jobs, results)
+    for job in todo:
+        if not fresh and damaged(results, job.key):
+            text = (
+                f"{job.claims[0]}: {job.name}: its record {results}/{job.key} is incomplete or altered; it is run again"
+            )
+            console.print(escape(text), soft_wrap=True)
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
     runs = [*planned_runs(plan), *(Run(job.claims[0], job.name, job.key) for job in extra)]
 

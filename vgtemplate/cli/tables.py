@@ -41,7 +41,8 @@ def describe_seeds(seeds: Sequence[int]) -> str:
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
-def _coloured(verdict: str, text: str | None = None) -> str:
+def coloured(verdict: str, text: str | None = None) -> str:
+    """Return a verdict, or a text about it, in the verdict's colour."""
     colour = _COLOURS[verdict]
     return f"[{colour}]{text or verdict}[/{colour}]"
 
@@ -61,7 +62,7 @@ def _evidence(result: Result, all_parts: bool) -> str:
     for part in shown:
         published = result.claim.published.get(part.title)
         beside = "" if published is None else f" (published: {number(published)})"
-        count = _coloured(part.verdict, f"{part.cleared} of {len(part.effects)}")
+        count = coloured(part.verdict, f"{part.cleared} of {len(part.effects)}")
         effect = f"[bold]{escape(spread(part.effects))}[/bold]{beside}"
         lines.append(f"{escape(part.title)}: {effect}, to be {part.threshold}: {count}")
     if len(shown) < len(parts):
@@ -82,7 +83,7 @@ def verdict_table(results: Sequence[Result], title: str, all_parts: bool = False
         provisional = result.verdict is not None and result.verdict.provisional
         table.add_row(
             f"[bold]{result.claim.id}[/bold]\n{escape(result.claim.statement)}",
-            _coloured(verdict) + ("\nprovisional" if provisional else ""),
+            coloured(verdict) + ("\nprovisional" if provisional else ""),
             _evidence(result, all_parts),
             escape(result.claim.literature),
             f"{result.wall_seconds:.1f} s",

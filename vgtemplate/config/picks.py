@@ -6,7 +6,6 @@ A claim whose settings were searched is judged with the picks of its data set, s
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig, SearchConfig
 from vgtemplate.config.load import read_yaml
@@ -100,10 +100,7 @@ def write_picks(folder: Path, dataset: str, picks: Picks) -> Path:
     text = _HEADER.format(dataset) + yaml.safe_dump(content, sort_keys=False, width=120, default_flow_style=None)
     try:
         path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     return path

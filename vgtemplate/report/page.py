@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vgtemplate.atomic import write_whole
 from vgtemplate.claims.metrics import METRICS
 from vgtemplate.config.catalogue import ARTICLES, CHECKS, DATASETS
 from vgtemplate.config.errors import UserError
@@ -282,19 +282,14 @@ def write_report(
 
 
 def write_page(path: Path, text: str) -> Path:
-    """Write a page under a temporary name and rename it.
+    """Write a page, whole or not at all.
 
     Raises:
         UserError: the folder refuses.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".writing-", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise UserError(f"{path}: the report cannot be written ({error.strerror})") from None
     return path

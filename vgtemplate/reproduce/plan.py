@@ -103,7 +103,12 @@ class Keys:
 
 
 def plan_claims(
-    claims: Mapping[str, ClaimConfig], folder: Path, dataset: str, seeds: Sequence[int], root: Path
+    claims: Mapping[str, ClaimConfig],
+    folder: Path,
+    dataset: str,
+    seeds: Sequence[int],
+    root: Path,
+    overrides: Sequence[str] = (),
 ) -> Plan:
     """Resolve every arm and give it its key; arms that several claims share are one job.
 
@@ -113,6 +118,7 @@ def plan_claims(
         dataset: a data set's name, not auto.
         seeds: one a replica.
         root: the folder of the data sets.
+        overrides: settings for every arm, as the texts of `--set`.
     """
     keys = Keys(root)
     jobs: dict[str, Job] = {}
@@ -134,7 +140,7 @@ def plan_claims(
             failures[name] = str(error)
             continue
         patches = {arm: as_patch(settings) for arm, settings in picked.items()}
-        for arm, config in resolve_arms(folder / f"{name}.yaml", claim, patches=patches).items():
+        for arm, config in resolve_arms(folder / f"{name}.yaml", claim, overrides, patches=patches).items():
             chosen = with_dataset(config, dataset)
             add(name, Job(keys.of(chosen, seeds), arm, chosen, None, tuple(seeds), ()))
     return Plan(claims, jobs, wanted, dataset, tuple(seeds), failures)

@@ -23,7 +23,7 @@ import numpy as np
 
 from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, read_record, write_record
+from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, drop_leftovers, read_record, write_record
 from vgtemplate.reproduce.locks import hold
 from vgtemplate.reproduce.plan import Job
 
@@ -74,6 +74,8 @@ def _run_arm(
 
     hardware = Hardware(accelerator, strategy=strategy)
     checkpoints = Checkpoints(checkpoint_path(results, job.key), checkpoint_seconds())
+    if checkpoints.folder.is_symlink():
+        drop_checkpoints(results, job.key)
     record, _ = train_arm(job.name, config, job.seeds, root, hardware, progress, checkpoints)
     return record
 
@@ -103,6 +105,7 @@ def run_job(
         Stopped: a signal asked for the end.
     """
     with hold(results, job.key) as waited:
+        drop_leftovers(results, job.key)
         if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
             return known
         if job.check is not None:

@@ -8,18 +8,19 @@ matter of looking up files.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+
+from filelock import FileLock, Timeout
+
+from vgtemplate.atomic import write_whole
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that is sending."""
@@ -146,15 +147,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, marker: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, staging = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(marker, file, indent=1)
-        Path(staging).chmod(0o644)
-        Path(staging).replace(path)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(marker, indent=1))
 
 
 def remember(results: Path, parcel: Parcel) -> None:
@@ -238,14 +231,12 @@ def sending(results: Path) -> Iterator[None]:
     """
     folder = results / "tracking"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"another process has been sending for {LOCK_SECONDS:.0f} s") from None
-                time.sleep(0.02)
+    try:
+        lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
+        lock.acquire()
+    except Timeout:
+        raise TimeoutError(f"another process has been sending for {LOCK_SECONDS:.0f} s") from None
+    try:
         yield
+    finally:
+        lock.release()

@@ -1,0 +1,130 @@
+"""`vgt stability`: judge the claims on other seeds, threads and precisions, and name every verdict that changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vgtemplate.config.experiment import ClaimConfig
+    from vgtemplate.reproduce.stability import Outcomes, Variant
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[CLAIM]...")
+@click.option("--sets", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of sets of seeds.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds a set.")
+@click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
+@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcomes of every variant instead of a table.")
+def stability(
+    ids: tuple[str, ...], sets: int, seeds: int, dataset: str, jobs: int | None, accelerator: str, as_json: bool
+) -> None:
+    """Judge the claims that have seeds (all, or those named) again, on seeds 0 to 9, 100 to 109, 200 to 209.
+
+    Claims whose arms take about ten seconds at most are judged in both precisions and on 1 and 2 threads too. Prints
+    each claim whose verdict changes; the report says so as well. Records are kept: the first set is that of
+    `vgt reproduce`.
+    """
+    from vgtemplate.cli.paths import experiments_dir, results_dir
+    from vgtemplate.cli.tables import make_console
+    from vgtemplate.config.errors import UserError
+    from vgtemplate.config.load import load_claims
+    from vgtemplate.data import files
+    from vgtemplate.records import make_results_folder
+    from vgtemplate.reproduce.plan import select_claims
+    from vgtemplate.reproduce.run import num_cores
+    from vgtemplate.reproduce.stability import add_outcomes, list_variants, write_outcomes
+
+    claims = select_claims(load_claims(experiments_dir()), ids)
+    if all(claim.check is not None for claim in claims.values()):
+        raise UserError(f"{', '.join(ids)}: exact and timing claims have no seeds that could be changed")
+    name = files.resolve(dataset, files.data_root())
+    results = make_results_folder(results_dir())
+    console = make_console(stderr=as_json)
+    outcomes: Outcomes = {}
+    for variant in list_variants(sets, seeds):
+        judged = _judge(variant, claims, name, results, jobs or num_cores(), accelerator, console)
+        add_outcomes(outcomes, variant, judged)
+    path = write_outcomes(results, name, outcomes)
+    if as_json:
+        click.echo(json.dumps(outcomes, indent=1))
+    else:
+        _show(outcomes, [variant.label for variant in list_variants(sets, seeds)], name, console)
+    console.print(f"outcomes in {path}", soft_wrap=True, markup=False)
+    if any(entry["verdict"] == "failed" for variants in outcomes.values() for entry in variants.values()):
+        raise click.exceptions.Exit(1)
+
+
+def _judge(
+    variant: Variant,
+    claims: Mapping[str, ClaimConfig],
+    dataset: str,
+    results: Path,
+    num_jobs: int,
+    accelerator: str,
+    console: Console,
+) -> list[Any]:
+    """Run what a variant lacks, and judge it."""
+    from vgtemplate.cli.paths import experiments_dir
+    from vgtemplate.cli.progress import run_with_progress
+    from vgtemplate.data import files
+    from vgtemplate.records import make_results_folder
+    from vgtemplate.reproduce.plan import missing_jobs
+    from vgtemplate.reproduce.result import judge_all
+    from vgtemplate.reproduce.stability import plan_variant
+
+    root, folder = files.data_root(), make_results_folder(variant.results(results))
+    plan = plan_variant(variant, claims, experiments_dir(), dataset, root)
+    todo = missing_jobs(plan.jobs.values(), folder)
+    console.print(f"[bold]{variant.label}[/bold]: {len(plan.claims)} claims on {dataset}, {len(todo)} arms to train")
+    workers = max(1, num_jobs // (variant.threads or 1))
+    failures = run_with_progress(todo, folder, root, workers, accelerator, console, threads=variant.threads)
+    return judge_all(plan, folder, failures)
+
+
+def _show(outcomes: Outcomes, labels: list[str], dataset: str, console: Console) -> None:
+    from rich.markup import escape
+
+    from vgtemplate.reproduce.stability import is_stable
+
+    console.print(_table(outcomes, labels, dataset))
+    changed = {name: variants for name, variants in outcomes.items() if not is_stable(variants)}
+    for name, variants in changed.items():
+        console.print(f"[bold]{name}[/bold]")
+        for label, entry in variants.items():
+            console.print(f"  {label}: {entry['verdict']}")
+            for part in entry["parts"]:
+                effect = " ".join(f"{float(part[key]):.3g}" for key in ("median", "lowest", "highest"))
+                console.print(
+                    escape(f"    {part['title']}: {effect}, to be {part['threshold']}")
+                    + f": {part['cleared']} of {part['count']}",
+                    soft_wrap=True,
+                )
+    console.print(f"{len(changed)} of {len(outcomes)} verdicts change (effects: median, lowest, highest)")
+
+
+def _table(outcomes: Outcomes, labels: list[str], dataset: str) -> Table:
+    """Return the table of verdicts: a row a claim, a column a variant."""
+    from rich import box
+    from rich.table import Table
+
+    from vgtemplate.cli.tables import coloured
+    from vgtemplate.reproduce.stability import is_stable
+
+    table = Table(title=f"verdicts on {dataset}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("claim", overflow="fold")
+    for label in labels:
+        table.add_column(label, overflow="fold")
+    for name, variants in outcomes.items():
+        cells = [coloured(variants[label]["verdict"]) if label in variants else "" for label in labels]
+        table.add_row(name if is_stable(variants) else f"[bold]{name}[/bold] *", *cells)
+    return table
