@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vgtemplate.config.experiment import ClaimConfig
+    from vgtemplate.reproduce.result import Result
     from vgtemplate.reproduce.stability import Outcomes, Variant
 
 
@@ -51,29 +52,32 @@ def stability(
     results = make_results_folder(results_dir())
     console = make_console(stderr=as_json)
     outcomes: Outcomes = {}
-    for variant in list_variants(sets, seeds):
-        judged = _judge(variant, claims, name, results, jobs or num_cores(), accelerator, console)
-        add_outcomes(outcomes, variant, judged)
+    variants = list_variants(sets, seeds)
+    for threads in dict.fromkeys(variant.threads for variant in variants):
+        group = [variant for variant in variants if variant.threads == threads]
+        judged = _judge(group, claims, name, results, jobs or num_cores(), accelerator, console)
+        for variant, found in zip(group, judged, strict=True):
+            add_outcomes(outcomes, variant, found)
     path = write_outcomes(results, name, outcomes)
     if as_json:
         click.echo(json.dumps(outcomes, indent=1))
     else:
-        _show(outcomes, [variant.label for variant in list_variants(sets, seeds)], name, console)
+        _show(outcomes, [variant.label for variant in variants], name, console)
     console.print(f"outcomes in {path}", soft_wrap=True, markup=False)
     if any(entry["verdict"] == "failed" for variants in outcomes.values() for entry in variants.values()):
         raise click.exceptions.Exit(1)
 
 
 def _judge(
-    variant: Variant,
+    variants: list[Variant],
     claims: Mapping[str, ClaimConfig],
     dataset: str,
     results: Path,
     num_jobs: int,
     accelerator: str,
     console: Console,
-) -> list[Any]:
-    """Run what a variant lacks, and judge it."""
+) -> list[list[Result]]:
+    """Run what the variants, all of one number of threads, lack, and judge each."""
     from vgtemplate.cli.paths import experiments_dir
     from vgtemplate.cli.progress import run_with_progress
     from vgtemplate.data import files
@@ -82,13 +86,16 @@ def _judge(
     from vgtemplate.reproduce.result import judge_all
     from vgtemplate.reproduce.stability import plan_variant
 
-    root, folder = files.data_root(), make_results_folder(variant.results(results))
-    plan = plan_variant(variant, claims, experiments_dir(), dataset, root)
-    todo = missing_jobs(plan.jobs.values(), folder)
-    console.print(f"[bold]{variant.label}[/bold]: {len(plan.claims)} claims on {dataset}, {len(todo)} arms to train")
-    workers = max(1, num_jobs // (variant.threads or 1))
-    failures = run_with_progress(todo, folder, root, workers, accelerator, console, threads=variant.threads)
-    return judge_all(plan, folder, failures)
+    threads = variants[0].threads
+    root, folder = files.data_root(), make_results_folder(variants[0].results(results))
+    plans = [plan_variant(variant, claims, experiments_dir(), dataset, root) for variant in variants]
+    jobs = {key: job for plan in plans for key, job in plan.jobs.items()}
+    todo = missing_jobs(jobs.values(), folder)
+    labels = ", ".join(variant.label for variant in variants)
+    console.print(f"[bold]{labels}[/bold]: {len(jobs)} arms, {len(todo)} of them to be trained")
+    workers = max(1, num_jobs // (threads or 1))
+    failures = run_with_progress(todo, folder, root, workers, accelerator, console, threads=threads)
+    return [judge_all(plan, folder, failures) for plan in plans]
 
 
 def _show(outcomes: Outcomes, labels: list[str], dataset: str, console: Console) -> None:

@@ -1,0 +1,62 @@
+"""`vgt stability` with real runs, and what the report makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+NAME = "tanh-beats-sigmoid"
+
+
+@pytest.fixture
+def command(call_vgt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", str(EXPERIMENTS))
+    monkeypatch.setenv("VGT_RESULTS_DIR", str(tmp_path / "results"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return call_vgt
+
+
+def test_claim_without_seeds_is_refused(command: Callable[..., Any]) -> None:
+    ended = command("stability", "chain-rule-product")
+    assert ended.refused
+    assert "have no seeds" in ended.err
+
+
+@pytest.mark.slow
+def test_every_variant_is_judged_printed_and_told_in_the_report(command: Callable[..., Any], tmp_path: Path) -> None:
+    usual = ("--dataset", "digits", "--seeds", "2")
+    ended = command("stability", NAME, "--sets", "2", *usual)
+    assert ended.code == 0, ended
+    as_json = command("stability", NAME, "--sets", "2", "--json", *usual)
+    for label in ("seeds 0 to 1", "seeds 100 to 101", "float32", "float64", "1 thread", "2 threads"):
+        assert label in ended.out
+    assert "0 of 1 verdicts change" in ended.out
+    results = tmp_path / "results"
+    # Both precisions and both sets of seeds: this claim's arms are float64 anyway; each number of threads its own.
+    assert len(list(results.glob("*/record.json"))) == 3 * 2
+    assert len(list(results.glob("stability/threads-*/*/record.json"))) == 2 * 2
+    threads = [
+        json.loads(path.read_bytes())["environment"]["threads"]
+        for path in sorted(results.glob("stability/threads-*/*/record.json"))
+    ]
+    assert threads == [1, 1, 2, 2]
+    outcomes = json.loads((results / "stability.json").read_bytes())
+    assert json.loads(as_json.out) == outcomes["claims"]
+    assert set(outcomes["claims"][NAME]) == {
+        *("seeds 0 to 1", "seeds 100 to 101"),
+        *("float32", "float64", "1 thread", "2 threads"),
+    }
+    outcomes["claims"][NAME]["float32"]["verdict"] = "<script>refuted</script>"
+    (results / "stability.json").write_text(json.dumps(outcomes))
+    assert command("report", "--no-tracking", *usual).code == 0
+    page = " ".join((results / "report" / "index.html").read_text().split())
+    assert "Judged again, not stable: confirmed on seeds 0 to 1, seeds 100 to 101, float64" in page
+    assert "<script>refuted" not in page
+    assert "&lt;script&gt;refuted" in page
+    assert os.environ["OMP_NUM_THREADS"] == "1"
