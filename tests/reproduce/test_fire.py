@@ -59,6 +59,7 @@ def start(results: Path, experiments: Path, *arguments: str) -> subprocess.Popen
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -122,15 +123,19 @@ def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_g
 
 @pytest.mark.slow
 @needs_proc
-def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Path) -> None:
-    """SIGTERM to the parent alone: its two workers write checkpoints, from which the next call goes on."""
+@pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
+def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Path, way: str) -> None:
+    """SIGTERM to the parent alone, Ctrl-C to the group: both workers write checkpoints; the next call goes on."""
     write_claim(tmp_path / "experiments", steps=2000)
     process = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
     wait_until(lambda: len(list(tmp_path.glob(".checkpoints/*/training.ckpt"))) == 2)
     workers = workers_of(process.pid)
-    process.send_signal(signal.SIGTERM)
+    if way == "SIGTERM":
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == (143 if way == "SIGTERM" else 130)
     assert errors.strip().splitlines()[-1] == "stopped; the same command goes on from here"
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     checkpoints = list(tmp_path.glob(".checkpoints/*/training.ckpt"))

@@ -103,8 +103,10 @@ class Checkpointer(pl.Callback):
         place = {"from_step": trainer.global_step, "device": pl_module.device.type, "threads": torch.get_num_threads()}
         self.parts.append(place)
         if threading.current_thread() is threading.main_thread():
-            # Instead of Lightning's own, which end the run without a checkpoint.
-            self._handlers = {number: signal.signal(number, self._notice) for number in _SIGNALS}
+            # Instead of Lightning's own, which end the run without a checkpoint. What is ignored stays ignored: Ctrl-C
+            # reaches a worker as well as its parent, which will ask it to end.
+            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._handlers = {number: signal.signal(number, self._notice) for number in heard}
 
     def _notice(self, number: int, _: object) -> None:
         if self._signal is not None:  # asked twice: at once
