@@ -197,9 +197,15 @@ class Lab:
         return recorder, [*probes, recorder]
 
     @staticmethod
-    def run(module: pl.LightningModule, batches: list[Batch], *callbacks: pl.Callback, **settings: Any) -> pl.Trainer:
+    def run(
+        module: pl.LightningModule,
+        batches: list[Batch],
+        *callbacks: pl.Callback,
+        checkpoint: Any = None,
+        **settings: Any,
+    ) -> pl.Trainer:
         trainer = Lab.trainer(*callbacks, **settings)
-        trainer.fit(module, Loader(batches))
+        trainer.fit(module, Loader(batches), ckpt_path=checkpoint, weights_only=True)
         return trainer
 
 

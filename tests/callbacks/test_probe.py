@@ -321,3 +321,40 @@ def test_values_are_the_steps_own_where_gradients_are_accumulated(lab: Any) -> N
     np.testing.assert_allclose(series["weight_grad_norm_before_clip"][:, 0, 0], norms.numpy(), rtol=1e-10)
     rms = pre_activations[1].grad.flatten(1).square().mean(dim=1).sqrt()
     np.testing.assert_allclose(series["gradient_rms"][:, 0, 0], rms.numpy(), rtol=1e-10)
+
+
+def test_series_that_a_probed_step_lacks_is_said_and_left_out() -> None:
+    recorder = Recorder(every=1)
+    whole, frozen = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+
+    class NoTrainer:
+        loggers = ()
+
+    for step in range(3):
+        recorder.add("signal_rms", [whole])
+        if step != 1:
+            recorder.add("bias_grad_norm", [frozen])
+        recorder.flush(NoTrainer())
+    with pytest.warns(UserWarning, match="bias_grad_norm was not measured at each probed step and is left out"):
+        series = recorder.series()
+    assert set(series) == {"signal_rms"}
+    assert series["signal_rms"].shape == (2, 3, 1)
+
+
+def test_probe_of_ones_own_continues_from_a_checkpoint(lab: Any, tmp_path: Any) -> None:
+    """As a template's user has it: the probe alone, in a Trainer of one's own, with Lightning's own checkpoint."""
+
+    def train(epochs: int, checkpoint: Any = None) -> tuple[dict[str, Any], pl.Trainer]:
+        probes = [GradientProbe(every=1), WeightProbe(every=2)]
+        module = lab.module(optimiser={"lr": 0.1, "momentum": 0.9})
+        trainer = lab.run(module.double(), lab.batches(4), *probes, max_epochs=epochs, checkpoint=checkpoint)
+        return {name: rows for probe in probes for name, rows in probe.recorder.series().items()}, trainer
+
+    whole, _ = train(2)
+    _, stopped = train(1)
+    stopped.save_checkpoint(tmp_path / "stopped.ckpt")
+    resumed, _ = train(2, tmp_path / "stopped.ckpt")
+    assert set(resumed) == set(whole)
+    # Travel is measured from the initial weights, not from those that the second run began with.
+    np.testing.assert_array_equal(resumed["travel"][:, -1], whole["travel"][:, -1])
+    np.testing.assert_array_equal(resumed["gradient_rms"], whole["gradient_rms"])

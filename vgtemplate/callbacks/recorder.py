@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -91,5 +92,11 @@ class Recorder(pl.Callback):
         }
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return every measured series, (R, S, L), with S probe steps in the order of `steps`."""
-        return {name: np.stack(rows, axis=1) for name, rows in self._rows.items() if len(rows) == len(self.steps)}
+        """Return every measured series, (R, S, L), with S probe steps in the order of `steps`.
+
+        Warns of a series that some probed step lacks (as of a layer that was frozen in between), and leaves it out.
+        """
+        complete = {name: rows for name, rows in self._rows.items() if len(rows) == len(self.steps)}
+        for name in self._rows.keys() - complete.keys():
+            warnings.warn(f"{name} was not measured at each probed step and is left out", stacklevel=2)
+        return {name: np.stack(rows, axis=1) for name, rows in complete.items()}

@@ -54,7 +54,7 @@ def train(
     root = files.data_root()
     if dataset is not None:
         overrides = (f"data.dataset={dataset}", *overrides)
-    configs = _choose(experiment, arms, variants, overrides, files.resolve(dataset or "auto", root))
+    configs = _choose(experiment, arms, variants, overrides, dataset or "auto", root)
     configs = {name: _with_data(config, root) for name, config in configs.items()}
     jobs = plan_arms(configs, range(first_seed, first_seed + seeds), root, experiment.stem)
     if dry_run:
@@ -70,7 +70,12 @@ def _plain(job: Job) -> dict[str, object]:
 
 
 def _choose(
-    experiment: Path, arms: tuple[str, ...], variants: tuple[str, ...], overrides: tuple[str, ...], dataset: str
+    experiment: Path,
+    arms: tuple[str, ...],
+    variants: tuple[str, ...],
+    overrides: tuple[str, ...],
+    dataset: str,
+    root: Path,
 ) -> dict[str, ArmConfig]:
     """Return the arms asked for; those of a claim with the settings that were searched for this data set."""
     from vgtemplate.config.catalogue import check_name
@@ -78,6 +83,7 @@ def _choose(
     from vgtemplate.config.experiment import ClaimConfig
     from vgtemplate.config.load import load_experiment, resolve_arms
     from vgtemplate.config.picks import as_patch, picked_settings, read_picks
+    from vgtemplate.data import files
 
     loaded = load_experiment(experiment)
     if not loaded.arms:
@@ -86,7 +92,8 @@ def _choose(
         check_name(f"arm of {experiment}", name, loaded.arms)
     picked = {}
     if isinstance(loaded, ClaimConfig) and loaded.search:
-        picked = picked_settings(loaded, read_picks(experiment.parent, dataset), dataset)
+        name = files.resolve(dataset, root)
+        picked = picked_settings(loaded, read_picks(experiment.parent, name), name)
     patches = {name: as_patch(settings) for name, settings in picked.items()}
     configs = resolve_arms(experiment, loaded, overrides, variants, patches)
     return {name: config for name, config in configs.items() if not arms or name in arms}

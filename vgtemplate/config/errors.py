@@ -10,8 +10,9 @@ class UserError(Exception):
     """Input that cannot be used; the command line prints its single line and exits with code 2."""
 
     def __init__(self, message: str) -> None:
-        # A path or a value that is quoted in the message may hold a line break.
-        super().__init__(" ".join(message.splitlines()))
+        # A path or a value that is quoted in the message may hold a line break, or what a terminal takes for a command.
+        line = " ".join(message.splitlines())
+        super().__init__("".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in line))
 
 
 class Stopped(Exception):  # noqa: N818 - a request that was met, no error
