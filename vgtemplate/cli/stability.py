@@ -120,7 +120,7 @@ def _show(outcomes: Outcomes, labels: list[str], dataset: str, console: Console)
 
 
 def _table(outcomes: Outcomes, labels: list[str], dataset: str) -> Table:
-    """Return the table of verdicts: a row a claim, a column a variant."""
+    """Return the table of verdicts: a row a claim, a column a variant; = stands for the first column's verdict."""
     from rich import box
     from rich.table import Table
 
@@ -128,10 +128,12 @@ def _table(outcomes: Outcomes, labels: list[str], dataset: str) -> Table:
     from vgtemplate.reproduce.stability import is_stable
 
     table = Table(title=f"verdicts on {dataset}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", overflow="fold")
+    table.add_column("claim", no_wrap=True)
     for label in labels:
-        table.add_column(label, overflow="fold")
+        table.add_column(label)
     for name, variants in outcomes.items():
-        cells = [coloured(variants[label]["verdict"]) if label in variants else "" for label in labels]
-        table.add_row(name if is_stable(variants) else f"[bold]{name}[/bold] *", *cells)
+        usual = variants[labels[0]]["verdict"]
+        verdicts = [variants[label]["verdict"] if label in variants else "" for label in labels[1:]]
+        cells = ["=" if verdict == usual else coloured(verdict) if verdict else "" for verdict in verdicts]
+        table.add_row(name if is_stable(variants) else f"[bold]{name}[/bold] *", coloured(usual), *cells)
     return table
