@@ -56,7 +56,7 @@ def test_every_variant_is_judged_printed_and_told_in_the_report(command: Callabl
     (results / "stability.json").write_text(json.dumps(outcomes))
     assert command("report", "--no-tracking", *usual).code == 0
     page = " ".join((results / "report" / "index.html").read_text().split())
-    assert "Judged again, not stable: confirmed on seeds 0 to 1, seeds 100 to 101, float64" in page
+    assert "<dt>Judged again</dt><dd>not stable: confirmed on seeds 0 to 1, seeds 100 to 101, float64" in page
     assert "<script>refuted" not in page
     assert "&lt;script&gt;refuted" in page
     assert os.environ["OMP_NUM_THREADS"] == "1"
