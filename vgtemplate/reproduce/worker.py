@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,10 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-def _attempt(run: Callable[..., Record], task: tuple[Any, ...]) -> str | None:
-    """Run a job; return None, or what went wrong."""
+def _attempt(task: tuple[Any, ...]) -> str | None:
+    """Run a job, given the arguments of `run_job`; return None, or what went wrong."""
     try:
-        run(*task)
+        run_job(*task)
     except UserError as error:
         return str(error)
     except Stopped as stopped:
@@ -156,9 +156,7 @@ def _serve(connection: Connection, threads: int) -> None:
     """Run the jobs that come down the connection until it is closed."""
     import torch
 
-    # Ctrl-C goes to the whole group of processes: the parent decides. While an arm trains, SIGTERM means a checkpoint
-    # first (training/checkpoint.py); at any other time there is nothing to lose.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py); else there is nothing to lose.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
@@ -167,7 +165,20 @@ def _serve(connection: Connection, threads: int) -> None:
             task = connection.recv()
         except EOFError:
             return
-        connection.send(_attempt(run_job, task))
+        connection.send(_attempt(task))
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore SIGINT, as will what is started meanwhile: it goes to the whole group, and the parent decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Worker:
@@ -181,7 +192,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
-        self._process.start()
+        with _deaf_to_ctrl_c():
+            self._process.start()
         theirs.close()
         self.job: Job | None = None
 
