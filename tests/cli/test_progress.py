@@ -56,8 +56,9 @@ def test_time_is_written_roughly(seconds: float, text: str) -> None:
 def test_failures_are_returned_and_the_others_are_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = todo = jobs(1, 2)
 
-    def run(given, results, root, num_workers, accelerator, watch):  # type: ignore[no-untyped-def]
+    def run(given, results, root, num_workers, accelerator, fresh, threads, watch, say):  # type: ignore[no-untyped-def]
         watch(list(given))
+        say("a worker [died]")
         yield first, None
         yield second, "a [reason]"
 
@@ -67,4 +68,6 @@ def test_failures_are_returned_and_the_others_are_handed_on(tmp_path: Path, monk
     failures = run_with_progress(todo, tmp_path, tmp_path, 2, "cpu", console, finished.append)
     assert failures == {second.key: "a [reason]"}
     assert finished == [first]
-    assert "failed a-claim: 2: a [reason]" in console.export_text()
+    text = console.export_text()
+    assert "failed a-claim: 2: a [reason]" in text
+    assert "a worker [died]" in text

@@ -48,7 +48,7 @@ def start(results: Path, experiments: Path, *arguments: str) -> subprocess.Popen
     environment = os.environ | {
         "VGT_RESULTS_DIR": str(results),
         "VGT_EXPERIMENTS_DIR": str(experiments),
-        "VGT_CHECKPOINT_SECONDS": "0.5",
+        "VGT_CHECKPOINT_SECONDS": "0.05",
         "OMP_NUM_THREADS": "1",
     }
     code = "from vgtemplate.cli.main import main; main()"
@@ -97,7 +97,7 @@ def kill_worker(process: subprocess.Popen[str], results: Path, but: int | None =
 @pytest.mark.slow
 @needs_proc
 def test_killed_worker_costs_its_arm_a_second_try_and_no_verdict(tmp_path: Path) -> None:
-    write_claim(tmp_path / "experiments", steps=300)
+    write_claim(tmp_path / "experiments", steps=50)
     process = start(tmp_path, tmp_path / "experiments", "--jobs", "1")
     kill_worker(process, tmp_path)
     output, errors = process.communicate(timeout=240)
@@ -109,7 +109,7 @@ def test_killed_worker_costs_its_arm_a_second_try_and_no_verdict(tmp_path: Path)
 @pytest.mark.slow
 @needs_proc
 def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    write_claim(tmp_path / "experiments", steps=1500)
+    write_claim(tmp_path / "experiments", steps=50)
     process = start(tmp_path, tmp_path / "experiments", "--jobs", "1")
     kill_worker(process, tmp_path, but=kill_worker(process, tmp_path))
     output, errors = process.communicate(timeout=240)
@@ -126,7 +126,7 @@ def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_g
 @pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
 def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Path, way: str) -> None:
     """SIGTERM to the parent alone, Ctrl-C to the group: both workers write checkpoints; the next call goes on."""
-    write_claim(tmp_path / "experiments", steps=2000)
+    write_claim(tmp_path / "experiments", steps=800)
     process = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
     wait_until(lambda: len(list(tmp_path.glob(".checkpoints/*/training.ckpt"))) == 2)
     workers = workers_of(process.pid)
@@ -158,7 +158,7 @@ def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Pa
 
 @pytest.mark.slow
 def test_two_reproductions_on_one_folder_share_the_work(tmp_path: Path) -> None:
-    write_claim(tmp_path / "experiments", steps=300)
+    write_claim(tmp_path / "experiments", steps=100)
     processes = [start(tmp_path, tmp_path / "experiments", "--jobs", "1") for _ in range(2)]
     verdicts = [json.loads(process.communicate(timeout=240)[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]

@@ -44,10 +44,11 @@ class DivergenceRecorder(pl.Callback):
         assert isinstance(losses, Tensor)
         if not len(self._layer):
             self._layer = torch.full_like(losses, NEVER, dtype=torch.int64)
-        newly = ~losses.isfinite() & (self._layer.to(losses.device) == NEVER)
+        self._layer = self._layer.to(losses.device)  # a checkpoint gave it back on the processor
+        newly = ~losses.isfinite() & (self._layer == NEVER)
         if newly.any():
-            layer = self._find(pl_module, len(losses)) if self._outputs else torch.zeros_like(newly, dtype=torch.int64)
-            self._layer = torch.where(newly, layer, self._layer.to(losses.device))
+            layer = self._find(pl_module, len(losses)) if self._outputs else torch.zeros_like(self._layer)
+            self._layer = torch.where(newly, layer, self._layer)
 
     @torch.no_grad()
     def _find(self, pl_module: pl.LightningModule, num_replicas: int) -> Tensor:

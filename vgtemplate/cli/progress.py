@@ -90,7 +90,9 @@ def run_with_progress(
         def say(text: str) -> None:
             progress.console.print(escape(text), soft_wrap=True)
 
-        ended = run_jobs(jobs, results, root, num_workers, accelerator, fresh, threads, watch, say)
+        ended = run_jobs(
+            jobs, results, root, num_workers, accelerator, fresh=fresh, threads=threads, watch=watch, say=say
+        )
         for job, failure in ended:
             estimate.finish(job, time.monotonic())
             progress.update(task, advance=1)
