@@ -17,6 +17,12 @@ import pytest
 from vgtemplate.data.files import data_root, is_present
 
 
+def pytest_configure() -> None:
+    """Let what the tests start hear Ctrl-C: a shell makes what it runs in the background deaf to it, children too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a call of the command line ended."""
