@@ -34,8 +34,9 @@ def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
 
     NaN for a replica in which a derivative is NaN.
     """
-    saturated = (derivative.abs() < 0.1 * max_derivative).to(derivative.dtype)
-    return mean(torch.where(derivative.isnan(), derivative, saturated))
+    slopes = derivative.flatten(1)
+    saturated = (slopes.abs() < 0.1 * max_derivative).sum(dim=1, dtype=torch.float64) / slopes.shape[1]
+    return saturated.masked_fill(slopes.isnan().any(dim=1), torch.nan)
 
 
 def silent_units(outputs: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ SERIES: Mapping[str, Axes] = {
     "signal_mean": Axes(_PROBED),
     "derivative_rms": Axes(_PROBED),
     "saturated_fraction": Axes(_PROBED),
-    "dead_fraction": Axes(_PROBED),
+    "dead_fraction": Axes(("replica", "look", "layer")),
     "weight_rms": Axes(_PROBED),
     "update_ratio": Axes(_PROBED),
     "travel": Axes(_PROBED),

@@ -121,8 +121,8 @@ def probe_by_hand(module: PopulationModule, batches: list[Batch], probe_images: 
         def keep(name: str, values: list[float], series: dict[str, list[list[float]]] = series) -> None:
             series.setdefault(name, []).append(values)
 
+        keep("dead_fraction", dead_fractions(network, probe_images))
         for images, labels in batches:
-            keep("dead_fraction", dead_fractions(network, probe_images))
             before = [layer.weight.detach().clone() for layer in network.weighted]
             optimiser.zero_grad()
             logits = network(images[r])
@@ -149,6 +149,7 @@ def probe_by_hand(module: PopulationModule, batches: list[Batch], probe_images: 
             moved = [float((a - b).norm() / b.norm()) for a, b in zip(after, before, strict=True)]
             keep("update_ratio", moved)
             keep("travel", [float((a - b).norm() / b.norm()) for a, b in zip(after, start, strict=True)])
+        keep("dead_fraction", dead_fractions(network, probe_images))
         replicas.append(series)
     return {name: torch.tensor([series[name] for series in replicas], dtype=torch.float64) for name in replicas[0]}
 

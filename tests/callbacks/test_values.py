@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vgtemplate.callbacks.dead_units import DeadUnitProbe
 from vgtemplate.records import SERIES
 
 NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
@@ -32,14 +33,18 @@ def test_every_series_is_what_autograd_gives_by_hand(sections: dict[str, Any], l
     module, batches = lab.module(**sections), lab.batches(4)
     expected = lab.probe_by_hand(module, batches, lab.probe_images())
     recorder, callbacks = lab.probes()
-    lab.run(module, batches, *callbacks)
-    measured = recorder.series()
+    dead_units = DeadUnitProbe()
+    lab.run(module, batches, *callbacks, dead_units)
+    measured = recorder.series() | dead_units.series()
     assert set(measured) == set(expected)
-    assert set(measured) == PROBED - (set() if module.config.model.bias != "none" else {"bias_grad_norm"})
+    assert set(measured) == (PROBED | {"dead_fraction"}) - (
+        set() if module.config.model.bias != "none" else {"bias_grad_norm"}
+    )
     assert recorder.steps == [0, 1, 2, 3]
     for name, values in expected.items():
         assert measured[name].dtype == np.float64
-        assert measured[name].shape == (len(lab.seeds), 4, module.config.model.depth)
+        times = 2 if name == "dead_fraction" else 4
+        assert measured[name].shape == (len(lab.seeds), times, module.config.model.depth)
         # Batch normalisation takes a bias out: its gradient is a rounding error.
         rounding = 1e-13 if name == "bias_grad_norm" else 1e-15
         np.testing.assert_allclose(measured[name], values.numpy(), rtol=1e-10, atol=rounding, err_msg=name)

@@ -2,7 +2,8 @@
 
 One training step, and where each probe fires:
 
-    on_train_batch_start          WeightProbe keeps W; ActivationProbe looks for dead units; hooks go in;
+    on_train_start                DeadUnitProbe looks for dead units, and on_train_end again
+    on_train_batch_start          WeightProbe keeps W; hooks go in;
                                   ShiftProbe: moments of the layers' inputs; GradientChangeProbe keeps all parameters
     logits = module(images)         hooks: signal and saturation (ActivationProbe)
     on_before_backward            DivergenceRecorder: the layer where a replica's first infinite loss comes from

@@ -52,6 +52,11 @@ class GradientProbe(Probe):
         gradients = [layer.gradient(parameter) for layer in self.layers]
         return [measure.norm(gradient) for gradient in gradients if gradient is not None]
 
+    def _versions(self) -> list[tuple[int, int]]:
+        """Return what changes when a weight's gradient is written to: nothing does where nothing is clipped."""
+        gradients = [getattr(layer.weighted.weight, "grad", None) for layer in self.layers]
+        return [(id(gradient), gradient._version) for gradient in gradients if gradient is not None]
+
     def _add_complete(self, name: str, values: list[Tensor]) -> None:
         """Keep a series only if every layer has it: a network without biases has no bias gradients."""
         if len(values) == len(self.layers):
@@ -61,10 +66,12 @@ class GradientProbe(Probe):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         if self.active:
-            self._add_complete("weight_grad_norm_before_clip", self._norms("weight"))
+            self._before_clip, self._seen = self._norms("weight"), self._versions()
+            self._add_complete("weight_grad_norm_before_clip", self._before_clip)
             self._add_complete("bias_grad_norm", self._norms("bias"))
 
     def end(self, pl_module: pl.LightningModule) -> None:
         self._add_complete("gradient_rms", [self._profile[index] for index in sorted(self._profile)])
-        self._add_complete("weight_grad_norm_after_clip", self._norms("weight"))
+        after_clip = self._before_clip if self._versions() == self._seen else self._norms("weight")
+        self._add_complete("weight_grad_norm_after_clip", after_clip)
         self._profile = {}

@@ -231,7 +231,7 @@ class ProbeConfig(Settings):
     every: int | None = Field(None, ge=0, le=MOST)
     """Probe each so many steps, step 0 always; none: 50 probes a run; 0: no probes at all."""
     num_images: Count = 1000
-    """Test images over which a dead unit is judged."""
+    """Test images over which a dead unit is judged, before the first step and after the last."""
     shift: bool = False
     """Measure how far the distribution of each hidden layer's input moves in a step (internal covariate shift)."""
     gradient_change: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,8 +47,10 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         num_replicas, _, _, kernel_size, _ = self.weight.shape
+        # With the channels last a processor normalises twice as fast, and convolves no slower.
+        layout = torch.channels_last if x.is_cpu else torch.contiguous_format
         z = F.conv2d(
-            fold(x),
+            fold(x).contiguous(memory_format=layout),
             self.weight.flatten(0, 1),
             None if self.bias is None else self.bias.flatten(),
             stride=self.stride,

@@ -26,14 +26,15 @@ _MIX_2 = _signed(0x94D049BB133111EB)
 
 
 def _shift_right(words: Tensor, bits: int) -> Tensor:
-    return (words >> bits) & ((1 << (64 - bits)) - 1)
+    return (words >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def mix64(words: Tensor) -> Tensor:
     """Return splitmix64's output function of each int64 word, wrapping modulo 2^64."""
-    words = (words ^ _shift_right(words, 30)) * _MIX_1
-    words = (words ^ _shift_right(words, 27)) * _MIX_2
-    return words ^ _shift_right(words, 31)
+    # In place but for the first: the words are many, and new memory is what takes the time.
+    words = (words ^ _shift_right(words, 30)).mul_(_MIX_1)
+    words.bitwise_xor_(_shift_right(words, 27)).mul_(_MIX_2)
+    return words.bitwise_xor_(_shift_right(words, 31))
 
 
 def splitmix64(start: Tensor, count: int) -> Tensor:
@@ -62,7 +63,7 @@ class Noise(nn.Module):
         """Return numbers uniform in [0, 1), shaped like the (R, ...) tensor, for this replica, layer and step."""
         start = mix64(self.keys + torch.full_like(self.keys, self.step) * _GOLDEN)
         words = splitmix64(start, like[0].numel())
-        return (_shift_right(words, 40).to(torch.float32) * 2.0**-24).view(like.shape)
+        return _shift_right(words, 40).to(torch.float32).mul_(2.0**-24).view(like.shape)
 
     def normal(self, like: Tensor) -> Tensor:
         """Return numbers from N(0, 1), by the inverse of the normal distribution, in the type of `like`."""

@@ -39,9 +39,13 @@ class RBM(nn.Module):
         """Return the log-odds of the visible units, (R, B, V)."""
         return torch.baddbmm(self.visible_bias[:, None], h, self.weight.transpose(1, 2))
 
-    def free_energy(self, v: Tensor) -> Tensor:
-        """Return F(v) = -v.b - sum_j log(1 + exp(c_j + v.W_j)), (R, B) (Hinton 2010, eq. 25)."""
-        return -(v @ self.visible_bias[:, :, None]).squeeze(2) - F.softplus(self.hidden_logits(v)).sum(dim=2)
+    def free_energy(self, v: Tensor, hidden_logits: Tensor | None = None) -> Tensor:
+        """Return F(v) = -v.b - sum_j log(1 + exp(c_j + v.W_j)), (R, B) (Hinton 2010, eq. 25).
+
+        The exponents are `hidden_logits` where they are known already.
+        """
+        exponents = self.hidden_logits(v) if hidden_logits is None else hidden_logits
+        return -(v @ self.visible_bias[:, :, None]).squeeze(2) - F.softplus(exponents).sum(dim=2)
 
     def compare(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss whose gradient is the CD-1 update, and the reconstruction's cross-entropy, both (R,).
@@ -51,9 +55,10 @@ class RBM(nn.Module):
         reconstruction are sampled, visible and last hidden ones are probabilities (Hinton 2010, section 3). The
         cross-entropy is in nats per image, without a gradient.
         """
+        hidden_logits = self.hidden_logits(v)
         with torch.no_grad():
-            probabilities = self.hidden_logits(v).sigmoid()
+            probabilities = hidden_logits.sigmoid()
             hidden = (self.noise.uniform(probabilities) < probabilities).to(v.dtype)
             logits = self.visible_logits(hidden)
             reconstruction = F.binary_cross_entropy_with_logits(logits, v, reduction="none").sum(dim=2).mean(dim=1)
-        return (self.free_energy(v) - self.free_energy(logits.sigmoid())).mean(dim=1), reconstruction
+        return (self.free_energy(v, hidden_logits) - self.free_energy(logits.sigmoid())).mean(dim=1), reconstruction

@@ -45,7 +45,9 @@ def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
         seconds += (config.data.num_test or _TEST_IMAGES) * forward_only
     if probes.every != 0:
         probed = steps / probes.every if probes.every else min(steps, _PROBED_STEPS)
-        replayed = probes.num_images * forward_only * (2 if probes.shift else 1)
+        look = probes.num_images * forward_only
+        seconds += 2 * look
+        replayed = 2 * look if probes.shift else 0.0
         replayed += step * model.depth / 2 if probes.gradient_change else 0
         seconds += probed * (step + replayed)
     if config.pretraining.kind != "none":

@@ -6,8 +6,6 @@ The heavy rooms are imported inside the functions that the process runs, so that
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -127,18 +125,10 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
-def _give_memory_back() -> None:
-    """Free what the last arm held: workers are many, and the next arm needs its own."""
-    # A trainer and its module refer to each other, so they would wait for the collector.
-    gc.collect()
-    # The C library keeps freed tensors for itself unless it is told otherwise; only GNU's can be told.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
-
-
 def _attempt(task: tuple[Any, ...]) -> str | None:
     """Run a job, given the arguments of `run_job`; return None, or what went wrong."""
+    from vgtemplate.training.memory import give_memory_back
+
     try:
         run_job(*task)
     except UserError as error:
@@ -148,7 +138,7 @@ def _attempt(task: tuple[Any, ...]) -> str | None:
     except Exception as error:  # one arm's failure must not take the others' results with it
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     finally:
-        _give_memory_back()
+        give_memory_back()
     return None
 
 

@@ -23,7 +23,6 @@ _SHARE = {
     "gradient_rms": 1,
     "signal_rms": 2,
     "travel": 2,
-    "dead_fraction": 2,
     "saturated_fraction": 2,
     "update_ratio": 2,
 }
@@ -99,7 +98,7 @@ def _profiles(record: Record) -> list[Point]:
     for chart in _CHARTS:
         if (series := record.series.get(chart.series)) is None or not series.size:
             continue
-        trained = series.shape[1] > 1 and chart.series in _SHARE
+        trained = series.shape[1] > 1 and chart.series in (*_SHARE, "dead_fraction")
         probes = {"by_layer": 0} | ({"by_layer_at_end": -1} if trained else {})
         for section, probe in probes.items():
             values = _shown(_middle(series[:, probe, :], chart.series), chart.log10)

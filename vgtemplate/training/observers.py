@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.curves import CurveRecorder
+from vgtemplate.callbacks.dead_units import DeadUnitProbe
 from vgtemplate.callbacks.divergence import DivergenceRecorder
 from vgtemplate.callbacks.gradient import GradientProbe
 from vgtemplate.callbacks.gradient_change import GradientChangeProbe
@@ -43,6 +44,9 @@ class Observers:
         if config.training.stop_accuracy is not None:
             self._stop = StopAtAccuracy(config.training.stop_accuracy, data.ordered_train_dataloader())
             self.callbacks.append(self._stop)
+        self._dead_units = DeadUnitProbe()
+        if config.probes.every != 0:
+            self.callbacks.append(self._dead_units)
         if progress is not None:
             self.callbacks.append(ProgressBar(progress))
 
@@ -64,6 +68,7 @@ class Observers:
     def series(self, trainer: pl.Trainer, module: PopulationModule) -> dict[str, Any]:
         """Return everything measured while training, by the names of the record."""
         series = {**self._recorder.series(), **self._curves.series(trainer, module.score), **self._divergence.series()}
+        series |= self._dead_units.series()
         if self._recorder.steps:
             series["probe_steps"] = np.array(self._recorder.steps)
         if self._stop is not None:

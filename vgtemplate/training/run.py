@@ -21,6 +21,7 @@ from vgtemplate.records import Record
 from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.environment import describe_environment
+from vgtemplate.training.memory import keep_freed_memory
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
 from vgtemplate.training.pretraining import pretrain
@@ -111,6 +112,7 @@ def train_arm(
         Stopped: SIGTERM or SIGINT asked for it, and there is a checkpoint of all that was done.
     """
     quiet_lightning()
+    keep_freed_memory()
     hardware = hardware or Hardware()
     if hardware.threads is not None:
         torch.set_num_threads(hardware.threads)

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
-from vgtemplate.callbacks import activation as activation_module
-from vgtemplate.callbacks.activation import ActivationProbe
+from vgtemplate.callbacks import dead_units as dead_units_file
+from vgtemplate.callbacks.dead_units import DeadUnitProbe
 
 
 def dead_fraction(lab: Any, module: Any, steps: int = 1) -> Any:
-    probe = ActivationProbe(every=1)
+    probe = DeadUnitProbe()
     lab.run(module, lab.batches(steps), probe)
-    return probe.recorder.series()["dead_fraction"]
+    return probe.series()["dead_fraction"]
 
 
 def with_silenced(lab: Any, **model: Any) -> Any:
@@ -36,13 +37,13 @@ def test_silenced_units_are_counted_in_their_replica_and_layer(lab: Any) -> None
 
 def test_silenced_channels_are_counted(lab: Any) -> None:
     found = dead_fraction(lab, with_silenced(lab, kind="cnn", num_stages=1))
-    assert found[1, 0, 1] == pytest.approx(2 / 5)
-    assert found.sum() == pytest.approx(2 / 5)
+    assert found[1, :, 1] == pytest.approx(2 / 5)
+    assert found.sum() == pytest.approx(4 / 5)
 
 
 def test_every_chunk_of_the_probe_images_counts(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A unit that one single image wakes is not dead, whichever chunk the image falls into."""
-    monkeypatch.setattr(activation_module, "_CHUNK", 3)
+    monkeypatch.setattr(dead_units_file, "_CHUNK", 3)
     for awake in (None, 0, 3, 6):
         module = lab.module(model={"depth": 1, "activation": "relu"}, optimiser={"lr": 0.0})
         linear = module.model.hidden_layers[0].linear
@@ -57,7 +58,7 @@ def test_every_chunk_of_the_probe_images_counts(lab: Any, monkeypatch: pytest.Mo
 
 def test_dropout_makes_no_unit_dead_and_running_statistics_stay(lab: Any) -> None:
     module = with_silenced(lab, dropout=0.9, norm="batch", norm_position="after")
-    found = dead_fraction(lab, module)
+    found = dead_fraction(lab, module)[:, 0]
     assert found.sum() == pytest.approx(2 / 5)
     assert module.model.hidden_layers[0].norm_after.running_mean.ne(0).any()  # the training batch moved them
 
@@ -69,21 +70,36 @@ def test_modes_of_the_modules_come_back(frozen: bool, lab: Any) -> None:
     part = module.model.hidden_layers[0]
     seen: list[tuple[bool, bool]] = []
 
-    class Freeze(ActivationProbe):
-        def begin(self, pl_module: Any) -> None:
+    class Freeze(DeadUnitProbe):
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             part.train(not frozen)
-            super().begin(pl_module)
+            super().on_train_start(trainer, pl_module)
             seen.append((part.norm_before.training, pl_module.model.hidden_layers[1].training))
 
-    lab.run(module, lab.batches(2), Freeze(every=1))
-    assert seen == [(not frozen, True)] * 2
+    lab.run(module, lab.batches(2), Freeze())
+    assert seen == [(not frozen, True)]
     assert torch.equal(part.norm_before.running_mean, torch.zeros_like(part.norm_before.running_mean)) == frozen
 
 
-def test_population_without_probe_images_has_no_dead_units(lab: Any) -> None:
-    probe = ActivationProbe(every=1)
+def test_looks_are_before_the_first_step_and_after_the_last(lab: Any) -> None:
+    """A unit whose bias the only step moves below every image is dead at the second look alone."""
+    module = lab.module(model={"depth": 1, "activation": "relu"}, optimiser={"lr": 0.0})
+    linear = module.model.hidden_layers[0].linear
+    linear.bias.data.fill_(10.0)
+    probe = DeadUnitProbe()
+
+    class Kill(pl.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            linear.bias.data[0] = -100.0
+
+    lab.run(module, lab.batches(3), Kill(), probe)
+    np.testing.assert_array_equal(probe.series()["dead_fraction"], [[[0], [1]], [[0], [0]], [[0], [0]]])
+
+
+def test_network_without_probe_images_has_no_dead_units(lab: Any) -> None:
+    probe = DeadUnitProbe()
     lab.run(lab.module(probe=False), lab.batches(1), probe)
-    assert set(probe.recorder.series()) == {"signal_rms", "signal_mean", "derivative_rms", "saturated_fraction"}
+    assert probe.series() == {}
 
 
 def test_replica_of_nans_has_no_number_of_dead_units(lab: Any) -> None:

@@ -1,0 +1,51 @@
+"""What a device makes of many replicas, and what compiling, CUDA graphs and bfloat16 add, against the loop by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from benchmarks import peers
+from benchmarks.cases import Work, arm
+from benchmarks.clock import Contestant, Spread, race, ratios
+from benchmarks.ours import population
+from benchmarks.suite import Options, Row
+from benchmarks.throughput import BY_HAND
+
+TRANSFORMS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "eager": lambda model: model,
+    "compiled": torch.compile,
+    "compiled, CUDA graphs": partial(torch.compile, mode="reduce-overhead"),
+}
+
+
+def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
+    """Return the loop by hand, and ours as it is, compiled, with CUDA graphs, in bfloat16."""
+    training = work.config.training.model_copy(update={"precision": "bf16-mixed"})
+    bfloat16 = replace(work, config=work.config.model_copy(update={"training": training}))
+    found: dict[str, Contestant] = {BY_HAND: lambda: peers.by_hand(work)}
+    for name, transform in TRANSFORMS.items():
+        if work.device == "cuda" or "CUDA" not in name:
+            found[name] = partial(population, work, num_replicas, transform)
+            found[f"{name}, bfloat16"] = partial(population, bfloat16, num_replicas, transform)
+    return found
+
+
+def measure(options: Options) -> list[Row]:
+    """Return one row a number of replicas and way: replica-steps a second, and by how much (a) is slower."""
+    most = 256 if options.device == "cuda" else 16
+    depth, steps = (4, 2) if options.quick else (50, 20)
+    rows = []
+    for num_replicas in [2] if options.quick else [number for number in (1, 4, 16, 64, 256) if number <= most]:
+        work = Work(f"MLP depth {depth}, width 64, {num_replicas} replicas", arm(depth=depth), steps, 5, options.device)
+        seconds = race(contestants(work, num_replicas), options.rounds, options.watch, work.name)
+        by_hand = [1 / each for each in seconds[BY_HAND]]
+        for name, values in seconds.items():
+            faster = ratios({BY_HAND: by_hand, name: [1 / each for each in values]}, BY_HAND)[name]
+            rate = Spread.of([1 / each for each in values])
+            rows.append(Row(work.name, name, {"replica-steps/s": rate, "times as fast as (a)": faster}))
+    return rows

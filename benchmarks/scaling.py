@@ -1,0 +1,74 @@
+"""Step time and memory against the number of replicas, the depth, the number of images: one fresh process a point."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.cases import Work, arm
+from benchmarks.clock import Spread, silence
+from benchmarks.ours import population
+from benchmarks.suite import Options, Row
+
+REPLICAS = (1, 2, 4, 8, 16, 32, 64)
+MORE_REPLICAS = (128, 256)
+"""On a GPU."""
+DEPTHS = (2, 5, 10, 20, 50, 100, 200)
+IMAGES = (1_000, 5_000, 20_000, 60_000)
+
+
+def _megabytes(field: str) -> float:
+    """Return VmRSS (now) or VmHWM (at most) of this process; NaN where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field)), math.nan)
+
+
+def measure_point(work: Work, num_replicas: int, rounds: int, threads: int) -> tuple[list[float], float]:
+    """Return the seconds of a step of the whole population, a round each, and the megabytes that it takes at most."""
+    torch.set_num_threads(threads)
+    before = _megabytes("VmRSS")
+    with silence():
+        seconds = [population(work, num_replicas) * num_replicas for _ in range(rounds)]
+    if work.device == "cuda":
+        return seconds, torch.cuda.max_memory_allocated() / 1e6
+    return seconds, _megabytes("VmHWM") - before
+
+
+def points(options: Options) -> list[tuple[str, float, Work, int]]:
+    """Return (what varies, its value, the work, R) for every point."""
+    base = Work("", arm(), 30, 5, options.device)
+    most = (*REPLICAS, *MORE_REPLICAS) if options.device == "cuda" else REPLICAS
+    found: list[tuple[str, float, Work, int]] = [("replicas", number, base, number) for number in most]
+    found += [("depth", depth, replace(base, config=arm(depth=depth)), options.replicas) for depth in DEPTHS]
+    found += [
+        ("training images", number, replace(base, config=arm(depth=4, num_train=number), steps=100), options.replicas)
+        for number in IMAGES
+    ]
+    if options.quick:
+        found = [(name, value, replace(work, steps=2, warm_up=1), r) for name, value, work, r in found[:2]]
+    return found
+
+
+def measure(options: Options) -> list[Row]:
+    """Return one row a point: milliseconds a step, and a step and replica, and megabytes."""
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    for name, value, work, num_replicas in points(options):
+        options.watch(f"{name} {value}")
+        with context.Pool(1) as pool:
+            seconds, megabytes = pool.apply(
+                measure_point, (work, num_replicas, options.rounds, torch.get_num_threads())
+            )
+        step = [1e3 * each for each in seconds]
+        values: dict[str, Spread | float] = {
+            "ms a step": Spread.of(step),
+            "ms a step and replica": Spread.of([each / num_replicas for each in step]),
+            "MB": megabytes,
+        }
+        rows.append(Row(name, f"{value:g}", values))
+    return rows

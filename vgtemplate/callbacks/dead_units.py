@@ -1,0 +1,89 @@
+"""Units that put out nothing, for any image: looked for before the first step and after the last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from vgtemplate import measure
+from vgtemplate.callbacks.layers import find_layers
+from vgtemplate.callbacks.recorder import to_host
+
+_CHUNK = 100
+"""Probe images a forward pass; bounds the memory of a deep convolutional population."""
+
+
+class DeadUnitProbe(pl.Callback):
+    """Records the share of dead units of each hidden layer, over the module's `probe_images` (N, ...).
+
+    Works on populations, which offer these and `num_replicas`; of others it records nothing. Looks before the first
+    step and after the last only: with 1,000 images a look takes as long as three training steps. Must stand after
+    callbacks that change the weights at the end of the training. Series: dead_fraction (R, 2, L), NaN where an output
+    is.
+    """
+
+    def __init__(self) -> None:
+        self._looks: list[npt.NDArray[np.float64]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"looks": [torch.from_numpy(look) for look in self._looks]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._looks = [look.numpy() for look in state_dict["looks"]]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._looks:
+            self._look(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        layers = [layer for layer in find_layers(pl_module) if layer.activation is not None]
+        images, num_replicas = getattr(pl_module, "probe_images", None), getattr(pl_module, "num_replicas", None)
+        if not layers or images is None or num_replicas is None:
+            return
+        found = to_host(_dead_fractions(pl_module, [layer.activation for layer in layers], images, num_replicas))
+        self._looks.append(found)
+        for logger in trainer.loggers:
+            medians = np.median(found, axis=0)
+            names = [f"{layer.name}/dead_fraction" for layer in layers]
+            logger.log_metrics(dict(zip(names, medians.tolist(), strict=True)), trainer.global_step)
+
+    def series(self) -> dict[str, npt.NDArray[Any]]:
+        """Return dead_fraction (R, 2, L); nothing where nothing could be looked at."""
+        return {"dead_fraction": np.stack(self._looks, axis=1)} if self._looks else {}
+
+
+@torch.no_grad()
+def _dead_fractions(pl_module: nn.Module, activations: list[Any], images: Tensor, num_replicas: int) -> Tensor:
+    """Return each layer's share of units that are zero for every image, (R, L), in evaluation mode."""
+    silent: dict[int, Tensor] = {}
+    broken: dict[int, Tensor] = {}
+
+    def hook_of(index: int) -> Any:
+        def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            units, nan = measure.silent_units(output), output.isnan().flatten(1).any(dim=1)
+            silent[index] = units & silent[index] if index in silent else units
+            broken[index] = nan | broken[index] if index in broken else nan
+
+        return hook
+
+    handles = [activation.register_forward_hook(hook_of(index)) for index, activation in enumerate(activations)]
+    modes = {module: module.training for module in pl_module.modules()}
+    pl_module.eval()
+    try:
+        for chunk in images.split(_CHUNK):
+            pl_module(chunk.expand(num_replicas, *chunk.shape))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for handle in handles:
+            handle.remove()
+    shares = [measure.mean(silent[index].float()).masked_fill(broken[index], torch.nan) for index in sorted(silent)]
+    return torch.stack(shares, dim=1)
