@@ -7,7 +7,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report stability test test-fast lint format lock audit ui clean
+.PHONY: help setup reproduce report stability test test-fast bench lint format lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ test: $(READY) ## run every test (a few minutes)
 
 test-fast: $(READY) ## run the fast tests only (under a minute)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow and not real_data"
+
+bench: $(READY) ## time training, probes, start-up and scaling against others' ways, side by side
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+bench-%: $(READY) ## one suite: throughput, looking, startup, scaling, device, reproduction (half an hour)
+	@$(BIN)/python -m benchmarks $*
 
 lint: $(READY) ## ruff check, ruff format --check, mypy --strict
 	@$(BIN)/ruff check .

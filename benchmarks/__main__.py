@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.clock import Spread
+from benchmarks.figures import draw_scaling
 from benchmarks.suite import Options, Row
 from vgtemplate.atomic import write_whole
 from vgtemplate.training.environment import describe_environment
@@ -114,6 +115,8 @@ def main(
         write(path, suite, options, rows)
         where = f"{processor() if device == 'cpu' else torch.cuda.get_device_name()}, {threads} thread(s)"
         console.print(table(f"{SUITES[suite]}: {where}; median [least, most] of {rounds} rounds", rows))
+        if suite == "scaling":
+            draw_scaling(rows, where, path.with_suffix(".png"))
         console.print(f"{path}, in {time.perf_counter() - started:.0f} s")
 
 

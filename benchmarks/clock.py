@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import multiprocessing
 import os
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+
+from vgtemplate.training.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,41 @@ class LightningClock(pl.Callback):
             self._clock.stop()
 
 
-Contestant = Callable[[], float]
-"""Does the work once and returns the seconds of one step of one network."""
+@dataclass(frozen=True)
+class Contestant:
+    """A way to do the work: returns the seconds of one step of one network, and can be sent to another process."""
+
+    run: Callable[[], float]
+    is_ours: bool = False
+
+
+def prepare(threads: int, is_ours: bool) -> None:
+    """Set a contestants' process up: threads, and nothing printed (bars are drawn as ever, seen by nobody)."""
+    torch.set_num_threads(threads)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    if is_ours:
+        keep_freed_memory()
 
 
 def race(
     contestants: Mapping[str, Contestant], rounds: int, watch: Callable[[str], None], title: str
 ) -> dict[str, list[float]]:
-    """Let every contestant run once a round, each round beginning with another; return each one's seconds a round."""
+    """Let every contestant run once a round, each round beginning with another; return each one's seconds a round.
+
+    Ours share a process that keeps freed memory, as `vgt` does; all others share one that is as Python starts it.
+    """
     names = list(contestants)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            watch(f"{title}: {name}, round {number + 1} of {rounds}")
-            with silence():
-                seconds[name].append(contestants[name]())
+    context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
+    with context.Pool(1, prepare, (threads, True)) as ours, context.Pool(1, prepare, (threads, False)) as theirs:
+        for number in range(rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                watch(f"{title}: {name}, round {number + 1} of {rounds}")
+                pool = ours if contestants[name].is_ours else theirs
+                seconds[name].append(pool.apply(contestants[name].run))
     return seconds
 
 
@@ -95,23 +116,3 @@ def ratios(seconds: Mapping[str, list[float]], to: str) -> dict[str, Spread]:
         name: Spread.of([own / base for own, base in zip(values, seconds[to], strict=True)])
         for name, values in seconds.items()
     }
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Send what contestants print to the null device, progress bars too: drawn as ever, seen by nobody."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    with open(os.devnull, "w") as null:  # noqa: PTH123  (the null device is no path)
-        os.dup2(null.fileno(), 1)
-        os.dup2(null.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(kept[0], 1)
-            os.dup2(kept[1], 2)
-            for descriptor in kept:
-                os.close(descriptor)

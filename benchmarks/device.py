@@ -12,12 +12,12 @@ from torch import nn
 from benchmarks import peers
 from benchmarks.cases import Work, arm
 from benchmarks.clock import Contestant, Spread, race, ratios
-from benchmarks.ours import population
+from benchmarks.ours import as_it_is, population
 from benchmarks.suite import Options, Row
 from benchmarks.throughput import BY_HAND
 
-TRANSFORMS: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "eager": lambda model: model,
+WAYS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "eager": as_it_is,
     "compiled": torch.compile,
     "compiled, CUDA graphs": partial(torch.compile, mode="reduce-overhead"),
 }
@@ -27,11 +27,11 @@ def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
     """Return the loop by hand, and ours as it is, compiled, with CUDA graphs, in bfloat16."""
     training = work.config.training.model_copy(update={"precision": "bf16-mixed"})
     bfloat16 = replace(work, config=work.config.model_copy(update={"training": training}))
-    found: dict[str, Contestant] = {BY_HAND: lambda: peers.by_hand(work)}
-    for name, transform in TRANSFORMS.items():
+    found = {BY_HAND: Contestant(partial(peers.by_hand, work))}
+    for name, transform in WAYS.items():
         if work.device == "cuda" or "CUDA" not in name:
-            found[name] = partial(population, work, num_replicas, transform)
-            found[f"{name}, bfloat16"] = partial(population, bfloat16, num_replicas, transform)
+            found[name] = Contestant(partial(population, work, num_replicas, transform), is_ours=True)
+            found[f"{name}, bfloat16"] = Contestant(partial(population, bfloat16, num_replicas, transform), True)
     return found
 
 

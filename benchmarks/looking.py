@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -52,15 +53,21 @@ def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
             config=work.config.model_copy(update={"probes": work.config.probes.model_copy(update={"every": every})}),
         )
 
+    def ours(trained: Work, *callbacks: pl.Callback) -> Contestant:
+        return Contestant(partial(population, trained, num_replicas, callbacks=callbacks), is_ours=True)
+
+    def theirs(*callbacks: pl.Callback) -> Contestant:
+        return Contestant(partial(peers.lightning, work, callbacks))
+
     return {
-        OURS: lambda: population(work, num_replicas),
-        "ours: every probe, 50 times a run (default)": lambda: population(probed(None), num_replicas),
-        "ours: the gradient probe at every step": lambda: population(work, num_replicas, callbacks=[GradientProbe(1)]),
-        "ours: every probe at every step": lambda: population(probed(1), num_replicas),
-        THEIRS: lambda: peers.lightning(work),
-        "Lightning: .item() a parameter": lambda: peers.lightning(work, [ItemLogger()]),
-        "Lightning: grad_norm": lambda: peers.lightning(work, [GradNormLogger()]),
-        "Lightning: a histogram a parameter": lambda: peers.lightning(work, [HistogramLogger()]),
+        OURS: ours(work),
+        "ours: every probe, 50 times a run (default)": ours(probed(None)),
+        "ours: the gradient probe at every step": ours(work, GradientProbe(1)),
+        "ours: every probe at every step": ours(probed(1)),
+        THEIRS: theirs(),
+        "Lightning: .item() a parameter": theirs(ItemLogger()),
+        "Lightning: grad_norm": theirs(GradNormLogger()),
+        "Lightning: a histogram a parameter": theirs(HistogramLogger()),
     }
 
 

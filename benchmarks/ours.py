@@ -23,10 +23,15 @@ def build_population(work: Work, num_replicas: int) -> PopulationModule:
     return PopulationModule(model, work.config, num_replicas, images)
 
 
+def as_it_is(model: nn.Module) -> nn.Module:
+    """Return the network itself."""
+    return model
+
+
 def population(
     work: Work,
     num_replicas: int,
-    transform: Callable[[nn.Module], nn.Module] = lambda model: model,
+    transform: Callable[[nn.Module], nn.Module] = as_it_is,
     callbacks: Sequence[pl.Callback] = (),
 ) -> float:
     """Train a population with the observers that its configuration asks for; return the seconds a step and replica.

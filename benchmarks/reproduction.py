@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,7 +26,7 @@ import torch
 
 from benchmarks import peers
 from benchmarks.cases import NUM_CLASSES, Work, arm
-from benchmarks.clock import silence
+from benchmarks.clock import Contestant, race
 from benchmarks.suite import Options, Row
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.cnn import strides
@@ -100,23 +101,29 @@ def trained(results: Path) -> list[tuple[ArmConfig, int, int, int]]:
     return found
 
 
-@cache
-def lightning_seconds(kind: str, depth: int, widths: tuple[int, ...], norm: str, batch: int, double: bool) -> float:
-    """Return the seconds of a step of plain Lightning on a network of this shape."""
-    config = arm(kind, depth, 1, norm, num_train=max(2_000, batch))
-    model = config.model.model_copy(update={"width": list(widths)})
-    data = config.data.model_copy(update={"batch_size": batch})
-    work = Work("", config.model_copy(update={"model": model, "data": data}), 20, 5)
-    with silence():
-        return peers.lightning(work, precision="64-true" if double else "32-true")
+Shape = tuple[str, int, tuple[int, ...], str, int, bool]
+"""Kind, depth, widths, normalisation, batch size, double precision: what the price of a step depends on."""
 
 
-def priced_as_lightning(config: ArmConfig, num_replicas: int, steps: int) -> float:
-    """Return the seconds that plain Lightning, a run a seed, needs for the training steps of an arm."""
+def shape_of(config: ArmConfig) -> Shape:
+    """Return what plain Lightning is timed with for an arm."""
     model, double = config.model, config.training.precision == "64-true"
-    batch = config.data.batch_size
-    seconds = lightning_seconds(model.kind, model.depth, tuple(model.widths()), model.norm, batch, double)
-    return seconds * num_replicas * steps
+    return model.kind, model.depth, tuple(model.widths()), model.norm, config.data.batch_size, double
+
+
+def lightning_seconds(shapes: Iterable[Shape], watch: Callable[[str], None]) -> dict[Shape, float]:
+    """Return the seconds of a step of plain Lightning on a network of each shape."""
+    contestants = {}
+    for shape in shapes:
+        kind, depth, widths, norm, batch, double = shape
+        config = arm(kind, depth, 1, norm, num_train=max(2_000, batch))
+        model = config.model.model_copy(update={"width": list(widths)})
+        data = config.data.model_copy(update={"batch_size": batch})
+        work = Work("", config.model_copy(update={"model": model, "data": data}), 20, 5)
+        precision = "64-true" if double else "32-true"
+        contestants[str(shape)] = shape, Contestant(partial(peers.lightning, work, precision=precision))
+    seconds = race({name: contestant for name, (_, contestant) in contestants.items()}, 1, watch, "pricing")
+    return {shape: seconds[name][0] for name, (shape, _) in contestants.items()}
 
 
 def products(config: ArmConfig, pixels: int) -> float:
@@ -158,10 +165,10 @@ def measure(options: Options) -> list[Row]:
         again = run_reproduction(arguments, Path(folder))
         arms = trained(Path(folder))
     rates = {double: product_rate(torch.float64 if double else torch.float32) for double in (False, True)}
+    prices = lightning_seconds({shape_of(config) for config, *_ in arms}, options.watch)
     price = floor = 0.0
-    for number, (config, num_replicas, steps, pixels) in enumerate(arms):
-        options.watch(f"pricing arm {number + 1} of {len(arms)}")
-        price += priced_as_lightning(config, num_replicas, steps)
+    for config, num_replicas, steps, pixels in arms:
+        price += prices[shape_of(config)] * num_replicas * steps
         floor += products(config, pixels) * num_replicas * steps / rates[config.training.precision == "64-true"]
     cores = num_cores()
     name = "every claim, ten seeds" if not options.quick else "two claims, two seeds"

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cases import Work, arm
-from benchmarks.clock import Spread, silence
+from benchmarks.clock import Spread, prepare
 from benchmarks.ours import population
 from benchmarks.suite import Options, Row
 
@@ -30,10 +30,9 @@ def _megabytes(field: str) -> float:
 
 def measure_point(work: Work, num_replicas: int, rounds: int, threads: int) -> tuple[list[float], float]:
     """Return the seconds of a step of the whole population, a round each, and the megabytes that it takes at most."""
-    torch.set_num_threads(threads)
+    prepare(threads, is_ours=True)
     before = _megabytes("VmRSS")
-    with silence():
-        seconds = [population(work, num_replicas) * num_replicas for _ in range(rounds)]
+    seconds = [population(work, num_replicas) * num_replicas for _ in range(rounds)]
     if work.device == "cuda":
         return seconds, torch.cuda.max_memory_allocated() / 1e6
     return seconds, _megabytes("VmHWM") - before

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from benchmarks import peers
 from benchmarks.cases import Work, arm
@@ -33,19 +32,15 @@ def works(options: Options) -> list[Work]:
 
 
 def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
-    """Return the ways to train `work`, by name; each gives the seconds of one step of one network."""
-
-    def of(way: Callable[..., float], *arguments: Any) -> Contestant:
-        return lambda: way(work, *arguments)
-
+    """Return the ways to train `work`, by name."""
     return {
-        OURS: of(population, num_replicas),
-        ALONE: of(population, 1),
-        BY_HAND: of(peers.by_hand),
-        "(b) Lightning": of(peers.lightning),
-        "(c) Lightning, MLFlowLogger": of(peers.lightning_mlflow),
-        "(c') ..., every step logged": of(peers.lightning_mlflow, 1),
-        "(d) Keras 3 on torch": of(peers.keras_fit),
+        OURS: Contestant(partial(population, work, num_replicas), is_ours=True),
+        ALONE: Contestant(partial(population, work, 1), is_ours=True),
+        BY_HAND: Contestant(partial(peers.by_hand, work)),
+        "(b) Lightning": Contestant(partial(peers.lightning, work)),
+        "(c) Lightning, MLFlowLogger": Contestant(partial(peers.lightning_mlflow, work)),
+        "(c') ..., every step logged": Contestant(partial(peers.lightning_mlflow, work, 1)),
+        "(d) Keras 3 on torch": Contestant(partial(peers.keras_fit, work)),
     }
 
 

@@ -1,0 +1,67 @@
+"""Rounds, ratios, and the command that prints them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from benchmarks.clock import Clock, Contestant, Spread, race, ratios
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """A machine that is twice as slow in the second round changes no ratio."""
+    seconds = {"ours": [1.0, 2.0, 1.5], "theirs": [3.0, 6.0, 4.5]}
+    assert ratios(seconds, "ours") == {"ours": Spread(1, 1, 1), "theirs": Spread(3, 3, 3)}
+
+
+def test_spread_is_median_least_and_most() -> None:
+    assert Spread.of([4.0, 1.0, 2.0]) == Spread(2.0, 1.0, 4.0)
+    assert str(Spread.of([4.0, 1.0, 2.0])) == "2 [1, 4]"
+
+
+def test_clock_leaves_the_warm_up_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([10.0, 17.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    clock = Clock(2, "cpu")
+    for _ in range(5):
+        clock.step()
+    clock.stop()
+    assert clock.seconds == 7.0
+
+
+@pytest.mark.slow
+def test_every_contestant_runs_once_a_round_and_another_begins() -> None:
+    said: list[str] = []
+    contestants = {name: Contestant(partial(float, name), name == "2") for name in ("1", "2", "3")}
+    assert race(contestants, 2, said.append, "x") == {"1": [1, 1], "2": [2, 2], "3": [3, 3]}
+    assert [text.partition(", ")[0] for text in said] == ["x: 1", "x: 2", "x: 3", "x: 2", "x: 3", "x: 1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", ["throughput", "looking", "startup", "scaling", "device"])
+def test_command_prints_a_table_and_writes_its_figures(suite: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", suite, "--quick", "--rounds", "1", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / f"{suite}-cpu.json").read_text())
+    assert written["settings"]["quick"] is True
+    assert written["environment"]["threads"] == 1
+    contestants = [row["contestant"] for row in written["rows"]]
+    assert len(contestants) >= 2
+    assert all(row["contestant"].split(",")[0][:12] in done.stdout for row in written["rows"])
+
+
+@pytest.mark.parametrize(("arguments", "said"), [(["nonsense"], "throughput"), (["--threads", "0"], "threads")])
+def test_wrong_arguments_are_refused(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
