@@ -34,9 +34,10 @@ def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
 
     NaN for a replica in which a derivative is NaN.
     """
-    slopes = derivative.flatten(1)
-    saturated = (slopes.abs() < 0.1 * max_derivative).sum(dim=1, dtype=torch.float64) / slopes.shape[1]
-    return saturated.masked_fill(slopes.isnan().any(dim=1), torch.nan)
+    sizes = derivative.flatten(1).abs()
+    saturated = (sizes < 0.1 * max_derivative).sum(dim=1, dtype=torch.float64) / sizes.shape[1]
+    # A sum of numbers that are not negative is NaN only if one of them is.
+    return saturated.masked_fill(sizes.sum(dim=1).isnan(), torch.nan)
 
 
 def silent_units(outputs: Tensor) -> Tensor:
