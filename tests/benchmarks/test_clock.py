@@ -58,6 +58,7 @@ def test_command_prints_a_table_and_writes_its_figures(suite: str, tmp_path: Pat
     assert all(row["contestant"].split(",")[0][:12] in done.stdout for row in written["rows"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "said"), [(["nonsense"], "throughput"), (["--threads", "0"], "threads")])
 def test_wrong_arguments_are_refused(arguments: list[str], said: str) -> None:
     done = subprocess.run(
