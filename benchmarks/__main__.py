@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 import torch
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.clock import Spread
+from benchmarks.clock import Spread, number
 from benchmarks.figures import draw_scaling
 from benchmarks.suite import Options, Row
 from vgtemplate.atomic import write_whole
@@ -45,19 +46,18 @@ def processor() -> str:
 
 
 def _cell(value: Spread | float | None) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+    return "" if value is None else number(value) if isinstance(value, float) else escape(str(value))
 
 
 def table(title: str, rows: Sequence[Row]) -> Table:
-    """Return the rows as a table, the name of the work once."""
+    """Return the rows as a table, the name of the work above its contestants."""
     names = list(dict.fromkeys(name for row in rows for name in row.values))
-    made = Table(title=escape(title), title_justify="left")
-    for name in ("work", "contestant", *names):
-        made.add_column(name, no_wrap=name in names)
+    made = Table("", *names, title=escape(title), title_justify="left", box=box.SIMPLE)
     before = None
     for row in rows:
-        cells = [_cell(row.values.get(name)) for name in names]
-        made.add_row(row.work if row.work != before else "", row.contestant, *cells)
+        if row.work != before:
+            made.add_row(f"[bold]{escape(row.work)}[/bold]")
+        made.add_row(f"  {escape(row.contestant)}", *(_cell(row.values.get(name)) for name in names))
         before = row.work
     return made
 

@@ -16,6 +16,11 @@ import torch
 from vgtemplate.training.memory import keep_freed_memory
 
 
+def number(value: float) -> str:
+    """Write a number with three significant digits, without an exponent where it is large."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class Spread:
     """Median, least and most of a quantity over the rounds."""
@@ -30,7 +35,7 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} [{self.least:.3g}, {self.most:.3g}]"
+        return f"{number(self.median)} [{number(self.least)}, {number(self.most)}]"
 
 
 class Clock:

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks import peers
 from benchmarks.cases import Work, arm
-from benchmarks.clock import Contestant, Spread, race, ratios
+from benchmarks.clock import Contestant, Spread, race
 from benchmarks.ours import as_it_is, population
 from benchmarks.suite import Options, Row
 from benchmarks.throughput import BY_HAND
@@ -43,9 +43,8 @@ def measure(options: Options) -> list[Row]:
     for num_replicas in [2] if options.quick else [number for number in (1, 4, 16, 64, 256) if number <= most]:
         work = Work(f"MLP depth {depth}, width 64, {num_replicas} replicas", arm(depth=depth), steps, 5, options.device)
         seconds = race(contestants(work, num_replicas), options.rounds, options.watch, work.name)
-        by_hand = [1 / each for each in seconds[BY_HAND]]
         for name, values in seconds.items():
-            faster = ratios({BY_HAND: by_hand, name: [1 / each for each in values]}, BY_HAND)[name]
+            faster = Spread.of([hand / own for hand, own in zip(seconds[BY_HAND], values, strict=True)])
             rate = Spread.of([1 / each for each in values])
             rows.append(Row(work.name, name, {"replica-steps/s": rate, "times as fast as (a)": faster}))
     return rows
