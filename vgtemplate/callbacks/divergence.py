@@ -45,7 +45,10 @@ class DivergenceRecorder(pl.Callback):
         if not len(self._layer):
             self._layer = torch.full_like(losses, NEVER, dtype=torch.int64)
         self._layer = self._layer.to(losses.device)  # a checkpoint gave it back on the processor
-        newly = ~losses.isfinite() & (self._layer == NEVER)
+        finite = losses.isfinite()
+        if finite.all():
+            return
+        newly = ~finite & (self._layer == NEVER)
         if newly.any():
             layer = self._find(pl_module, len(losses)) if self._outputs else torch.zeros_like(self._layer)
             self._layer = torch.where(newly, layer, self._layer)

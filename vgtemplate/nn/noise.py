@@ -90,8 +90,12 @@ class Dropout(nn.Module):
         return x * keep.to(x.dtype) / (1 - self.p)
 
 
+def noise_sources(model: nn.Module) -> list[Noise]:
+    """Return every source of noise of a network."""
+    return [module for module in model.modules() if isinstance(module, Noise)]
+
+
 def set_step(model: nn.Module, step: int) -> None:
     """Tell every source of noise which training step comes next; with equal steps the noise is equal."""
-    for module in model.modules():
-        if isinstance(module, Noise):
-            module.step = step
+    for source in noise_sources(model):
+        source.step = step

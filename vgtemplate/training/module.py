@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.nn.noise import set_step
+from vgtemplate.nn.noise import noise_sources
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value
 from vgtemplate.training.loss import replica_accuracies, replica_losses
 from vgtemplate.training.optimiser import build_optimiser
@@ -67,6 +67,8 @@ class PopulationModule(pl.LightningModule):
         self.num_replicas = num_replicas
         # No buffer: under ddp every buffer is broadcast at every step.
         self.probe_images = probe_images
+        # Found once: to walk a deep network at each step takes longer than one of its layers.
+        self._noise = noise_sources(model)
         self.losses = ReplicaMean(num_replicas)
         self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
@@ -104,9 +106,13 @@ class PopulationModule(pl.LightningModule):
         norms: Tensor = torch.stack(torch._foreach_norm(weights, 1))
         return self.config.optimiser.l1 * norms.sum()
 
+    def _set_step(self, step: int) -> None:
+        for source in self._noise:
+            source.step = step
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         # Under ddp every process draws its own noise for its share of the batch.
-        set_step(self, self.global_step * self.trainer.world_size + self.trainer.global_rank)
+        self._set_step(self.global_step * self.trainer.world_size + self.trainer.global_rank)
         losses, scores = self.compare(batch)
         self.newest_losses = losses.detach()
         if self.trainer.loggers:
@@ -115,7 +121,7 @@ class PopulationModule(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, batch_idx: int) -> None:
         # Counted down from -1, so that no noise of the evaluation is one that was trained on.
-        set_step(self, -1 - batch_idx)
+        self._set_step(-1 - batch_idx)
         losses, scores = self.compare(batch)
         self.losses.update(losses, batch[1].shape[1])
         self.scores.update(scores, batch[1].shape[1])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import MOST, ArmConfig
@@ -26,6 +28,15 @@ class Hardware:
     devices: int = 1
     strategy: str = "auto"
     threads: int | None = None
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Measures nothing, as Lightning's default does, without building a context for each hook of each callback."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        return self._nothing
 
 
 def quiet_lightning() -> None:
@@ -62,6 +73,7 @@ def build_trainer(
             precision=config.training.precision,
             callbacks=callbacks,
             plugins=[WholeFileIO()],
+            profiler=_NoProfiler(),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
