@@ -19,9 +19,9 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "uv cannot be had: pip installs instead, which takes longer"
 	@if [ -n "$(TORCH_BACKEND)" ]; then \
-	  VIRTUAL_ENV=.venv $(UV) pip install --torch-backend $(TORCH_BACKEND) --no-verify-hashes --constraint requirements.lock ".[dev]"; \
+	  VIRTUAL_ENV=.venv $(UV) pip install --compile-bytecode --torch-backend $(TORCH_BACKEND) --no-verify-hashes --constraint requirements.lock ".[dev]"; \
 	elif [ -x "$(UV)" ]; then \
-	  VIRTUAL_ENV=.venv $(UV) pip install --require-hashes --requirement requirements.lock; \
+	  VIRTUAL_ENV=.venv $(UV) pip install --compile-bytecode --require-hashes --requirement requirements.lock; \
 	else \
 	  $(BIN)/python -m pip install --require-hashes --requirement requirements.lock; \
 	fi
