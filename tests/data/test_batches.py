@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vgtemplate.data.augment import CropFlip
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
 
 seed_lists = st.lists(st.integers(0, 2**32), min_size=1, max_size=4)
@@ -136,3 +137,18 @@ def test_evaluation_expands_without_a_copy(images):
     assert pixels.shape[0] == labels.shape[0] == 4
     assert pixels.stride(0) == labels.stride(0) == 0
     assert pixels.data_ptr() == images.data_ptr()
+
+
+def test_augmented_batches_are_those_of_the_order_cropped_and_flipped_on_every_process(images):
+    pixels, labels = images, torch.arange(23)
+    order, seeds = BatchOrder([1, 2], len(labels), 4), [1, 2]
+    plain = TrainBatches(pixels, labels, order)
+    whole = TrainBatches(pixels, labels, order, augment=CropFlip(seeds, len(labels)))
+    shares = [TrainBatches(pixels, labels, order, rank, 2, augment=CropFlip(seeds, len(labels))) for rank in (0, 1)]
+    for step in (0, 1, len(plain), 3 * len(plain) + 1):
+        augmented, same_labels = whole.batch(step)
+        epoch, index = divmod(step, len(plain))
+        expected = CropFlip(seeds, len(labels))(plain.batch(step)[0], epoch, slice(4 * index, 4 * index + 4))
+        assert torch.equal(augmented, expected)
+        assert torch.equal(same_labels, plain.batch(step)[1])
+        assert torch.equal(torch.cat([share.batch(step)[0] for share in shares], dim=1), augmented)

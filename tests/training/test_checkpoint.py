@@ -60,6 +60,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "data": {"scaling": "unit"},
         "training": {"noise": 0.1},
     },
+    "schedule and augmentation": {
+        "model": {"kind": "resnet", "depth": 8, "width": 2, "norm": "batch", "residual": True},
+        "data": {"augment": "crop_flip"},
+        "optimiser": {"momentum": 0.9, "schedule": "cosine", "warm_up": 3},
+    },
     "every probe": {"probes": {"every": 1, "shift": True, "gradient_change": True}},
     "divergence": {"optimiser": {"lr": 1e9}},
 }

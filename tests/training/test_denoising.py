@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.schema import ArmConfig, OptimiserConfig
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
@@ -72,3 +72,11 @@ def test_noise_of_the_evaluation_does_not_depend_on_how_long_was_trained(tmp_pat
         module.noise.step = step
         scores.append(module.score_over([batch(images)]))
     assert torch.equal(*scores)
+
+
+def test_noise_of_the_training_is_new_at_each_step(tmp_path: Path) -> None:
+    # One batch an epoch and no learning: what differs from step to step is the noise alone.
+    still = config(steps=3).model_copy(update={"optimiser": OptimiserConfig(lr=0.0)})
+    settled = still.model_copy(update={"data": still.data.model_copy(update={"num_train": 32})})
+    record, _ = train_arm("a", settled, [0, 1], tmp_path, Hardware("cpu"))
+    assert len(np.unique(record.series["train_loss"])) == 6

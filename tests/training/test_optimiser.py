@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import OptimiserConfig
-from vgtemplate.training.optimiser import build_optimiser
+from vgtemplate.config.schema import ArmConfig, OptimiserConfig
+from vgtemplate.data.module import PopulationData
+from vgtemplate.nn.build import build_model
+from vgtemplate.training.module import PopulationModule
+from vgtemplate.training.optimiser import build_optimiser, build_schedule
+from vgtemplate.training.trainer import Hardware, build_trainer
 
 R = 3
 Rule = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
@@ -81,3 +87,69 @@ def test_other_settings_are_torchs_defaults() -> None:
         torchs = rule(parameters).defaults
         for key in ours.defaults.keys() - {"lr", "weight_decay", "foreach"}:
             assert ours.defaults[key] == torchs[key], key
+
+
+def rates(num_steps: int, **settings: Any) -> list[float]:
+    """Return the learning rate of each step of a run, as torch's optimiser has it."""
+    config = OptimiserConfig(lr=0.4, **settings)
+    optimiser = build_optimiser(config, [nn.Parameter(torch.zeros(1))])
+    scheduler = build_schedule(config, optimiser, num_steps)
+    found = []
+    for _ in range(num_steps):
+        found.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    return found
+
+
+def torchs_rates(num_steps: int, build: Callable[[torch.optim.Optimizer], Any]) -> list[float]:
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
+    scheduler = build(optimiser)
+    found = []
+    for _ in range(num_steps):
+        found.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    return found
+
+
+def test_step_schedule_is_he_et_als() -> None:
+    """Of 64k iterations the rate is divided by 10 at 32k and 48k; here of 64."""
+    milestones = torchs_rates(64, lambda optimiser: torch.optim.lr_scheduler.MultiStepLR(optimiser, [32, 48]))
+    assert rates(64, schedule="step") == pytest.approx(milestones)
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 50])
+def test_cosine_schedule_is_torchs(num_steps: int) -> None:
+    cosine = torchs_rates(
+        num_steps, lambda optimiser: torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=num_steps)
+    )
+    assert rates(num_steps, schedule="cosine") == pytest.approx(cosine)
+
+
+def test_warm_up_rises_in_proportion_to_the_steps() -> None:
+    assert rates(6, warm_up=4) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    flat, warm = rates(40, schedule="cosine"), rates(40, schedule="cosine", warm_up=4)
+    assert warm == pytest.approx([rate * min(1, (step + 1) / 4) for step, rate in enumerate(flat)])
+
+
+@pytest.mark.parametrize("length", [{"steps": 8}, {"epochs": 2}])
+def test_a_run_is_trained_with_the_rates_of_its_whole_length(length: dict[str, int], tmp_path: Path) -> None:
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    config = ArmConfig.model_validate(
+        {
+            "data": {"dataset": "synthetic", "num_train": 128, "batch_size": 32},
+            "optimiser": {"lr": 0.4, "schedule": "step", "warm_up": 2},
+            "training": length,
+        }
+    )
+    data = PopulationData(config.data, [0, 1], tmp_path)
+    data.setup()
+    module = PopulationModule(build_model(config.model, data.input_shape, data.num_classes, [0, 1]), config, 2)
+    build_trainer(config, Hardware("cpu"), [Watch()]).fit(module, datamodule=data)
+    assert seen == pytest.approx([0.2, 0.4, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004])

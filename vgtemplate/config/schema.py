@@ -80,12 +80,13 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 class ModelConfig(Settings):
     """The network: a stack of `depth` hidden layers and a linear output layer."""
 
-    kind: Literal["mlp", "cnn"] = "mlp"
-    """mlp: fully connected layers; cnn: 3x3 convolutions, global average pooling."""
+    kind: Literal["mlp", "cnn", "resnet"] = "mlp"
+    """mlp: fully connected layers; cnn: 3x3 convolutions, global average pooling; resnet: the CIFAR networks of He et
+    al. 2016, blocks of two convolutions in three stages, with shortcuts if `residual`."""
     depth: int = Field(4, ge=1, le=10_000)
-    """Number of hidden layers."""
+    """Number of hidden layers; resnet: of layers with weights, the output among them: 2, 8, 14, 20, ..."""
     width: Width | Annotated[list[Width], Field(min_length=1)] = 64
-    """Units (mlp) or channels (cnn) a hidden layer; a list is cycled over the layers."""
+    """Units (mlp) or channels (cnn) a hidden layer; a list is cycled over the layers; resnet: channels of stage 1."""
     activation: ActivationName = "relu"
     """A row of the catalogue."""
     initialiser: Annotated[InitialiserConfig, BeforeValidator(_named)] = Field(
@@ -113,6 +114,21 @@ class ModelConfig(Settings):
             raise ValueError("output: image needs kind: cnn")
         return self
 
+    @model_validator(mode="after")
+    def _resnet_is_the_papers(self) -> ModelConfig:
+        if self.kind != "resnet":
+            return self
+        if self.depth % 6 != 2:
+            below = max(2, (self.depth - 2) // 6 * 6 + 2)
+            raise ValueError(f"depth {self.depth} of a resnet must be 6n + 2, e.g. {below} or {below + 6}")
+        if not isinstance(self.width, int):
+            raise ValueError("width of a resnet is one number: the channels of its first stage, doubled at each stage")
+        fixed = {"norm_position": "before", "dropout": 0.0, "num_stages": 3, "output": "logits"}
+        for name, value in fixed.items():
+            if getattr(self, name) != value:
+                raise ValueError(f"{name} of a resnet is always {value}")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _usual_initialiser(cls, data: Any) -> Any:
@@ -123,7 +139,11 @@ class ModelConfig(Settings):
         return data
 
     def widths(self) -> list[int]:
-        """Return the width of each of the `depth` hidden layers."""
+        """Return the width of each hidden layer: `depth` of them, in a resnet one less."""
+        if self.kind == "resnet":
+            assert isinstance(self.width, int)
+            layers_a_stage = (self.depth - 2) // 3
+            return [self.width, *(self.width * 2**stage for stage in range(3) for _ in range(layers_a_stage))]
         cycle = [self.width] if isinstance(self.width, int) else self.width
         return [cycle[index % len(cycle)] for index in range(self.depth)]
 
@@ -145,6 +165,8 @@ class DataConfig(Settings):
     """standardise: mean 0 and deviation 1 a channel over the training images; unit: [0, 1]."""
     batch_size: Count = 128
     """Images a replica sees in one step; an epoch's last incomplete batch is left out."""
+    augment: Literal["none", "crop_flip"] = "none"
+    """crop_flip: each training image is padded by 4 pixels, cropped at random to its size, mirrored half the time."""
 
     @model_validator(mode="after")
     def _path_belongs_to_image_folder(self) -> DataConfig:
@@ -164,6 +186,11 @@ class OptimiserConfig(Settings):
     """Heavy-ball momentum; sgd only."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 penalty (sgd, adam) or decoupled decay (adamw)."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """Of the learning rate. step: a tenth from half of the steps on, a hundredth from three quarters on (He et al.
+    2016, scaled to the run); cosine: down to 0 (Loshchilov & Hutter 2017)."""
+    warm_up: int = Field(0, ge=0, le=MOST)
+    """Number of first steps over which the learning rate rises from 0 in proportion."""
     l1: float = Field(0.0, ge=0)
     """L1 penalty: this times the sum of the absolute weights is added to a replica's loss; biases are free."""
 

@@ -15,6 +15,7 @@ class Stream(IntEnum):
     NOISE = 3
     DATA = 4
     CHECKS = 5
+    AUGMENTATION = 6
 
 
 def derive(seed: int, stream: Stream, *counters: int) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vgtemplate.config.seeding import Stream, generator
+from vgtemplate.data.augment import CropFlip
 
 
 class BatchOrder:
@@ -65,6 +66,7 @@ class TrainBatches:
         rank: of this process, which yields the slice [rank*B/W, (rank+1)*B/W) of each replica's batch.
         world_size: W, number of processes; it must divide B.
         processed: returns the number of batches already trained on; None: count those yielded.
+        augment: what is done to each batch at random; None: nothing.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class TrainBatches:
         rank: int = 0,
         world_size: int = 1,
         processed: Callable[[], int] | None = None,
+        augment: CropFlip | None = None,
     ) -> None:
         if order.batch_size % world_size:
             raise ValueError(f"{world_size} processes cannot share a batch of {order.batch_size}")
@@ -84,6 +87,7 @@ class TrainBatches:
         self._order = order
         self._slice = slice(rank * share, (rank + 1) * share)
         self._processed = processed
+        self._augment = augment
         self._yielded = 0
 
     @property
@@ -105,6 +109,10 @@ class TrainBatches:
         indices = self._order.indices(step)[:, self._slice]
         flat = indices.reshape(-1)
         images = self._images.index_select(0, flat).view(*indices.shape, *self._images.shape[1:])
+        if self._augment is not None:
+            epoch, index = divmod(step, len(self))
+            first = index * self._order.batch_size
+            images = self._augment(images, epoch, slice(first + self._slice.start, first + self._slice.stop))
         return images, self._labels.index_select(0, flat).view(indices.shape)
 
     def state_dict(self) -> dict[str, int]:

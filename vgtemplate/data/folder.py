@@ -10,6 +10,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,21 @@ def folder_fingerprint(folder: Path, root: Path) -> str:
             return str(archive["fingerprint"])
     except _BROKEN_CACHE:
         return load_folder(folder, root).fingerprint
+
+
+def read_pictures(files: Sequence[Path], shape: Sequence[int]) -> Bytes:
+    """Return pictures as (N, C, H, W) of 8 bits, resized and converted where they are of another size or colour.
+
+    Raises:
+        UserError: a file is no picture, or the network wants neither one channel nor three.
+    """
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise UserError(f"the network wants {channels} channels; a picture has 1 or 3")
+    pictures = []
+    for file in files:
+        picture = Image.fromarray(_decode(file)).convert("L" if channels == 1 else "RGB")
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        pictures.append(np.asarray(picture).reshape(height, width, channels).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.stack(pictures))

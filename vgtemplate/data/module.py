@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
+from vgtemplate.data.augment import CropFlip
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
 from vgtemplate.data.images import Bytes, Images, Labels
 from vgtemplate.data.sources import load_images
@@ -153,7 +154,10 @@ class PopulationData(pl.LightningDataModule):
             )
         split = self._splits["train"]
         processed = None if self.trainer is None else self._num_processed
-        return TrainBatches(split.images, split.labels, self._order, rank, world_size, processed)
+        augment = None
+        if self.config.augment == "crop_flip":
+            augment = CropFlip(self.seeds, len(split.labels), split.images.device)
+        return TrainBatches(split.images, split.labels, self._order, rank, world_size, processed, augment)
 
     def _num_processed(self) -> int:
         """Return how many batches the trainer has trained on, in this run and in those it resumes."""

@@ -9,7 +9,7 @@ from vgtemplate.nn.activations import Activation, build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.noise import Dropout
-from vgtemplate.nn.norm import BatchNorm, LayerNorm
+from vgtemplate.nn.norm import NORMS, BatchNorm, LayerNorm
 
 
 class HiddenLayer(nn.Module):
@@ -65,8 +65,7 @@ def build_hidden_layer(
     config: ModelConfig, linear: Linear | Conv2d, in_width: int, width: int, index: int, seeds: list[int]
 ) -> HiddenLayer:
     """Return hidden layer number `index` (from 0) around its linear map, as the configuration asks."""
-    norms = {"none": None, "batch": BatchNorm, "layer": LayerNorm}
-    norm = norms[config.norm]
+    norm = NORMS[config.norm]
     return HiddenLayer(
         linear=linear,
         norm=None if norm is None else norm(len(seeds), width),

@@ -63,3 +63,7 @@ class LayerNorm(nn.Module):
         num_replicas, _, channels = x.shape[:3]
         shape = (num_replicas, 1, channels) + (1,) * (x.dim() - 3)
         return F.layer_norm(x, x.shape[2:], eps=EPS) * self.weight.view(shape) + self.bias.view(shape)
+
+
+NORMS: dict[str, type[BatchNorm] | type[LayerNorm] | None] = {"none": None, "batch": BatchNorm, "layer": LayerNorm}
+"""By the configuration's names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.nn.noise import noise_sources
+from vgtemplate.nn.noise import Noise, noise_sources
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value
 from vgtemplate.training.loss import replica_accuracies, replica_losses
-from vgtemplate.training.optimiser import build_optimiser
+from vgtemplate.training.optimiser import build_optimiser, build_schedule
 
 Batch = tuple[Tensor, Tensor]
 """Images (R, B, ...) and labels (R, B)."""
@@ -67,8 +68,6 @@ class PopulationModule(pl.LightningModule):
         self.num_replicas = num_replicas
         # No buffer: under ddp every buffer is broadcast at every step.
         self.probe_images = probe_images
-        # Found once: to walk a deep network at each step takes longer than one of its layers.
-        self._noise = noise_sources(model)
         self.losses = ReplicaMean(num_replicas)
         self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
@@ -106,8 +105,13 @@ class PopulationModule(pl.LightningModule):
         norms: Tensor = torch.stack(torch._foreach_norm(weights, 1))
         return self.config.optimiser.l1 * norms.sum()
 
+    @cached_property
+    def _noise_sources(self) -> list[Noise]:
+        # Found once: to walk a deep network at each step takes longer than one of its layers.
+        return noise_sources(self)
+
     def _set_step(self, step: int) -> None:
-        for source in self._noise:
+        for source in self._noise_sources:
             source.step = step
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -167,8 +171,13 @@ class PopulationModule(pl.LightningModule):
             self.train(training)
         return scores.clone()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return build_optimiser(self.config.optimiser, self.parameters())
+    def configure_optimizers(self) -> Any:
+        optimiser = build_optimiser(self.config.optimiser, self.parameters())
+        if self.config.optimiser.schedule == "constant" and not self.config.optimiser.warm_up:
+            return optimiser
+        num_steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = build_schedule(self.config.optimiser, optimiser, num_steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,

@@ -1,0 +1,155 @@
+"""Trained networks as files: what `vgt train` leaves of each arm, and what is needed to use it on other pictures.
+
+A file holds tensors and plain settings and is read with `weights_only=True`, so that it can run nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from vgtemplate.atomic import write_whole
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.data.images import Bytes
+from vgtemplate.nn.build import build_model
+from vgtemplate.training.module import PopulationModule
+
+LAST, BEST = "last.pt", "best.pt"
+_FORMAT = 1
+_BLOCK = 256
+
+Weights = Mapping[str, Tensor]
+
+
+class BestKeeper(pl.Callback):
+    """Keeps, for each replica, the weights with which it did best on the validation images.
+
+    `best` is None until there was a validation.
+    """
+
+    def __init__(self) -> None:
+        self.best: dict[str, Tensor] | None = None
+        self._score = torch.empty(0)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PopulationModule)
+        if trainer.state.fn != "fit":
+            return
+        score = pl_module.validations[-1][2].nan_to_num(nan=-torch.inf)
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in pl_module.model.state_dict().items()}
+        if self.best is None:
+            self.best, self._score = weights, score
+            return
+        better = score > self._score
+        self._score = torch.where(better, score, self._score)
+        for name, tensor in weights.items():
+            self.best[name][better] = tensor[better]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.best is None else {"best": self.best, "score": self._score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self._score = state_dict.get("best"), state_dict.get("score", self._score)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained population with what it needs to read a picture.
+
+    Args:
+        config: of the arm.
+        seeds: one a replica.
+        dataset: what the record says of the data: `classes`, and `mean` and `std` a channel.
+        input_shape: (C, H, W).
+        weights: of the network, each with the replica axis.
+    """
+
+    config: ArmConfig
+    seeds: tuple[int, ...]
+    dataset: Mapping[str, Any]
+    input_shape: tuple[int, ...]
+    weights: Weights
+
+    def scale(self, pixels: Bytes) -> Tensor:
+        """Return 8-bit pictures (N, C, H, W) as the network was shown its own."""
+        scaled = torch.tensor(pixels).float().div_(255)
+        if self.config.data.scaling == "standardise":
+            mean, deviation = (torch.tensor(self.dataset[name])[:, None, None] for name in ("mean", "std"))
+            scaled.sub_(mean).div_(torch.where(deviation == 0, 1.0, deviation))
+        return scaled
+
+    def probabilities(self, pixels: Bytes) -> np.ndarray[Any, Any]:
+        """Return what each replica makes of 8-bit pictures: (N, C, H, W) to (R, N, K)."""
+        network = build_model(self.config.model, self.input_shape, len(self.dataset["classes"]), self.seeds)
+        network.load_state_dict(self.weights)
+        network.eval()
+        outputs = []
+        with torch.inference_mode():
+            for images in self.scale(pixels).split(_BLOCK):
+                logits = network(images.expand(len(self.seeds), *images.shape))
+                outputs.append(logits.double().softmax(dim=2))
+        return torch.cat(outputs, dim=1).numpy()
+
+
+def write_model(path: Path, model: TrainedModel) -> None:
+    """Write a trained population, whole or not at all.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    buffer = io.BytesIO()
+    content = {
+        "format": _FORMAT,
+        "configuration": model.config.model_dump(mode="json"),
+        "seeds": list(model.seeds),
+        "dataset": {name: model.dataset[name] for name in ("name", "classes", "mean", "std")},
+        "input_shape": list(model.input_shape),
+        "weights": dict(model.weights),
+    }
+    torch.save(content, buffer)
+    try:
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        raise UserError(f"{path}: the model cannot be written ({error.strerror})") from None
+
+
+def read_model(path: Path) -> TrainedModel:
+    """Read a trained population that `vgt train` has written.
+
+    Raises:
+        UserError: there is none, or it is something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']}")
+        return TrainedModel(
+            config=ArmConfig.model_validate(content["configuration"]),
+            seeds=_integers(content["seeds"]),
+            dataset=content["dataset"],
+            input_shape=_integers(content["input_shape"]),
+            weights=content["weights"],
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; `vgt train` writes {BEST} and {LAST} beside its record") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; name {BEST} or {LAST} in it") from None
+    except ValidationError:
+        raise UserError(f"{path}: another version of vgtemplate wrote this model") from None
+    except Exception as error:  # torch raises what it pleases where a file is not its own
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{path}: is no model of `vgt train` ({reason or type(error).__name__})") from None
+
+
+def _integers(values: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
