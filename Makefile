@@ -1,5 +1,7 @@
 # Every target sets up what it needs: `make reproduce` and `make test` work as the first command of a fresh clone.
 PYTHON ?= python3
+# How long `make reproduce-full` may take, e.g. 20m; empty: as long as it takes.
+BUDGET ?=
 # The compute backend of torch: empty installs the locked build; `cpu` asks uv for torch's CPU-only build.
 TORCH_BACKEND ?=
 BIN := .venv/bin
@@ -7,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report stability test test-fast bench lint format lock audit ui clean
+.PHONY: help setup reproduce reproduce-full report stability test test-fast bench lint format lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -30,6 +32,9 @@ $(READY): requirements.lock pyproject.toml
 
 reproduce: $(READY) ## judge every claim over ten seeds and print the verdicts
 	@$(BIN)/vgt reproduce
+
+reproduce-full: $(READY) ## the same in the register's full setting, three claims more; BUDGET=20m: what fits into that
+	@$(BIN)/vgt reproduce --setting full $(if $(BUDGET),--budget $(BUDGET))
 
 report: $(READY) ## write results/report/index.html from the records, training nothing
 	@$(BIN)/vgt report

@@ -133,7 +133,7 @@ def test_dry_run_prints_configuration_and_key_and_leaves_nothing(vgt: Vgt, tmp_p
 
 def test_claims_json_lists_every_claim(vgt: Vgt) -> None:
     claims = json.loads(vgt("claims", "--json").stdout)
-    assert len(claims) == 52
+    assert len(claims) == 55
     assert {claim["kind"] for claim in claims} == {"exact", "timing", "initial", "training"}
 
 
@@ -154,7 +154,8 @@ def test_failed_claim_makes_the_exit_code_1(vgt: Vgt, tmp_path: Path) -> None:
     folder.mkdir()
     text = (REPOSITORY / "experiments" / "late-layers-learn.yaml").read_text()
     (folder / "late-layers-learn.yaml").write_text(text)
-    (folder / "base-training.yaml").write_text((REPOSITORY / "experiments" / "base-training.yaml").read_text())
+    for base in ("base-training.yaml", "base-full.yaml"):
+        (folder / base).write_text((REPOSITORY / "experiments" / base).read_text())
     done = vgt("reproduce", "--dataset", "digits", "--no-tracking", VGT_EXPERIMENTS_DIR=str(folder))
     assert done.returncode == 1
     assert "failed late-layers-learn: " in done.stdout

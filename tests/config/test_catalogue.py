@@ -79,6 +79,9 @@ REGISTER: dict[str, tuple[str, set[str], set[str]]] = {
     "clipping-stops-explosion": ("training", {D}, {"<= 0.20", "> 0.5", "<= 0"}),
     "l2-stops-explosion": ("training", {C, D}, {">= 0.5"}),
     "residual-trains-deep": ("training", {C, D}, {">= 0.80", "<= 0.20"}),
+    "residual-thousand": ("training", {D}, {"> 0.5", "<= 0"}),
+    "depth-degrades-plain": ("training", {D}, {"> 0", "< 0"}),
+    "depth-helps": ("training", {D}, {"> 0"}),
     "pretraining-rescues-sigmoid": ("training", {D}, {"<= 0.20", ">= 0.80"}),
 }
 """Kind, articles and thresholds, copied from the register; no thresholds: the line names no number."""
@@ -87,6 +90,8 @@ MEASURED_BY = {
     "psnr": lambda config: config.training.evaluate and config.model.output == "image",
     "test_accuracy": lambda config: config.training.evaluate and config.model.output == "logits",
     "generalisation_gap": lambda config: config.training.evaluate and config.training.evaluate_train,
+    "training_error": lambda config: config.training.evaluate_train,
+    "test_error": lambda config: config.training.evaluate and config.model.output == "logits",
     "steps_to_loss": lambda config: config.training.stop_loss is not None,
     "input_shift": lambda config: config.probes.shift,
     "gradient_change": lambda config: config.probes.gradient_change,

@@ -142,7 +142,7 @@ BAD_VALUES = {
         "arms.a.data.num_train: ",
         "less than",
     ),
-    "unknown choice": (arm("{model: {kind: rnn}}"), "arms.a.model.kind: ", "'mlp' or 'cnn', not 'rnn'"),
+    "unknown choice": (arm("{model: {kind: rnn}}"), "arms.a.model.kind: ", "'mlp', 'cnn' or 'resnet', not 'rnn'"),
     "section is a date": (arm("{model: 2020-01-01}"), "arms.a.model: ", "a mapping of settings, not a date"),
     "section is empty": (arm("{model: }"), "arms.a.model: ", "a mapping of settings"),
     "numeric key": (arm("{model: {1: 2}}"), "arms.a.model.1: ", "keys should be strings"),

@@ -103,6 +103,7 @@ def test_info_says_what_was_used_and_what_was_asked_for():
         "num_validation": 37,
         "num_test": 360,
         "classes": [str(digit) for digit in range(10)],
+        "input_shape": [1, 8, 8],
         "mean": None,
         "std": None,
     }

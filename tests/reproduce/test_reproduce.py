@@ -207,6 +207,6 @@ def test_json_has_no_nan_and_no_infinity(claims: dict[str, ClaimConfig]) -> None
     effects = [float("nan"), float("inf"), float("-inf"), 0.01]
     parts = tuple(judge_effects(effects, "<= 0.03", "|slope|") for _ in range(2))
     verdict = Verdict("relu-keeps-gradient", "mixed", True, parts)
-    result = Result(claims["relu-keeps-gradient"], verdict, {}, "mnist", (0, 1, 2), 1.0, {})
+    result = Result(claims["relu-keeps-gradient"], verdict, {}, "mnist", (0, 1, 2), "quick", 1.0, {})
     text = json.dumps(result.to_json(), allow_nan=False)
     assert json.loads(text)["effects"] == [None, "Infinity", "-Infinity", 0.01]

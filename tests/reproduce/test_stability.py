@@ -94,7 +94,7 @@ def result(claims: dict[str, ClaimConfig], name: str, effects: list[float] | Non
     parts = tuple(judge_effects(effects, part.threshold, part.title) for part in claim.parts) if effects else ()
     verdict = Verdict(name, join_parts(parts), False, parts) if parts else None
     failure = "it broke" if effects is None else None
-    return Result(claim, verdict, {}, "digits", tuple(range(len(effects or []))), 1.0, {}, failure)
+    return Result(claim, verdict, {}, "digits", tuple(range(len(effects or []))), "quick", 1.0, {}, failure)
 
 
 def test_flip_is_found_and_said_with_its_numbers(claims: dict[str, ClaimConfig]) -> None:

@@ -194,6 +194,23 @@ def test_accuracy(record: Record) -> Array:
 
 
 @metric
+def test_error(record: Record) -> Array:
+    """Return the share of test images that are misclassified; 1 - CHANCE for a replica that diverged."""
+    return 1 - test_accuracy(record)
+
+
+def _training_accuracy(record: Record) -> Array:
+    accuracy = np.asarray(record.series["final_train_accuracy"], dtype=np.float64)
+    return _unless_diverged(record, accuracy, CHANCE)
+
+
+@metric
+def training_error(record: Record) -> Array:
+    """Return the share of all training images misclassified at the end; 1 - CHANCE for a replica that diverged."""
+    return 1 - _training_accuracy(record)
+
+
+@metric
 def final_loss(record: Record) -> Array:
     """Return the mean training loss of the last tenth of the steps; inf for a replica that diverged."""
     losses = np.asarray(record.series["train_loss"], dtype=np.float64)
@@ -266,8 +283,7 @@ def dead_fraction(record: Record) -> Array:
 @metric
 def generalisation_gap(record: Record) -> Array:
     """Return training accuracy minus test accuracy at the end; both are CHANCE for a replica that diverged."""
-    accuracy = np.asarray(record.series["final_train_accuracy"], dtype=np.float64)
-    return _unless_diverged(record, accuracy, CHANCE) - test_accuracy(record)
+    return _training_accuracy(record) - test_accuracy(record)
 
 
 def _mean_above_first_layer(record: Record, name: str) -> Array:

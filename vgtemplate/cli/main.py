@@ -12,6 +12,7 @@ from vgtemplate.config.errors import Stopped, UserError
 
 COMMANDS = {
     "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
+    "predict-images": ("vgtemplate.cli.predict_images", "apply what was trained to pictures"),
     "reproduce": ("vgtemplate.cli.reproduce", "judge the claims over ten seeds and print the verdicts"),
     "tune": ("vgtemplate.cli.tune", "search the settings that claims leave open, on tuning seeds"),
     "stability": ("vgtemplate.cli.stability", "judge the claims on other seeds: which verdicts change?"),
@@ -32,7 +33,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

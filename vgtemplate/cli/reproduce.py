@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from vgtemplate.cli.budget import DURATION, split_by_budget
+from vgtemplate.config.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from rich.console import Console
 
+    from vgtemplate.config.experiment import Setting
     from vgtemplate.reproduce.plan import Job, Plan
     from vgtemplate.reproduce.result import Result
 
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
 @click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option("--setting", type=click.Choice(["quick", "full", "short"]), default="quick", show_default=True)
+@click.option("--budget", type=DURATION, default=None, metavar="TIME", help="E.g. 20m: judge what fits, say what not.")
+@click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--fresh", is_flag=True, help="Run also what has a record.")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
@@ -35,6 +42,9 @@ def reproduce(
     seeds: int,
     first_seed: int,
     dataset: str,
+    setting: Setting,
+    budget: float | None,
+    cifar: Path | None,
     jobs: int | None,
     fresh: bool,
     accelerator: str,
@@ -44,36 +54,42 @@ def reproduce(
     """Judge the claims (all, or those named) and print each verdict with its evidence.
 
     A record that exists is not trained again: an interrupted call goes on where it stopped.
+
+    The quick setting is that of the register (10,000 images, 500 steps); the full one takes 60,000 images and five
+    epochs, and covers three claims more. With --budget those claims that do not fit in the full setting are judged in a
+    short one, on three seeds, or left out; what will be run is said first.
     """
     from rich.markup import escape
 
     from vgtemplate.cli.paths import experiments_dir, results_dir
-    from vgtemplate.cli.tables import describe_seeds, make_console, verdict_table
+    from vgtemplate.cli.tables import make_console, verdict_table
     from vgtemplate.config.load import load_claims
     from vgtemplate.data import files
     from vgtemplate.records import make_results_folder
     from vgtemplate.reproduce.plan import plan_claims, plan_gallery, select_claims
     from vgtemplate.reproduce.run import num_cores
 
+    if budget is not None and setting != "full":
+        raise UserError("--budget goes with --setting full: the quick setting has nothing shorter to fall back on")
     started = time.perf_counter()
     folder = experiments_dir()
-    chosen = select_claims(load_claims(folder), ids, article)
+    chosen = select_claims(load_claims(folder), ids, article, setting)
     root = files.data_root()
     seed_list = range(first_seed, first_seed + seeds)
     name = files.resolve(dataset, root)
     results = make_results_folder(results_dir())
-    plan = plan_claims(chosen, folder, name, seed_list, root)
+    num_workers = jobs or num_cores()
+    plan = plan_claims(chosen, folder, name, seed_list, root, setting=setting, cifar=cifar)
     console = make_console(stderr=as_json)
-    console.print(
-        f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {describe_seeds(plan.seeds)}"
-    )
-    whole = not ids and article is None
+    console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
+    whole = not ids and article is None and budget is None
     extra = plan_gallery(plan, folder, root) if whole else []
-    judged = _run(plan, extra, results, root, jobs or num_cores(), fresh, accelerator, tracking, console)
+    plans = [plan] if budget is None else split_by_budget(plan, results, root, cifar, budget, num_workers, console)
+    judged = _run(plans, extra, results, root, num_workers, fresh, accelerator, tracking, console)
     if as_json:
         click.echo(json.dumps([result.to_json() for result in judged], indent=1, allow_nan=False))
     else:
-        title = f"{len(judged)} claims on {name}, {describe_seeds(plan.seeds)}"
+        title = f"{len(judged)} claims on {name}, {_describe(plans)}"
         console.print(verdict_table(judged, title, all_parts=bool(ids)))
     for result in judged:
         if result.verdict is None:
@@ -83,6 +99,18 @@ def reproduce(
         _report(plan, judged, results, tracking, console)
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)
+
+
+def _describe(plans: Sequence[Plan]) -> str:
+    """Say on which seeds, and in which setting if it is not the usual one, plans are judged."""
+    from vgtemplate.cli.tables import describe_seeds
+
+    if len(plans) > 1:
+        words = (f"{len(plan.claims)} in the {plan.setting} setting ({describe_seeds(plan.seeds)})" for plan in plans)
+        return ", ".join(words)
+    return "".join(
+        describe_seeds(plan.seeds) + ("" if plan.setting == "quick" else f", {plan.setting} setting") for plan in plans
+    )
 
 
 def _report(plan: Plan, judged: Sequence[Result], results: Path, tracking: bool, console: Console) -> None:
@@ -106,7 +134,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def _run(
-    plan: Plan,
+    plans: Sequence[Plan],
     extra: Sequence[Job],
     results: Path,
     root: Path,
@@ -127,7 +155,7 @@ def _run(
     from vgtemplate.reproduce.result import judge_all
     from vgtemplate.tracking.outbox import Run
 
-    jobs = [*plan.jobs.values(), *extra]
+    jobs = [*(job for plan in plans for job in plan.jobs.values()), *extra]
     todo = jobs if fresh else missing_jobs(jobs, results)
     for job in todo:
         if not fresh and damaged(results, job.key):
@@ -136,7 +164,10 @@ def _run(
             )
             console.print(escape(text), soft_wrap=True)
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
-    runs = [*planned_runs(plan), *(Run(job.claims[0], job.name, job.key) for job in extra)]
+    runs = [
+        *(run for plan in plans for run in planned_runs(plan)),
+        *(Run(job.claims[0], job.name, job.key) for job in extra),
+    ]
 
     def send(job: Job) -> None:
         for run in runs:
@@ -144,7 +175,7 @@ def _run(
                 sender.send(run)
 
     failures = run_with_progress(todo, results, root, num_workers, accelerator, console, send, fresh)
-    judged = judge_all(plan, results, failures)
+    judged = [result for plan in plans for result in judge_all(plan, results, failures)]
     left = [run for run in sender.pending(runs) if run.key not in failures]
     for run in track(left, "sending to MLflow", console=console, transient=True, disable=not left):
         sender.send(run)

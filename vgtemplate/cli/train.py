@@ -114,7 +114,7 @@ def _train_all(
     from rich.markup import escape
 
     from vgtemplate.cli.tables import arm_table, describe_seeds, make_console
-    from vgtemplate.records import damaged, read_record
+    from vgtemplate.records import damaged, read_record, record_path
 
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
     known = {job.key: None if fresh else read_record(results, job.key) for job in jobs}
@@ -137,7 +137,9 @@ def _train_all(
     title = f"{jobs[0].claims[0]} on {first.dataset['name']}, {describe_seeds(first.seeds)}: median \\[min, max]"
     console.print(arm_table(records, title))
     for record in records:
-        console.print(escape(f"{record.name}: {results}/{record.key}"), soft_wrap=True)
+        folder = record_path(results, record.key)
+        models = ", ".join(name for name in ("best.pt", "last.pt") if (folder / name).exists())
+        console.print(escape(f"{record.name}: {folder}{' with ' + models if models else ''}"), soft_wrap=True)
     if tracking:
         _track(jobs, results, console)
 
@@ -157,7 +159,7 @@ def _train_alone(
         drop_checkpoints(results, job.key)
     accelerator, _, strategy = hardware
     try:
-        return run_job(job, results, root, accelerator, fresh, strategy, progress=True), True
+        return run_job(job, results, root, accelerator, fresh, strategy, progress=True, keeps_models=True), True
     except Stopped as stopped:
         raise Stopped(f"{job.name}: {stopped}", stopped.signal_number) from None
 
@@ -169,15 +171,16 @@ def _train_distributed(
     from lightning_utilities.core.rank_zero import rank_zero_only
 
     from vgtemplate.records import write_record
+    from vgtemplate.training.models import write_models
     from vgtemplate.training.run import train_arm
     from vgtemplate.training.trainer import Hardware
 
     if job.config is None:
         raise ValueError(f"job {job.name} has no arm to train")
-    record, _ = train_arm(job.name, job.config, job.seeds, root, Hardware(*hardware), progress=True)
+    record, module = train_arm(job.name, job.config, job.seeds, root, Hardware(*hardware), progress=True)
     is_first = getattr(rank_zero_only, "rank", 0) in (0, None)
     if is_first:
-        write_record(results, record)
+        write_models(write_record(results, record), record, module)
     return record, is_first
 
 

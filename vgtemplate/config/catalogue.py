@@ -171,6 +171,8 @@ METRICS = _table(
         MetricRow("smallest_offset", "smallest |mean|/std of the activations over layers", ""),
         MetricRow("offset", "|mean|/std of the activations, averaged over layers", ""),
         MetricRow("test_accuracy", "share of test images classified correctly; diverged = 0.1", ""),
+        MetricRow("test_error", "1 - test accuracy; diverged = 0.9", ""),
+        MetricRow("training_error", "share of all training images misclassified at the end; diverged = 0.9", ""),
         MetricRow("final_loss", "mean training loss over the last tenth of the steps; diverged = inf", "nats"),
         MetricRow("validation_loss", "loss over the validation images at the end; diverged = inf", "nats"),
         MetricRow("psnr", "peak signal-to-noise ratio of the denoised test images; diverged = 0", "dB"),

@@ -129,6 +129,20 @@ class SearchConfig(Settings):
         return self
 
 
+Setting = Literal["quick", "full", "short"]
+"""quick: the register's standard quick setting; full: its full setting; short: the quick one, and for claims that it
+does not cover fewer images and steps than the full one; meant for fewer seeds."""
+
+
+class LongerConfig(Settings):
+    """How the full setting differs: the register's 60,000 images, 5 epochs, and what a claim's line says."""
+
+    base: Slug | None = None
+    """The YAML file that every arm starts from instead of the claim's `base`."""
+    arms: dict[Slug, dict[str, Any]] = {}
+    """Settings of single arms beyond their own."""
+
+
 class ClaimConfig(ExperimentConfig):
     """A statement of the articles and the experiment that tests it."""
 
@@ -146,6 +160,12 @@ class ClaimConfig(ExperimentConfig):
     """exact, timing only: a row of the catalogue's checks."""
     parts: Annotated[list[PartConfig], Field(min_length=1)]
     """The conditions; all must hold."""
+    full: LongerConfig | None = None
+    """The full setting; none: as the quick one (nothing is trained, or the claim's line fixes images and steps)."""
+    only_full: bool = False
+    """The register asks for the full setting; what the arms say is then meant for it."""
+    short: dict[str, Any] = {}
+    """Settings of every arm in the short setting, beyond those of the quick one."""
     search: list[SearchConfig] = []
     """What has to be found on tuning seeds before the claim can be judged."""
     literature: str = Field(min_length=1)
@@ -162,6 +182,12 @@ class ClaimConfig(ExperimentConfig):
                 self._check_part(part)
             except (UserError, ValueError) as error:
                 raise ValueError(f"parts.{index}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _settings_fit_the_arms(self) -> ClaimConfig:
+        for arm in self.full.arms if self.full else ():
+            _require("arm", arm, self.arms)
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError, unknown_name
-from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig
+from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig, Setting
 from vgtemplate.config.schema import ArmConfig
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -215,6 +216,10 @@ def load_experiment(path: Path) -> ExperimentConfig:
     if not experiment.arms and not (isinstance(experiment, ClaimConfig) and experiment.check is not None):
         raise UserError(f"{path}: arms: is missing; name at least one arm")
     resolve_arms(path, experiment)
+    if isinstance(experiment, ClaimConfig) and experiment.full is not None:
+        resolve_arms(path, experiment, setting="full")
+    if isinstance(experiment, ClaimConfig) and experiment.short:
+        resolve_arms(path, experiment, setting="short")
     return experiment
 
 
@@ -233,14 +238,26 @@ def _variants(patch: Mapping[str, Any], where: str) -> dict[str, Any]:
     return merge(settings, {key: value for key, value in patch.items() if key != "variants"})
 
 
+def _in_setting(experiment: ExperimentConfig, setting: Setting) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the base of an experiment in a setting, and what the setting adds to each arm."""
+    if not isinstance(experiment, ClaimConfig) or setting == "quick":
+        return experiment.base, {}
+    if setting == "short":
+        return experiment.base, dict.fromkeys(experiment.arms, experiment.short)
+    if experiment.full is None:
+        return experiment.base, {}
+    return experiment.full.base or experiment.base, experiment.full.arms
+
+
 def resolve_arms(
     path: Path,
     experiment: ExperimentConfig,
     overrides: Iterable[str] = (),
     variants: Iterable[str] = (),
     patches: Mapping[str, Mapping[str, Any]] | None = None,
+    setting: Setting = "quick",
 ) -> dict[str, ArmConfig]:
-    """Return each arm's whole configuration: base, variants, the arm's own keys, its patch, then `overrides`.
+    """Return each arm's whole configuration: base, variants, the arm's keys, its setting, its patch, then `overrides`.
 
     Args:
         path: the experiment's file; its base is beside it.
@@ -248,13 +265,15 @@ def resolve_arms(
         overrides: the texts of `--set`, for every arm.
         variants: presets for every arm.
         patches: settings for single arms, e.g. what a search has picked.
+        setting: of a claim; anything else has one only.
 
     Raises:
         UserError: an unknown key or name, a value out of range, an unreadable override.
     """
     base: dict[str, Any] = {}
-    if experiment.base is not None:
-        base_path = path.parent / f"{experiment.base}.yaml"
+    base_name, own = _in_setting(experiment, setting)
+    if base_name is not None:
+        base_path = path.parent / f"{base_name}.yaml"
         base = _variants(read_yaml(base_path), str(base_path))
         _validate(ArmConfig, base, str(base_path))
     extra = _variants({"variants": list(variants)}, "--variant")
@@ -265,7 +284,11 @@ def resolve_arms(
     return {
         name: _validate(
             ArmConfig,
-            merge(merge(merge(base, _variants(patch, f"{path}: arms.{name}")), (patches or {}).get(name, {})), extra),
+            reduce(
+                merge,
+                (_variants(patch, f"{path}: arms.{name}"), own.get(name, {}), (patches or {}).get(name, {}), extra),
+                base,
+            ),
             f"{path}",
             f"arms.{name}",
         )

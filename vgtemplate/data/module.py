@@ -120,6 +120,7 @@ class PopulationData(pl.LightningDataModule):
             "num_validation": num_validation,
             "num_test": len(self._splits["test"].labels),
             "classes": list(images.classes),
+            "input_shape": list(self.input_shape),
             "mean": mean,
             "std": std,
         }

@@ -151,8 +151,9 @@ def _commands(result: Result) -> list[str]:
     if not seeds:
         return [f"make claim-{name}", f"vgt reproduce {name}"]
     first = f" --first-seed {seeds[0]}" if seeds[0] else ""
-    whole = f"vgt reproduce {name} --dataset {result['dataset']} --seeds {len(seeds)}{first}"
-    usual = seeds == list(range(_FULL_SEEDS)) and result["dataset"] == "mnist"
+    setting = "" if result["setting"] == "quick" else f" --setting {result['setting']}"
+    whole = f"vgt reproduce {name} --dataset {result['dataset']} --seeds {len(seeds)}{first}{setting}"
+    usual = seeds == list(range(_FULL_SEEDS)) and result["dataset"] == "mnist" and not setting
     return [f"make claim-{name}", whole] if usual else [whole]
 
 

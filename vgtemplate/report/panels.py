@@ -137,9 +137,13 @@ class Bars:
     @property
     def series(self) -> str:
         """Name the series without which there is nothing to draw."""
-        return {"dead_fraction": "dead_fraction", "psnr": "test_psnr", "steps_to_loss": "train_loss"}.get(
-            self.metric, "test_accuracy"
-        )
+        series = {
+            "dead_fraction": "dead_fraction",
+            "psnr": "test_psnr",
+            "steps_to_loss": "train_loss",
+            "training_error": "final_train_accuracy",
+        }
+        return series.get(self.metric, "test_accuracy")
 
     def height(self, arms: Arms) -> float:
         """Return the panel's height in inches."""
@@ -220,6 +224,8 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
     "smallest_offset": (_OFFSET,),
     "offset": (_OFFSET,),
     "test_accuracy": (_LOSS, Bars("test_accuracy")),
+    "test_error": (_LOSS, Bars("test_error")),
+    "training_error": (_LOSS, Bars("training_error")),
     "final_loss": (_LOSS,),
     "validation_loss": (_LOSS,),
     "psnr": (_PSNR, Bars("psnr")),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vgtemplate.config.catalogue import ARTICLES, check_name
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.experiment import ClaimConfig, Setting
 from vgtemplate.config.key import arm_key, check_key
 from vgtemplate.config.load import load_experiment, resolve_arms
 from vgtemplate.config.picks import as_patch, picked_settings, read_picks
@@ -53,14 +53,18 @@ class Plan:
     """Claim to arm to key; an exact claim's only arm is its check."""
     dataset: str
     seeds: tuple[int, ...]
+    setting: Setting = "quick"
     failures: Mapping[str, str] = field(default_factory=dict)
     """Why a claim cannot be run on this data set."""
 
 
 def select_claims(
-    claims: Mapping[str, ClaimConfig], ids: Sequence[str] = (), article: str | None = None
+    claims: Mapping[str, ClaimConfig],
+    ids: Sequence[str] = (),
+    article: str | None = None,
+    setting: Setting = "quick",
 ) -> dict[str, ClaimConfig]:
-    """Return the claims asked for, all if nothing is asked, in their own order.
+    """Return the claims asked for, all of the setting if nothing is asked, in their own order.
 
     Raises:
         UserError: an unknown id, or nothing is left.
@@ -72,18 +76,24 @@ def select_claims(
     chosen = {
         name: claim
         for name, claim in claims.items()
-        if (not ids or name in ids) and (article is None or article in claim.articles)
+        if (name in ids if ids else setting != "quick" or not claim.only_full)
+        and (article is None or article in claim.articles)
     }
     if not chosen:
         raise UserError(f"none of the claims {', '.join(ids)} is made by the article {article}")
     return chosen
 
 
-def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
-    """Return the arm on a data set, unless it names one of its own."""
-    if config.data.dataset != "auto":
+def with_dataset(config: ArmConfig, dataset: str, cifar: Path | None = None) -> ArmConfig:
+    """Return the arm on a data set, unless it names one of its own; `cifar`, a folder, takes CIFAR-10's place."""
+    update: dict[str, str]
+    if config.data.dataset == "auto":
+        update = {"dataset": dataset}
+    elif config.data.dataset == "cifar10" and cifar is not None:
+        update = {"dataset": "image_folder", "path": str(cifar)}
+    else:
         return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
+    return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 
 class Keys:
@@ -109,8 +119,13 @@ def plan_claims(
     seeds: Sequence[int],
     root: Path,
     overrides: Sequence[str] = (),
+    setting: Setting = "quick",
+    cifar: Path | None = None,
 ) -> Plan:
     """Resolve every arm and give it its key; arms that several claims share are one job.
+
+    A claim whose data set cannot be had, whose settings were not searched on it, or that the setting does not cover,
+    has no jobs but a failure that says so.
 
     Args:
         claims: what to judge.
@@ -119,6 +134,8 @@ def plan_claims(
         seeds: one a replica.
         root: the folder of the data sets.
         overrides: settings for every arm, as the texts of `--set`.
+        setting: of the register; the picks are the quick setting's.
+        cifar: a folder of pictures to take in CIFAR-10's place.
     """
     keys = Keys(root)
     jobs: dict[str, Job] = {}
@@ -134,16 +151,25 @@ def plan_claims(
         wanted[name] = {}
         if claim.check is not None:
             add(name, Job(check_key(claim.check), claim.check, None, claim.check, (), ()))
+        if claim.only_full and setting == "quick":
+            failures[name] = f"judged in the full setting only: `vgt reproduce {name} --setting full`"
+            continue
         try:
             picked = picked_settings(claim, picks, dataset)
+            patches = {arm: as_patch(settings) for arm, settings in picked.items()}
+            arms = resolve_arms(folder / f"{name}.yaml", claim, overrides, patches=patches, setting=setting)
+            chosen = {arm: with_dataset(config, dataset, cifar) for arm, config in arms.items()}
+            for other in {config.data.dataset for config in chosen.values()} - {dataset}:
+                files.resolve(other, root)
+            planned = [
+                Job(keys.of(config, seeds), arm, config, None, tuple(seeds), ()) for arm, config in chosen.items()
+            ]
         except UserError as error:
             failures[name] = str(error)
             continue
-        patches = {arm: as_patch(settings) for arm, settings in picked.items()}
-        for arm, config in resolve_arms(folder / f"{name}.yaml", claim, overrides, patches=patches).items():
-            chosen = with_dataset(config, dataset)
-            add(name, Job(keys.of(chosen, seeds), arm, chosen, None, tuple(seeds), ()))
-    return Plan(claims, jobs, wanted, dataset, tuple(seeds), failures)
+        for job in planned:
+            add(name, job)
+    return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures)
 
 
 def plan_arms(configs: Mapping[str, ArmConfig], seeds: Sequence[int], root: Path, experiment: str) -> list[Job]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vgtemplate.claims.judge import Verdict, judge_quantities, judge_records
-from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.experiment import ClaimConfig, Setting
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
 from vgtemplate.reproduce.plan import Plan
@@ -33,6 +33,7 @@ class Result:
     keys: Mapping[str, str]
     dataset: str
     seeds: tuple[int, ...]
+    setting: Setting
     wall_seconds: float
     predictions: Mapping[str, float]
     """Arm to the gradient slope that mean-field theory predicts, in decades per layer, where it has one."""
@@ -68,6 +69,7 @@ class Result:
             "literature": self.claim.literature,
             "predicted_gradient_slopes": dict(self.predictions),
             "dataset": self.dataset,
+            "setting": self.setting,
             "seeds": list(self.seeds),
             "records": dict(self.keys),
             "wall_seconds": self.wall_seconds,
@@ -95,6 +97,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
         verdict=verdict,
         keys=keys,
         dataset="-" if exact else plan.dataset,
+        setting=plan.setting,
         seeds=() if exact else plan.seeds,
         wall_seconds=seconds,
         predictions={} if exact else predict(records),

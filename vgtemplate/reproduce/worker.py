@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, drop_leftovers, read_record, write_record
 from vgtemplate.reproduce.locks import hold
 from vgtemplate.reproduce.plan import Job
+
+if TYPE_CHECKING:
+    from vgtemplate.training.module import PopulationModule
 
 _STOP_SECONDS = 20.0
 """How long a worker that was asked to end may take over its checkpoint."""
@@ -86,7 +89,7 @@ def _import_training() -> None:
 
 def _run_arm(
     job: Job, config: ArmConfig, results: Path, root: Path, accelerator: str, strategy: str, progress: bool
-) -> Record:
+) -> tuple[Record, PopulationModule]:
     _import_training()
     from vgtemplate.training.checkpoint import Checkpoints
     from vgtemplate.training.run import train_arm
@@ -96,8 +99,13 @@ def _run_arm(
     checkpoints = Checkpoints(checkpoint_path(results, job.key), checkpoint_seconds())
     if checkpoints.folder.is_symlink():
         drop_checkpoints(results, job.key)
-    record, _ = train_arm(job.name, config, job.seeds, root, hardware, progress, checkpoints)
-    return record
+    return train_arm(job.name, config, job.seeds, root, hardware, progress, checkpoints)
+
+
+def _write_models(folder: Path, record: Record, module: PopulationModule) -> None:
+    from vgtemplate.training.models import write_models
+
+    write_models(folder, record, module)
 
 
 def run_job(
@@ -108,6 +116,7 @@ def run_job(
     fresh: bool = False,
     strategy: str = "auto",
     progress: bool = False,
+    keeps_models: bool = False,
 ) -> Record:
     """Run one job in this process, unless it has a record by now, and write its record.
 
@@ -119,6 +128,7 @@ def run_job(
         fresh: run it even if it has a record; not if another process has just made one.
         strategy: Lightning's name.
         progress: show a progress bar.
+        keeps_models: write the trained networks beside the record.
 
     Raises:
         UserError: it cannot be run, or its record cannot be written.
@@ -130,11 +140,14 @@ def run_job(
             return known
         if job.check is not None:
             record = _run_check(job, job.check)
+            write_record(results, record)
         elif job.config is not None:
-            record = _run_arm(job, job.config, results, root, accelerator, strategy, progress)
+            record, module = _run_arm(job, job.config, results, root, accelerator, strategy, progress)
+            folder = write_record(results, record)
+            if keeps_models:
+                _write_models(folder, record, module)
         else:
             raise ValueError(f"job {job.name} has neither an arm nor a check")
-        write_record(results, record)
         drop_checkpoints(results, job.key)
     return record
 

@@ -6,7 +6,7 @@ A file holds tensors and plain settings and is read with `weights_only=True`, so
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,30 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.images import Bytes
 from vgtemplate.nn.build import build_model
+from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
 
 LAST, BEST = "last.pt", "best.pt"
 _FORMAT = 1
+_OF_THE_DATA = ("name", "classes", "input_shape", "mean", "std")
 _BLOCK = 256
 
 Weights = Mapping[str, Tensor]
 
 
 class BestKeeper(pl.Callback):
-    """Keeps, for each replica, the weights with which it did best on the validation images.
+    """Keeps each replica's weights of its best validation as the module's `best_weights`.
 
-    `best` is None until there was a validation.
+    Of equal scores the first counts.
     """
 
     def __init__(self) -> None:
-        self.best: dict[str, Tensor] | None = None
+        self._best: dict[str, Tensor] | None = None
         self._score = torch.empty(0)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PopulationModule)
+        pl_module.best_weights = self._best
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PopulationModule)
@@ -47,19 +53,20 @@ class BestKeeper(pl.Callback):
             return
         score = pl_module.validations[-1][2].nan_to_num(nan=-torch.inf)
         weights = {name: tensor.detach().cpu().clone() for name, tensor in pl_module.model.state_dict().items()}
-        if self.best is None:
-            self.best, self._score = weights, score
+        if self._best is None:
+            self._best, self._score = weights, score
+            pl_module.best_weights = weights
             return
         better = score > self._score
         self._score = torch.where(better, score, self._score)
         for name, tensor in weights.items():
-            self.best[name][better] = tensor[better]
+            self._best[name][better] = tensor[better]
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.best is None else {"best": self.best, "score": self._score}
+        return {} if self._best is None else {"best": self._best, "score": self._score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self._score = state_dict.get("best"), state_dict.get("score", self._score)
+        self._best, self._score = state_dict["best"], state_dict["score"]
 
 
 @dataclass(frozen=True)
@@ -69,16 +76,19 @@ class TrainedModel:
     Args:
         config: of the arm.
         seeds: one a replica.
-        dataset: what the record says of the data: `classes`, and `mean` and `std` a channel.
-        input_shape: (C, H, W).
+        dataset: what the record says of the data: `classes`, `input_shape` (C, H, W), `mean` and `std` a channel.
         weights: of the network, each with the replica axis.
     """
 
     config: ArmConfig
     seeds: tuple[int, ...]
     dataset: Mapping[str, Any]
-    input_shape: tuple[int, ...]
     weights: Weights
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W)."""
+        return tuple(int(size) for size in self.dataset["input_shape"])
 
     def scale(self, pixels: Bytes) -> Tensor:
         """Return 8-bit pictures (N, C, H, W) as the network was shown its own."""
@@ -112,8 +122,7 @@ def write_model(path: Path, model: TrainedModel) -> None:
         "format": _FORMAT,
         "configuration": model.config.model_dump(mode="json"),
         "seeds": list(model.seeds),
-        "dataset": {name: model.dataset[name] for name in ("name", "classes", "mean", "std")},
-        "input_shape": list(model.input_shape),
+        "dataset": {name: model.dataset[name] for name in _OF_THE_DATA},
         "weights": dict(model.weights),
     }
     torch.save(content, buffer)
@@ -121,6 +130,19 @@ def write_model(path: Path, model: TrainedModel) -> None:
         write_whole(path, buffer.getvalue())
     except OSError as error:
         raise UserError(f"{path}: the model cannot be written ({error.strerror})") from None
+
+
+def write_models(folder: Path, record: Record, module: PopulationModule) -> None:
+    """Write an arm's last weights and, if it was validated while it trained, its best, beside its record.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    config = ArmConfig.model_validate(record.configuration)
+    weights = {LAST: module.model.state_dict(), BEST: module.best_weights}
+    for name, found in weights.items():
+        if found is not None:
+            write_model(folder / name, TrainedModel(config, record.seeds, record.dataset, found))
 
 
 def read_model(path: Path) -> TrainedModel:
@@ -135,9 +157,8 @@ def read_model(path: Path) -> TrainedModel:
             raise ValueError(f"format {content['format']}")
         return TrainedModel(
             config=ArmConfig.model_validate(content["configuration"]),
-            seeds=_integers(content["seeds"]),
-            dataset=content["dataset"],
-            input_shape=_integers(content["input_shape"]),
+            seeds=tuple(int(seed) for seed in content["seeds"]),
+            dataset={name: content["dataset"][name] for name in _OF_THE_DATA},
             weights=content["weights"],
         )
     except FileNotFoundError:
@@ -149,7 +170,3 @@ def read_model(path: Path) -> TrainedModel:
     except Exception as error:  # torch raises what it pleases where a file is not its own
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"{path}: is no model of `vgt train` ({reason or type(error).__name__})") from None
-
-
-def _integers(values: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)

@@ -53,7 +53,8 @@ class PopulationModule(pl.LightningModule):
         num_replicas: R.
         probe_images: (N, ...) images over which dead units are judged, or None.
 
-    After `Trainer.test`, `test_losses` and `test_scores` hold each replica's result, (R,).
+    After `Trainer.test`, `test_losses` and `test_scores` hold each replica's result, (R,). If a BestKeeper watched the
+    training, `best_weights` are the network's at each replica's best validation.
     """
 
     score = "accuracy"
@@ -71,6 +72,7 @@ class PopulationModule(pl.LightningModule):
         self.losses = ReplicaMean(num_replicas)
         self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
+        self.best_weights: dict[str, Tensor] | None = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["validations"] = self.validations

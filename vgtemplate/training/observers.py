@@ -20,6 +20,7 @@ from vgtemplate.callbacks.shift import ShiftProbe
 from vgtemplate.callbacks.weight import WeightProbe
 from vgtemplate.config.schema import ArmConfig, ProbeConfig
 from vgtemplate.data.module import PopulationData
+from vgtemplate.training.models import BestKeeper
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.stopping import StopAtAccuracy, StopAtLoss
 
@@ -39,6 +40,8 @@ class Observers:
         self._divergence = DivergenceRecorder()
         self._stop: StopAtAccuracy | None = None
         self.callbacks: list[pl.Callback] = [*self._probes(config.probes), self._curves, self._divergence]
+        if config.training.validate_every is not None:
+            self.callbacks.append(BestKeeper())
         if config.training.stop_loss is not None:
             self.callbacks.append(StopAtLoss(config.training.stop_loss))
         if config.training.stop_accuracy is not None:
