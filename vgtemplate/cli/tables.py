@@ -105,9 +105,13 @@ def _divergence(record: Record) -> str:
     if not diverged:
         return f"0 of {len(record.seeds)}"
     step, layer = min(diverged)
-    depth = record.configuration["model"]["depth"]
+    depth = len(record.labels["layer"]) or record.configuration["model"]["depth"]
     where = f", layer {layer}" if 0 < layer <= depth else ", output" if layer > depth else ""
     return f"{len(diverged)} of {len(record.seeds)} (step {step}{where})"
+
+
+def _whole_number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def arm_table(records: Sequence[Record], title: str) -> Table:
@@ -116,7 +120,7 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("arm", overflow="fold")
-    for column in ("training loss", "test accuracy", "gradient slope", "diverged", "time"):
+    for column in ("training loss", "test accuracy", "gradient slope", "diverged", "images/s", "MB a seed", "time"):
         table.add_column(column, no_wrap=True)
     for record in records:
         accuracy = test_accuracy(record) if "test_accuracy" in record.series else None
@@ -127,6 +131,8 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
             "-" if accuracy is None else escape(spread(list(accuracy))),
             "-" if slope is None else escape(spread(list(slope))),
             _divergence(record),
+            _whole_number(record.environment.get("images_per_second")),
+            _whole_number(record.environment.get("megabytes_a_replica")),
             f"{record.wall_seconds:.1f} s",
         )
     return table

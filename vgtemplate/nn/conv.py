@@ -47,8 +47,10 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         num_replicas, _, _, kernel_size, _ = self.weight.shape
-        # With the channels last a processor normalises twice as fast, and convolves no slower.
-        layout = torch.channels_last if x.is_cpu else torch.contiguous_format
+        # With the channels last a processor normalises twice as fast, and convolves no slower; a GPU's tensor cores want
+        # half precision so.
+        channels_last = x.is_cpu or torch.is_autocast_enabled(x.device.type)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
         z = F.conv2d(
             fold(x).contiguous(memory_format=layout),
             self.weight.flatten(0, 1),

@@ -49,7 +49,8 @@ def share_out(
 ) -> tuple[dict[str, Share], float]:
     """Choose a setting for every claim of two plans; return it by claim, and the estimated seconds of all together.
 
-    First as many claims as fit in the short setting, the cheapest first; then as many in the full one. A claim that cannot be planned is chosen all the same: it costs nothing, and its failure is to be shown.
+    First as many claims as fit in the short setting, the cheapest first; then as many in the full one. A claim that
+    cannot be planned is chosen all the same: it costs nothing, and its failure is to be shown.
 
     Args:
         full: of the claims, in the full setting.

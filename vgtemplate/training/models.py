@@ -6,6 +6,7 @@ A file holds tensors and plain settings and is read with `weights_only=True`, so
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
@@ -98,11 +99,15 @@ class TrainedModel:
             scaled.sub_(mean).div_(torch.where(deviation == 0, 1.0, deviation))
         return scaled
 
-    def probabilities(self, pixels: Bytes) -> np.ndarray[Any, Any]:
-        """Return what each replica makes of 8-bit pictures: (N, C, H, W) to (R, N, K)."""
+    def network(self) -> nn.Module:
+        """Return the population in evaluation mode."""
         network = build_model(self.config.model, self.input_shape, len(self.dataset["classes"]), self.seeds)
         network.load_state_dict(self.weights)
-        network.eval()
+        return network.eval()
+
+    def probabilities(self, pixels: Bytes) -> np.ndarray[Any, Any]:
+        """Return what each replica makes of 8-bit pictures: (N, C, H, W) to (R, N, K)."""
+        network = self.network()
         outputs = []
         with torch.inference_mode():
             for images in self.scale(pixels).split(_BLOCK):
@@ -152,15 +157,20 @@ def read_model(path: Path) -> TrainedModel:
         UserError: there is none, or it is something else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']}")
-        return TrainedModel(
+        with warnings.catch_warnings():
+            # What torch thinks of a file that is not its own is not for the user.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ValueError("it has another form")
+        model = TrainedModel(
             config=ArmConfig.model_validate(content["configuration"]),
             seeds=tuple(int(seed) for seed in content["seeds"]),
             dataset={name: content["dataset"][name] for name in _OF_THE_DATA},
             weights=content["weights"],
         )
+        model.network()
+        return model
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; `vgt train` writes {BEST} and {LAST} beside its record") from None
     except IsADirectoryError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig
@@ -25,7 +27,9 @@ from vgtemplate.training.memory import keep_freed_memory
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
 from vgtemplate.training.pretraining import pretrain
-from vgtemplate.training.trainer import Fitting, Hardware, quiet_lightning
+from vgtemplate.training.split import Trained, train_what_fits
+from vgtemplate.training.trainer import Fitting, Hardware, quiet_lightning, trained_on
+from vgtemplate.training.usage import Usage
 
 
 def _validation_series(module: PopulationModule) -> dict[str, Any]:
@@ -39,12 +43,13 @@ def _validation_series(module: PopulationModule) -> dict[str, Any]:
     }
 
 
-def _build_module(config: ArmConfig, data: PopulationData, seeds: Sequence[int]) -> PopulationModule:
-    model = build_model(config.model, data.input_shape, data.num_classes, seeds)
+def _build_module(
+    config: ArmConfig, dataset: Mapping[str, Any], seeds: Sequence[int], probe_images: Tensor | None = None
+) -> PopulationModule:
+    model = build_model(config.model, dataset["input_shape"], len(dataset["classes"]), seeds)
     if config.training.precision == "64-true":
         # Before a checkpoint is read into it, which the trainer does before it converts.
         model = model.double()
-    probe_images = data.probe_images() if config.probes.every != 0 else None
     if config.model.output == "image":
         return DenoisingModule(model, config, seeds, probe_images)
     return PopulationModule(model, config, len(seeds), probe_images)
@@ -98,6 +103,8 @@ def train_arm(
 ) -> tuple[Record, PopulationModule]:
     """Train one arm, a replica a seed, and return its record and the trained population.
 
+    All at once, or in parts where the device's memory does not suffice for that.
+
     Args:
         name: the arm's name.
         config: the whole configuration; `data.dataset` is a data set, not auto.
@@ -113,29 +120,54 @@ def train_arm(
     """
     quiet_lightning()
     keep_freed_memory()
-    hardware = hardware or Hardware()
-    if hardware.threads is not None:
-        torch.set_num_threads(hardware.threads)
+    used = hardware or Hardware()
+    if used.threads is not None:
+        torch.set_num_threads(used.threads)
+
+    def train(chosen: Sequence[int], min_steps: int) -> Trained:
+        own = checkpoints
+        if checkpoints is not None and len(chosen) < len(seeds):
+            own = replace(checkpoints, folder=checkpoints.folder / f"seeds_{chosen[0]}_{chosen[-1]}")
+        return _train_population(name, config, chosen, root, used, progress, own, min_steps)
+
+    trained = train_what_fits(train, seeds, lambda seeds, record: _build_module(config, record.dataset, seeds))
+    key = arm_key(config.model_dump(mode="json"), seeds, trained.record.dataset["fingerprint"])
+    return replace(trained.record, key=key, weights_sha256=weights_digest(trained.module)), trained.module
+
+
+def _train_population(
+    name: str,
+    config: ArmConfig,
+    seeds: Sequence[int],
+    root: Path,
+    hardware: Hardware,
+    progress: bool,
+    checkpoints: Checkpoints | None,
+    min_steps: int,
+) -> Trained:
+    """Train the replicas of some seeds at once; the record lacks what depends on all seeds: key, digest."""
     started = time.perf_counter()
     data = PopulationData(config.data, seeds, root, config.probes.num_images)
     data.setup("fit")
-    module = _build_module(config, data, seeds)
+    probe_images = data.probe_images() if config.probes.every != 0 else None
+    module = _build_module(config, data.info, seeds, probe_images)
     observers = Observers(config, data, name if progress else None)
-    fitting = Fitting(config, data, hardware, checkpoints)
+    fitting = Fitting(config, data, hardware, checkpoints, min_steps)
     series = _pretrain(module, config, data, seeds, fitting)
+    usage = Usage(trained_on(hardware))
     trainer = fitting.fit(module, observers.callbacks, "training")
+    num_images = (trainer.global_step - fitting.first_step) * data.batch_size * len(seeds)
+    used = usage.describe(num_images, len(seeds))
     series |= observers.series(trainer, module) | _evaluate(trainer, module, data)
-    configuration = config.model_dump(mode="json")
     record = Record(
-        key=arm_key(configuration, seeds, data.info["fingerprint"]),
+        key="",
         name=name,
-        configuration=configuration,
+        configuration=config.model_dump(mode="json"),
         seeds=tuple(seeds),
         dataset=data.info,
-        environment=describe_environment(trainer.strategy.root_device) | fitting.interruptions,
+        environment=describe_environment(trainer.strategy.root_device) | used | fitting.interruptions,
         wall_seconds=time.perf_counter() - started + fitting.earlier_seconds,
         series=series,
         labels={"layer": observers.layers},
-        weights_sha256=weights_digest(module),
     )
-    return record, module
+    return Trained(record, module, trainer.global_step)

@@ -53,10 +53,26 @@ def _accelerator(name: str) -> str:
     return "cuda" if name == "gpu" else name
 
 
+def trained_on(hardware: Hardware) -> torch.device:
+    """Return the (first) device on which Lightning will train."""
+    return torch.device("cuda" if _accelerator(hardware.accelerator) == "cuda" else "cpu")
+
+
 def build_trainer(
-    config: ArmConfig, hardware: Hardware, callbacks: list[pl.Callback], steps: int | None = None
+    config: ArmConfig, hardware: Hardware, callbacks: list[pl.Callback], steps: int | None = None, min_steps: int = 0
 ) -> pl.Trainer:
-    """Return a trainer as the configuration asks; one of so many steps, without validation, where `steps` is given."""
+    """Return a trainer as the configuration asks.
+
+    Args:
+        config: of the arm.
+        hardware: where to train.
+        callbacks: the trainer's.
+        steps: train just so many, without validation.
+        min_steps: let no callback end the run before.
+
+    Raises:
+        UserError: the hardware does not fit.
+    """
     validate_every = None if steps else config.training.validate_every
     length: dict[str, Any] = (
         {"max_epochs": config.training.epochs}
@@ -80,6 +96,7 @@ def build_trainer(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
+            min_steps=min_steps or None,
             **length,
             **validation,
         )
@@ -91,9 +108,14 @@ class Fitting:
     """Fits one stage after the other (each layer that is pretrained, then the network), from checkpoints if any."""
 
     def __init__(
-        self, config: ArmConfig, data: PopulationData, hardware: Hardware, checkpoints: Checkpoints | None
+        self,
+        config: ArmConfig,
+        data: PopulationData,
+        hardware: Hardware,
+        checkpoints: Checkpoints | None,
+        min_steps: int = 0,
     ) -> None:
-        self._config, self._data, self._hardware = config, data, hardware
+        self._config, self._data, self._hardware, self._min_steps = config, data, hardware, min_steps
         # Each process of a distributed run would decide by its own clock when to save.
         self._checkpoints = checkpoints if hardware.devices == 1 else None
         self._checkpointers: list[Checkpointer] = []
@@ -102,16 +124,23 @@ class Fitting:
         self, module: pl.LightningModule, callbacks: Sequence[pl.Callback], stage: str, steps: int | None = None
     ) -> pl.Trainer:
         """Train a module: as the configuration asks, or for so many steps and without validation."""
+        min_steps = 0 if steps is not None else self._min_steps
         if self._checkpoints is None:
-            trainer = build_trainer(self._config, self._hardware, [*callbacks], steps)
+            trainer = build_trainer(self._config, self._hardware, [*callbacks], steps, min_steps)
             trainer.fit(module, datamodule=self._data)
             return trainer
         path = self._checkpoints.folder / f"{stage}.ckpt"
         checkpointer = Checkpointer(path, self._checkpoints.every_seconds, keeps_end=steps is not None)
         self._checkpointers.append(checkpointer)
-        trainer = build_trainer(self._config, self._hardware, [checkpointer, *callbacks], steps)
+        trainer = build_trainer(self._config, self._hardware, [checkpointer, *callbacks], steps, min_steps)
         trainer.fit(module, datamodule=self._data, ckpt_path=checkpointer.usable(), weights_only=True)
         return trainer
+
+    @property
+    def first_step(self) -> int:
+        """Where this process took the newest stage up."""
+        parts = self._checkpointers[-1].parts if self._checkpointers else []
+        return int(parts[-1]["from_step"]) if parts else 0
 
     @property
     def earlier_seconds(self) -> float:

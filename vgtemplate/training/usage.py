@@ -1,0 +1,64 @@
+"""How fast an arm was trained and how much memory it took, for the record; decides no number."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+"""To be written to clear_refs: see proc(5)."""
+
+
+def _resident(which: str) -> float | None:
+    """Return this process's VmRSS (now) or VmHWM (at most) in megabytes, where the system says so."""
+    try:
+        found = re.search(rf"{which}:\s+(\d+) kB", _STATUS.read_text())
+    except OSError:
+        return None
+    return int(found[1]) * 1024 / 1e6 if found else None
+
+
+class Usage:
+    """Measures one training, from when it is made.
+
+    On a GPU the memory is what torch has allocated there at most; on a processor, where only Linux tells, by how much
+    the process has grown at most.
+
+    Args:
+        device: where it is trained.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._started = time.perf_counter()
+        self._before = None
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        try:
+            _CLEAR.write_text(_RESET_PEAK)
+            self._before = _resident("VmRSS")
+        except OSError:
+            return
+
+    def _megabytes(self) -> float | None:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 1e6
+        peak = _resident("VmHWM")
+        return None if self._before is None or peak is None else max(0.0, peak - self._before)
+
+    def describe(self, num_images: int, num_replicas: int) -> dict[str, Any]:
+        """Return images a second, of all replicas together, and megabytes a replica; what is not known is left out.
+
+        Args:
+            num_images: how many all replicas together were shown in training.
+            num_replicas: R.
+        """
+        megabytes = self._megabytes()
+        known = {} if megabytes is None else {"megabytes_a_replica": round(megabytes / num_replicas, 1)}
+        return {"images_per_second": round(num_images / (time.perf_counter() - self._started), 1), **known}
