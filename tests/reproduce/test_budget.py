@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.reproduce.budget import share_out
+from vgtemplate.reproduce.plan import with_dataset
 
 
 def plan(setting: str, costs: dict[str, dict[str, float]]) -> Any:
@@ -87,3 +90,13 @@ def test_never_over_the_budget_and_never_less_for_more(full: dict[str, float], b
     for claim in left_out:
         cost = shorter[claim][claim]
         assert cost > budget or (taken + cost) / workers > budget * (1 - 1e-9)
+
+
+def test_a_folder_takes_the_place_of_cifar10_and_of_nothing_else() -> None:
+    named = {name: ArmConfig.model_validate({"data": {"dataset": name}}) for name in ("auto", "cifar10", "kmnist")}
+    chosen = {name: with_dataset(config, "mnist", Path("pictures")).data for name, config in named.items()}
+    assert {name: data.dataset for name, data in chosen.items()} == {
+        "auto": "mnist", "cifar10": "image_folder", "kmnist": "kmnist",
+    }  # fmt: skip
+    assert [data.path for data in chosen.values()] == [None, "pictures", None]
+    assert with_dataset(named["cifar10"], "mnist").data.dataset == "cifar10"

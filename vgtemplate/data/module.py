@@ -56,9 +56,9 @@ def measure_channels(images: Bytes, max_value: int) -> tuple[list[float], list[f
 class PopulationData(pl.LightningDataModule):
     """The images of an arm: the first of the official training split, the last of it as validation, the test split.
 
-    After `setup`: `input_shape` (C, H, W), `num_classes`, `steps_per_epoch`, `batch_size` (no more than there are images)
-    and `info`, what the record says of the data (`num_train` is less than `num_train_asked` where the data set is
-    smaller; `mean` and `std` a channel are those of the training images in [0, 1]).
+    After `setup`: `input_shape` (C, H, W), `num_classes`, `steps_per_epoch`, `batch_size` (at most the number of
+    training images) and `info`, what the record says of the data: `num_train` is less than `num_train_asked` where the
+    data set is smaller; `mean` and `std` a channel are those of the training images in [0, 1].
 
     Args:
         config: data set, numbers of images, scaling, batch size.
