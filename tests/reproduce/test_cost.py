@@ -10,7 +10,7 @@ import pytest
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.reproduce.cost import estimate_megabytes, estimate_seconds
 from vgtemplate.reproduce.plan import Job
-from vgtemplate.reproduce.run import _take_next
+from vgtemplate.reproduce.run import _take_next, room_megabytes
 
 
 def cost(num_seeds: int = 10, **sections: dict[str, Any]) -> float:
@@ -65,16 +65,33 @@ def test_memory_grows_with_replicas_batch_depth_and_precision() -> None:
         assert estimate_megabytes(ArmConfig.model_validate(more), 10) == 2 * estimate_megabytes(arm, 10)
 
 
-def test_two_large_jobs_never_run_together_and_small_ones_overtake(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.5])
+def test_jobs_that_do_not_fit_together_never_run_together_and_small_ones_overtake(tmp_path: Path, share: float) -> None:
     queue = [job("a", **LARGE), job("b", **LARGE), job("c")]
-    first = _take_next(queue, [], tmp_path)
+    room = queue[0].megabytes / share
+
+    def take(*running: Job) -> Job | None:
+        return _take_next(queue, running, tmp_path, room)
+
+    first = take()
     assert first is not None
     assert first.name == "a"
-    second = _take_next(queue, [first], tmp_path)
+    second = take(first)
     assert second is not None
+    if share < 0.5:
+        assert second.name == "b"
+        return
     assert second.name == "c"
-    assert _take_next(queue, [first, second], tmp_path) is None
-    last = _take_next(queue, [second], tmp_path)
+    assert take(first, second) is None
+    last = take(second)
     assert last is not None
     assert last.name == "b"
     assert queue == []
+
+
+def test_the_room_is_half_of_the_machines_memory() -> None:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        kilobytes = int(meminfo.read_text().split()[1])
+        assert room_megabytes() == pytest.approx(kilobytes * 1024 / 2e6, rel=0.01)
+    assert room_megabytes() > 0

@@ -47,8 +47,8 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         num_replicas, _, _, kernel_size, _ = self.weight.shape
-        # With the channels last a processor normalises twice as fast, and convolves no slower; a GPU's tensor cores want
-        # half precision so.
+        # With the channels last a processor normalises twice as fast, and convolves no slower; the tensor cores of a
+        # GPU want half precision so.
         channels_last = x.is_cpu or torch.is_autocast_enabled(x.device.type)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         z = F.conv2d(

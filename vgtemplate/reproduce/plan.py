@@ -18,8 +18,6 @@ from vgtemplate.data import files
 from vgtemplate.records import read_record
 from vgtemplate.reproduce.cost import estimate_megabytes, estimate_seconds
 
-LARGE_MEGABYTES = 400
-
 
 @dataclass(frozen=True)
 class Job:
@@ -38,9 +36,9 @@ class Job:
         return estimate_seconds(self.config, len(self.seeds)) if self.config else 1.0
 
     @property
-    def is_large(self) -> bool:
-        """Whether it needs so much memory that no second such job should run beside it."""
-        return self.config is not None and estimate_megabytes(self.config, len(self.seeds)) > LARGE_MEGABYTES
+    def megabytes(self) -> float:
+        """Rough memory of its tensors, so that no more jobs run at once than fit."""
+        return estimate_megabytes(self.config, len(self.seeds)) if self.config else 0.0
 
 
 @dataclass(frozen=True)

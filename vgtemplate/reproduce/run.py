@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vgtemplate.records import drop_checkpoints
@@ -12,14 +12,27 @@ from vgtemplate.reproduce.locks import is_held
 from vgtemplate.reproduce.plan import Job
 from vgtemplate.reproduce.worker import Worker
 
+_SMALL = 40
+"""A job is small that takes no more than this fraction of the room."""
 
-def _take_next(queue: list[Job], running: Iterable[Job], results: Path) -> Job | None:
-    """Take the first job off the queue that may run now: no two large ones together, none that others are at.
 
-    If others are at all that is left, the first of those is taken: its worker waits for them.
+def room_megabytes() -> float:
+    """Return how much memory the tensors of all jobs may take together: half of the machine's."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e6
+    except (AttributeError, ValueError, OSError):
+        return 4_000.0
+
+
+def _take_next(queue: list[Job], running: Sequence[Job], results: Path, room: float) -> Job | None:
+    """Take the first job off the queue that may run now: one that fits beside the others, and that nobody else is at.
+
+    A small job always fits; one that never would runs beside small ones. If others are at all that is left, the first of those is
+    taken: its worker waits for them.
     """
-    has_large = any(job.is_large for job in running)
-    allowed = [index for index, job in enumerate(queue) if not (has_large and job.is_large)]
+    small = room / _SMALL
+    used = sum(job.megabytes for job in running if job.megabytes > small)
+    allowed = [index for index, job in enumerate(queue) if not used or job.megabytes <= max(small, room - used)]
     free = next((index for index in allowed if not is_held(results, queue[index].key)), None)
     index = free if free is not None else next(iter(allowed), None)
     return None if index is None else queue.pop(index)
@@ -93,7 +106,7 @@ def run_jobs(
     try:
         while queue or crew.running():
             for worker in crew.idle():
-                if (next_job := _take_next(queue, crew.running(), results)) is not None:
+                if (next_job := _take_next(queue, crew.running(), results, room_megabytes())) is not None:
                     worker.give(next_job, results, root, accelerator, fresh)
             watch(crew.running())
             for worker in crew.ready(timeout=1):
