@@ -183,6 +183,9 @@ def test_make_is_named_where_it_does_the_same(written, make_record):
     other = written({"dataset": "mnist", "seeds": list(range(5, 15))}, record=record).page.text
     assert "make claim-" not in other
     assert "--seeds 10 --first-seed 5" in other
+    full = written({"dataset": "mnist", "setting": "full"}, record=record).page.text
+    assert "vgt reproduce sigmoid-vanishes --dataset mnist --seeds 10 --setting full" in full
+    assert "make claim-" not in full
 
 
 def test_seeds_and_basis_in_words():

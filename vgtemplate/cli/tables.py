@@ -110,8 +110,14 @@ def _divergence(record: Record) -> str:
     return f"{len(diverged)} of {len(record.seeds)} (step {step}{where})"
 
 
-def _whole_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"
+def usage(record: Record) -> str:
+    """Say how fast an arm was trained and how much memory each of its networks took, as far as the record knows."""
+    environment = record.environment
+    known = [
+        ("images_per_second", "images a second"),
+        ("megabytes_a_replica", "MB of memory a seed"),
+    ]
+    return ", ".join(f"{environment[name]:,.0f} {words}" for name, words in known if name in environment)
 
 
 def arm_table(records: Sequence[Record], title: str) -> Table:
@@ -120,7 +126,7 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("arm", overflow="fold")
-    for column in ("training loss", "test accuracy", "gradient slope", "diverged", "images/s", "MB a seed", "time"):
+    for column in ("training loss", "test accuracy", "gradient slope", "diverged", "time"):
         table.add_column(column, no_wrap=True)
     for record in records:
         accuracy = test_accuracy(record) if "test_accuracy" in record.series else None
@@ -131,8 +137,6 @@ def arm_table(records: Sequence[Record], title: str) -> Table:
             "-" if accuracy is None else escape(spread(list(accuracy))),
             "-" if slope is None else escape(spread(list(slope))),
             _divergence(record),
-            _whole_number(record.environment.get("images_per_second")),
-            _whole_number(record.environment.get("megabytes_a_replica")),
             f"{record.wall_seconds:.1f} s",
         )
     return table

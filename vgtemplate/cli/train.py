@@ -113,7 +113,7 @@ def _train_all(
     """Train job after job in this process; under ddp every process trains and the first one writes and prints."""
     from rich.markup import escape
 
-    from vgtemplate.cli.tables import arm_table, describe_seeds, make_console
+    from vgtemplate.cli.tables import arm_table, describe_seeds, make_console, usage
     from vgtemplate.records import damaged, read_record, record_path
 
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
@@ -139,7 +139,8 @@ def _train_all(
     for record in records:
         folder = record_path(results, record.key)
         models = ", ".join(name for name in ("best.pt", "last.pt") if (folder / name).exists())
-        console.print(escape(f"{record.name}: {folder}{' with ' + models if models else ''}"), soft_wrap=True)
+        words = [usage(record), f"{folder}{' with ' + models if models else ''}"]
+        console.print(escape(f"{record.name}: {'; '.join(filter(None, words))}"), soft_wrap=True)
     if tracking:
         _track(jobs, results, console)
 

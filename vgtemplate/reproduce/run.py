@@ -27,8 +27,8 @@ def room_megabytes() -> float:
 def _take_next(queue: list[Job], running: Sequence[Job], results: Path, room: float) -> Job | None:
     """Take the first job off the queue that may run now: one that fits beside the others, and that nobody else is at.
 
-    A small job always fits; one that never would runs beside small ones. If others are at all that is left, the first of those is
-    taken: its worker waits for them.
+    A small job always fits; one that never would runs beside small ones. If others are at all that is left, the first
+    of those is taken: its worker waits for them.
     """
     small = room / _SMALL
     used = sum(job.megabytes for job in running if job.megabytes > small)

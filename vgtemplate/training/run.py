@@ -23,7 +23,7 @@ from vgtemplate.records import Record
 from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.environment import describe_environment
-from vgtemplate.training.memory import keep_freed_memory
+from vgtemplate.training.memory import give_memory_back, keep_freed_memory
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
 from vgtemplate.training.pretraining import pretrain
@@ -120,6 +120,8 @@ def train_arm(
     """
     quiet_lightning()
     keep_freed_memory()
+    # What an earlier arm of this process has left would count as this one's, or hide what it takes.
+    give_memory_back()
     used = hardware or Hardware()
     if used.threads is not None:
         torch.set_num_threads(used.threads)
