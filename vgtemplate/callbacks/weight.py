@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -36,6 +37,7 @@ class WeightProbe(Probe):
         self._initial = [
             tensor.to(weight.device, copy=True) for tensor, weight in zip(self._initial, weights, strict=True)
         ]
+        self._initial_sizes = [measure.norm(weight) for weight in self._initial]
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "initial": self._initial}
@@ -49,7 +51,13 @@ class WeightProbe(Probe):
 
     def end(self, pl_module: pl.LightningModule) -> None:
         after = [_weight(layer) for layer in self.layers]
-        self.recorder.add("weight_rms", [measure.rms(weight) for weight in self._before])
-        self.recorder.add("update_ratio", list(map(measure.update_ratio, self._before, after)))
-        self.recorder.add("travel", list(map(measure.update_ratio, self._initial, after)))
+        sizes = [measure.norm(weight) for weight in self._before]
+        counts = [weight[0].numel() for weight in self._before]
+        self.recorder.add("weight_rms", [size / math.sqrt(count) for size, count in zip(sizes, counts, strict=True)])
+        for name, start, lengths in (
+            ("update_ratio", self._before, sizes),
+            ("travel", self._initial, self._initial_sizes),
+        ):
+            moved = [measure.norm(end - begin) for begin, end in zip(start, after, strict=True)]
+            self.recorder.add(name, [way / length for way, length in zip(moved, lengths, strict=True)])
         self._before = []
