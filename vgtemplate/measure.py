@@ -49,9 +49,12 @@ def silent_units(outputs: Tensor) -> Tensor:
     return zero.flatten(3).all(dim=3).all(dim=1) if outputs.dim() > 3 else zero.all(dim=1)
 
 
-def update_ratio(before: Tensor, after: Tensor) -> Tensor:
-    """Return ||after - before|| / ||before||: the update ratio of one step, or the travel since the start."""
-    return norm(after - before) / norm(before)
+def update_ratio(before: Tensor, after: Tensor, size: Tensor | None = None) -> Tensor:
+    """Return ||after - before|| / ||before||: the update ratio of one step, or the travel since the start.
+
+    Where ||before|| is known, it is handed over as `size`, (R,).
+    """
+    return norm(after - before) / (norm(before) if size is None else size)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,10 +54,6 @@ class WeightProbe(Probe):
         sizes = [measure.norm(weight) for weight in self._before]
         counts = [weight[0].numel() for weight in self._before]
         self.recorder.add("weight_rms", [size / math.sqrt(count) for size, count in zip(sizes, counts, strict=True)])
-        for name, start, lengths in (
-            ("update_ratio", self._before, sizes),
-            ("travel", self._initial, self._initial_sizes),
-        ):
-            moved = [measure.norm(end - begin) for begin, end in zip(start, after, strict=True)]
-            self.recorder.add(name, [way / length for way, length in zip(moved, lengths, strict=True)])
+        self.recorder.add("update_ratio", list(map(measure.update_ratio, self._before, after, sizes)))
+        self.recorder.add("travel", list(map(measure.update_ratio, self._initial, after, self._initial_sizes)))
         self._before = []
