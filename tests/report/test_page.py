@@ -192,8 +192,10 @@ def test_seeds_and_basis_in_words():
     assert [describe_seeds(seeds) for seeds in ([3], [0, 1, 2], [0, 2])] == ["seed 3", "seeds 0 to 2", "seeds 0, 2"]
     exact = {"dataset": "-", "seeds": []}
     assert describe_basis([exact]) == "No claim here needs data or seeds."
-    assert describe_basis([exact, {"dataset": "mine", "seeds": [0]}]) == (
-        "Verdicts on mine, seed 0. 1 claim, exact or a timing, needs neither."
+    quick = {"dataset": "mine", "seeds": [0], "setting": "quick"}
+    assert describe_basis([exact, quick]) == "Verdicts on mine, seed 0. 1 claim, exact or a timing, needs neither."
+    assert describe_basis([quick, quick | {"setting": "full"}]) == (
+        "Verdicts on mine, seed 0; mine, seed 0, full setting."
     )
 
 

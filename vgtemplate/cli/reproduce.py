@@ -82,8 +82,8 @@ def reproduce(
     plan = plan_claims(chosen, folder, name, seed_list, root, setting=setting, cifar=cifar)
     console = make_console(stderr=as_json)
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
-    whole = not ids and article is None and budget is None
-    extra = plan_gallery(plan, folder, root) if whole else []
+    whole = not ids and article is None
+    extra = plan_gallery(plan, folder, root) if whole and budget is None else []
     plans = [plan] if budget is None else split_by_budget(plan, results, root, cifar, budget, num_workers, console)
     judged = _run(plans, extra, results, root, num_workers, fresh, accelerator, tracking, console)
     if as_json:

@@ -129,10 +129,15 @@ def describe_seeds(seeds: Sequence[int]) -> str:
 
 
 def describe_basis(results: Sequence[Result]) -> str:
-    """Say on which data set and seeds the verdicts were reached."""
-    seeded = list(dict.fromkeys((result["dataset"], tuple(result["seeds"])) for result in results if result["seeds"]))
+    """Say on which data set and seeds, and in which setting, the verdicts were reached."""
+    bases = ((result["dataset"], tuple(result["seeds"]), result["setting"]) for result in results if result["seeds"])
+    seeded = list(dict.fromkeys(bases))
     without = sum(not result["seeds"] for result in results)
-    words = [f"{_describe_dataset(dataset)}, {describe_seeds(seeds)}" for dataset, seeds in seeded]
+    words = [
+        f"{_describe_dataset(dataset)}, {describe_seeds(seeds)}"
+        + ("" if setting == "quick" else f", {setting} setting")
+        for dataset, seeds, setting in seeded
+    ]
     text = f"Verdicts on {'; '.join(words)}." if words else "No claim here needs data or seeds."
     if words and without:
         text += (
