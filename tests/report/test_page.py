@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.load import merge
 from vgtemplate.report.contradiction import RESCUES, VANISHES, settle
 from vgtemplate.report.page import describe_basis, describe_seeds, write_report
 from vgtemplate.report.settings import compare, describe_searches
@@ -186,6 +188,9 @@ def test_make_is_named_where_it_does_the_same(written, make_record):
     full = written({"dataset": "mnist", "setting": "full"}, record=record).page.text
     assert "vgt reproduce sigmoid-vanishes --dataset mnist --seeds 10 --setting full" in full
     assert "make claim-" not in full
+    photographs = replace(record, configuration=merge(record.configuration, {"data": {"path": "my pictures"}}))
+    text = written({"dataset": "mnist", "setting": "full"}, record=photographs).page.text
+    assert "--setting full --cifar 'my pictures'" in text
 
 
 def test_seeds_and_basis_in_words():

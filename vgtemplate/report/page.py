@@ -6,6 +6,7 @@ Results and records in, one HTML file out; judges nothing, and reads nothing fro
 from __future__ import annotations
 
 import math
+import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,14 +151,16 @@ def _describe_dataset(name: str) -> str:
     return f"{name} ({DATASETS[name].source})" if name in DATASETS else name
 
 
-def _commands(result: Result) -> list[str]:
+def _commands(result: Result, records: Mapping[str, Record]) -> list[str]:
     """Return the commands that judge the claim again: the exact one, and the short one where it does the same."""
     name, seeds = result["id"], list(result["seeds"])
     if not seeds:
         return [f"make claim-{name}", f"vgt reproduce {name}"]
     first = f" --first-seed {seeds[0]}" if seeds[0] else ""
     setting = "" if result["setting"] == "quick" else f" --setting {result['setting']}"
-    whole = f"vgt reproduce {name} --dataset {result['dataset']} --seeds {len(seeds)}{first}{setting}"
+    folders = {record.configuration.get("data", {}).get("path") for record in records.values()} - {None}
+    cifar = "".join(f" --cifar {shlex.quote(folder)}" for folder in sorted(folders))
+    whole = f"vgt reproduce {name} --dataset {result['dataset']} --seeds {len(seeds)}{first}{setting}{cifar}"
     usual = seeds == list(range(_FULL_SEEDS)) and result["dataset"] == "mnist" and not setting
     return [f"make claim-{name}", whole] if usual else [whole]
 
@@ -208,7 +211,7 @@ def _section(
         settled=settled,
         check=CHECKS[claim.check].source if claim.check else "",
         dataset=", ".join(map(_describe_dataset, sorted(used))) + seeds if used else "",
-        commands=_commands(result),
+        commands=_commands(result, records),
         link=link,
     )
 
