@@ -89,28 +89,25 @@ def test_other_settings_are_torchs_defaults() -> None:
             assert ours.defaults[key] == torchs[key], key
 
 
-def rates(num_steps: int, **settings: Any) -> list[float]:
+def walk(optimiser: torch.optim.Optimizer, scheduler: Any, num_steps: int) -> list[float]:
     """Return the learning rate of each step of a run, as torch's optimiser has it."""
-    config = OptimiserConfig(lr=0.4, **settings)
-    optimiser = build_optimiser(config, [nn.Parameter(torch.zeros(1))])
-    scheduler = build_schedule(config, optimiser, num_steps)
     found = []
     for _ in range(num_steps):
         found.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         scheduler.step()
     return found
+
+
+def rates(num_steps: int, **settings: Any) -> list[float]:
+    config = OptimiserConfig(lr=0.4, **settings)
+    optimiser = build_optimiser(config, [nn.Parameter(torch.zeros(1))])
+    return walk(optimiser, build_schedule(config, optimiser, num_steps), num_steps)
 
 
 def torchs_rates(num_steps: int, build: Callable[[torch.optim.Optimizer], Any]) -> list[float]:
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
-    scheduler = build(optimiser)
-    found = []
-    for _ in range(num_steps):
-        found.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        scheduler.step()
-    return found
+    return walk(optimiser, build(optimiser), num_steps)
 
 
 def test_step_schedule_is_he_et_als() -> None:
