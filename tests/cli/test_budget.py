@@ -71,3 +71,12 @@ def test_a_claim_whose_data_cannot_be_had_fails_and_the_others_are_judged(reprod
     assert verdicts["derivative-bounds"] == ("confirmed", None)
     assert verdicts["depth-helps"][0] == "failed"
     assert "cifar10" in verdicts["depth-helps"][1]
+
+
+def test_fresh_costs_as_if_there_were_no_records(reproduce: Vgt) -> None:
+    command = ("relu-keeps-gradient", "--setting", "full", "--json", "--seeds", "2")
+    assert reproduce(*command).code == 0
+    kept = reproduce(*command, "--budget", "0.1s")
+    assert [result["id"] for result in json.loads(kept.out)] == ["relu-keeps-gradient"]
+    anew = reproduce(*command, "--budget", "0.1s", "--fresh")
+    assert (anew.code, json.loads(anew.out)) == (0, [])

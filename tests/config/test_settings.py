@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.experiment import ClaimConfig, Setting
 from vgtemplate.config.load import load_claims, load_experiment, resolve_arms
 from vgtemplate.config.schema import ArmConfig
 
@@ -33,8 +33,8 @@ def claims() -> dict[str, ClaimConfig]:
     return load_claims(EXPERIMENTS)
 
 
-def arms(claims: dict[str, ClaimConfig], name: str, setting: str) -> dict[str, ArmConfig]:
-    return resolve_arms(EXPERIMENTS / f"{name}.yaml", claims[name], setting=setting)  # type: ignore[arg-type]
+def arms(claims: dict[str, ClaimConfig], name: str, setting: Setting) -> dict[str, ArmConfig]:
+    return resolve_arms(EXPERIMENTS / f"{name}.yaml", claims[name], setting=setting)
 
 
 def write(folder: Path, claim: str = CLAIM) -> Path:
@@ -48,8 +48,9 @@ def test_a_setting_lies_between_the_arm_and_what_was_searched(tmp_path: Path) ->
     path = write(tmp_path)
     claim = load_experiment(path)
     lengths = {}
+    setting: Setting
     for setting in ("quick", "full", "short"):
-        resolved = resolve_arms(path, claim, patches={"one": {"training": {"noise": 0.0}}}, setting=setting)  # type: ignore[arg-type]
+        resolved = resolve_arms(path, claim, patches={"one": {"training": {"noise": 0.0}}}, setting=setting)
         lengths[setting] = [(arm.training.steps, arm.training.epochs) for arm in resolved.values()]
         assert [arm.model.depth for arm in resolved.values()] == [3, 5]
     assert lengths == {"quick": [(500, None), (2000, None)], "full": [(500, 5), (2000, 20)], "short": [(7, None)] * 2}

@@ -34,7 +34,14 @@ DURATION = Duration()
 
 
 def split_by_budget(
-    full: Plan, results: Path, root: Path, cifar: Path | None, budget: float, num_workers: int, console: Console
+    full: Plan,
+    results: Path,
+    root: Path,
+    cifar: Path | None,
+    budget: float,
+    num_workers: int,
+    fresh: bool,
+    console: Console,
 ) -> list[Plan]:
     """Return what is to be run of a full plan, in the full setting and in the short one; print it beforehand.
 
@@ -45,6 +52,7 @@ def split_by_budget(
         cifar: a folder to take in CIFAR-10's place.
         budget: seconds.
         num_workers: how many jobs run at once.
+        fresh: what has a record is run too, and costs as if it had none.
         console: where to print.
     """
     from vgtemplate.cli.paths import experiments_dir
@@ -55,7 +63,8 @@ def split_by_budget(
     folder, seeds = experiments_dir(), full.seeds[:SHORT_SEEDS]
     short = plan_claims(full.claims, folder, full.dataset, seeds, root, setting="short", cifar=cifar)
     plans = (full, short)
-    missing = {job.key for plan in plans for job in missing_jobs(plan.jobs.values(), results)}
+    jobs = [job for plan in plans for job in plan.jobs.values()]
+    missing = {job.key for job in (jobs if fresh else missing_jobs(jobs, results))}
     shares, seconds = share_out(full, short, missing, budget, num_workers)
     _print(shares, len(seeds), console)
     counts = [sum(share.setting == setting for share in shares.values()) for setting in ("full", "short", None)]

@@ -84,7 +84,9 @@ def reproduce(
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
     whole = not ids and article is None
     extra = plan_gallery(plan, folder, root) if whole and budget is None else []
-    plans = [plan] if budget is None else split_by_budget(plan, results, root, cifar, budget, num_workers, console)
+    plans = [plan]
+    if budget is not None:
+        plans = split_by_budget(plan, results, root, cifar, budget, num_workers, fresh, console)
     judged = _run(plans, extra, results, root, num_workers, fresh, accelerator, tracking, console)
     if as_json:
         click.echo(json.dumps([result.to_json() for result in judged], indent=1, allow_nan=False))
@@ -105,12 +107,10 @@ def _describe(plans: Sequence[Plan]) -> str:
     """Say on which seeds, and in which setting if it is not the usual one, plans are judged."""
     from vgtemplate.cli.tables import describe_seeds
 
-    if len(plans) > 1:
-        words = (f"{len(plan.claims)} in the {plan.setting} setting ({describe_seeds(plan.seeds)})" for plan in plans)
-        return ", ".join(words)
-    return "".join(
-        describe_seeds(plan.seeds) + ("" if plan.setting == "quick" else f", {plan.setting} setting") for plan in plans
-    )
+    if [plan.setting for plan in plans] == ["quick"]:
+        return describe_seeds(plans[0].seeds)
+    words = (f"{len(plan.claims)} in the {plan.setting} setting ({describe_seeds(plan.seeds)})" for plan in plans)
+    return ", ".join(words) or "none of which there is time for"
 
 
 def _report(plan: Plan, judged: Sequence[Result], results: Path, tracking: bool, console: Console) -> None:
@@ -155,7 +155,8 @@ def _run(
     from vgtemplate.reproduce.result import judge_all
     from vgtemplate.tracking.outbox import Run
 
-    jobs = [*(job for plan in plans for job in plan.jobs.values()), *extra]
+    # With few seeds an arm can have one key in both settings.
+    jobs = [*{job.key: job for plan in plans for job in plan.jobs.values()}.values(), *extra]
     todo = jobs if fresh else missing_jobs(jobs, results)
     for job in todo:
         if not fresh and damaged(results, job.key):

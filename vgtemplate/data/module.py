@@ -53,6 +53,18 @@ def measure_channels(images: Bytes, max_value: int) -> tuple[list[float], list[f
     return means, stds
 
 
+def scale_pixels(
+    pixels: Bytes, scaling: str, mean: Sequence[float], std: Sequence[float], max_value: int = 255
+) -> Tensor:
+    """Return images (N, C, H, W) as a network sees them, float32: `mean` and `std` a channel, of pixels in [0, 1]."""
+    scaled = torch.tensor(pixels).float().div_(max_value)
+    if scaling == "standardise":
+        # A channel that never changes has deviation 0; it is centred only.
+        deviation = torch.tensor([value or 1.0 for value in std])
+        scaled.sub_(torch.tensor(mean)[:, None, None]).div_(deviation[:, None, None])
+    return scaled
+
+
 class PopulationData(pl.LightningDataModule):
     """The images of an arm: the first of the official training split, the last of it as validation, the test split.
 
@@ -98,11 +110,7 @@ class PopulationData(pl.LightningDataModule):
         mean, std = measure_channels(images.train_images[:num_train], images.max_value)
 
         def scale(pixels: Bytes, labels: Labels) -> _Split:
-            scaled = torch.tensor(pixels).float().div_(images.max_value)
-            if self.config.scaling == "standardise":
-                # A channel that never changes has deviation 0; it is centred only.
-                deviation = torch.tensor([value or 1.0 for value in std])
-                scaled.sub_(torch.tensor(mean)[:, None, None]).div_(deviation[:, None, None])
+            scaled = scale_pixels(pixels, self.config.scaling, mean, std, images.max_value)
             return _Split(scaled, torch.tensor(labels))
 
         self._splits = {

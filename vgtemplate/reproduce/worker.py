@@ -102,12 +102,6 @@ def _run_arm(
     return train_arm(job.name, config, job.seeds, root, hardware, progress, checkpoints)
 
 
-def _write_models(folder: Path, record: Record, module: PopulationModule) -> None:
-    from vgtemplate.training.models import write_models
-
-    write_models(folder, record, module)
-
-
 def run_job(
     job: Job,
     results: Path,
@@ -145,7 +139,9 @@ def run_job(
             record, module = _run_arm(job, job.config, results, root, accelerator, strategy, progress)
             folder = write_record(results, record)
             if keeps_models:
-                _write_models(folder, record, module)
+                from vgtemplate.training.models import write_models
+
+                write_models(folder, record, module)
         else:
             raise ValueError(f"job {job.name} has neither an arm nor a check")
         drop_checkpoints(results, job.key)

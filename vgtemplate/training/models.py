@@ -22,6 +22,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.images import Bytes
+from vgtemplate.data.module import scale_pixels
 from vgtemplate.nn.build import build_model
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
@@ -91,14 +92,6 @@ class TrainedModel:
         """(C, H, W)."""
         return tuple(int(size) for size in self.dataset["input_shape"])
 
-    def scale(self, pixels: Bytes) -> Tensor:
-        """Return 8-bit pictures (N, C, H, W) as the network was shown its own."""
-        scaled = torch.tensor(pixels).float().div_(255)
-        if self.config.data.scaling == "standardise":
-            mean, deviation = (torch.tensor(self.dataset[name])[:, None, None] for name in ("mean", "std"))
-            scaled.sub_(mean).div_(torch.where(deviation == 0, 1.0, deviation))
-        return scaled
-
     def network(self) -> nn.Module:
         """Return the population in evaluation mode."""
         network = build_model(self.config.model, self.input_shape, len(self.dataset["classes"]), self.seeds)
@@ -110,7 +103,8 @@ class TrainedModel:
         network = self.network()
         outputs = []
         with torch.inference_mode():
-            for images in self.scale(pixels).split(_BLOCK):
+            scaled = scale_pixels(pixels, self.config.data.scaling, self.dataset["mean"], self.dataset["std"])
+            for images in scaled.split(_BLOCK):
                 logits = network(images.expand(len(self.seeds), *images.shape))
                 outputs.append(logits.double().softmax(dim=2))
         return torch.cat(outputs, dim=1).numpy()
