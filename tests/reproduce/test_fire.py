@@ -221,6 +221,30 @@ def test_what_three_processes_are_asked_for_at_once_is_trained_once(tmp_path: Pa
         assert len(trained) <= 6
 
 
+def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Path) -> None:
+    code = f"""if True:
+    import multiprocessing, os, signal
+    from pathlib import Path
+    from vgtemplate.reproduce import worker
+    from vgtemplate.reproduce.plan import Job
+    really_sync = os.fsync
+    def asked_to_end(descriptor):
+        really_sync(descriptor)
+        Path({str(tmp_path / "asked")!r}).touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+    os.fsync = asked_to_end
+    ours, theirs = multiprocessing.Pipe()
+    job = Job("0" * 20, "check", None, "chain_rule_product", (), ("chain-rule-product",))
+    ours.send((job, Path({str(tmp_path)!r}), Path({str(tmp_path)!r}), "cpu", False))
+    worker._serve(theirs, 1)
+    """
+    ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    assert (tmp_path / "asked").exists()
+    assert not list(tmp_path.glob(".writing-*"))
+    assert read_record(tmp_path, "0" * 20) is None
+
+
 def test_lock_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from vgtemplate.reproduce.locks import hold\n"

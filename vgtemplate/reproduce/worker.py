@@ -14,6 +14,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -177,8 +178,9 @@ def _serve(connection: Connection, threads: int) -> None:
     """Run the jobs that come down the connection until it is closed."""
     import torch
 
-    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py); else there is nothing to lose.
-    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py). Else it unwinds what is being
+    # done: a record that is half written is taken away.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
     while True:
