@@ -23,15 +23,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.cases import NUM_CLASSES, SHAPE, Work
 from benchmarks.clock import Clock, LightningClock
 from vgtemplate.config.schema import ModelConfig
-from vgtemplate.nn.cnn import strides
 
 
 def build_plain(config: ModelConfig) -> nn.Sequential:
     """Return the network of an arm in torch's own layers, initialised by torch."""
     layers: list[nn.Module] = [] if config.kind == "cnn" else [nn.Flatten()]
     fan_in = SHAPE[0] if config.kind == "cnn" else math.prod(SHAPE)
-    steps = strides(config.depth, config.num_stages)
-    for stride, width in zip(steps, config.widths(), strict=True):
+    for stride, width in zip(config.strides(), config.widths(), strict=True):
         if config.kind == "cnn":
             layers.append(nn.Conv2d(fan_in, width, 3, stride, padding=1))
         else:
@@ -126,7 +124,7 @@ def keras_fit(work: Work) -> float:
     images, labels = (tensor.numpy() for tensor in work.images())
     inputs = keras.Input((*SHAPE[1:], SHAPE[0]))
     x = inputs if config.kind == "cnn" else keras.layers.Flatten()(inputs)
-    for stride, width in zip(strides(config.depth, config.num_stages), config.widths(), strict=True):
+    for stride, width in zip(config.strides(), config.widths(), strict=True):
         if config.kind == "cnn":
             x = keras.layers.Conv2D(width, 3, strides=stride, padding="same")(x)
         else:

@@ -29,7 +29,6 @@ from benchmarks.cases import NUM_CLASSES, Work, arm
 from benchmarks.clock import Contestant, race
 from benchmarks.suite import Options, Row
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.nn.cnn import strides
 from vgtemplate.reproduce.run import num_cores
 
 
@@ -133,7 +132,7 @@ def products(config: ArmConfig, pixels: int) -> float:
     multiplied = 0.0
     sides = [math.isqrt(pixels)] * model.depth
     if model.kind == "cnn" and model.output == "logits":
-        for index, stride in enumerate(strides(model.depth, model.num_stages)):
+        for index, stride in enumerate(model.strides()):
             sides[index:] = [-(-sides[index] // stride)] * (model.depth - index)
     for index, (fan_in, width) in enumerate(pairwise(widths)):
         area = 9 * sides[index] ** 2 if model.kind == "cnn" else 1

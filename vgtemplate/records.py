@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ SERIES: Mapping[str, Axes] = {
     "weight_grad_norm_before_clip": Axes(_PROBED, "loss per unit of weight"),
     "weight_grad_norm_after_clip": Axes(_PROBED, "loss per unit of weight"),
     "bias_grad_norm": Axes(_PROBED, "loss per unit of bias"),
+    "input_mean_square": Axes(("image", "row", "column")),
     "signal_rms": Axes(_PROBED),
     "signal_mean": Axes(_PROBED),
     "derivative_rms": Axes(_PROBED),
@@ -232,6 +233,13 @@ def read_record(results: Path, key: str) -> Record | None:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def read_all(results: Path) -> Iterator[Record]:
+    """Yield every intact record of a results folder, by key."""
+    for path in sorted(results.glob("*/record.json")):
+        if (record := read_record(results, path.parent.name)) is not None:
+            yield record
 
 
 def damaged(results: Path, key: str) -> bool:

@@ -9,8 +9,9 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data import module as module_file
 from vgtemplate.data.batches import BatchOrder
-from vgtemplate.data.module import PopulationData, measure_channels
+from vgtemplate.data.module import PopulationData
 from vgtemplate.data.sources import load_images
+from vgtemplate.data.statistics import measure_channels
 
 NOWHERE = Path("unused")
 SEEDS = (3, 11, 4)

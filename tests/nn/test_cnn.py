@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vgtemplate.config.schema import ModelConfig
-from vgtemplate.nn.cnn import CNN, strides
+from vgtemplate.nn.cnn import CNN
 
 
 def network(shape: tuple[int, int, int] = (1, 8, 8), **settings: Any) -> CNN:
@@ -28,7 +28,7 @@ def network(shape: tuple[int, int, int] = (1, 8, 8), **settings: Any) -> CNN:
     ],
 )
 def test_image_is_halved_between_stages_of_equal_length(depth: int, num_stages: int, expected: list[int]) -> None:
-    assert strides(depth, num_stages) == expected
+    assert ModelConfig.model_validate({"kind": "cnn", "depth": depth, "num_stages": num_stages}).strides() == expected
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 5), (28, 28), (1, 1)])

@@ -82,7 +82,7 @@ def build_result(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[str,
             for part in verdict.parts
         ],
         "literature": claim.literature,
-        "predicted_gradient_slopes": {},
+        "gradient_slopes": {},
         "dataset": "digits",
         "setting": "quick",
         "seeds": list(first.seeds),

@@ -59,7 +59,9 @@ def test_page_is_one_file_without_a_reference_to_anything_outside(tmp_path: Path
     text = write_gallery(tmp_path, records()).read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["gallery.html"]
     links = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert all(link.startswith(("#", "data:")) or link in ("index.html", "gallery.html") for link in links)
+    assert all(
+        link.startswith(("#", "data:")) or link in ("index.html", "gallery.html", "theory.html") for link in links
+    )
     assert "@import" not in text
 
 

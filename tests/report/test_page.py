@@ -174,8 +174,8 @@ def test_a_link_to_mlflow_is_given_where_there_is_one(written):
 
 
 def test_theory_stands_beside_what_was_measured(written):
-    text = written({"predicted_gradient_slopes": {"sigmoid": -0.4321}}).page.text
-    assert "-0.432 -0.500" in text
+    text = written({"gradient_slopes": {"sigmoid": {"predicted": -0.4321, "median": -0.5, "error": -0.0679}}}).page.text
+    assert "sigmoid -0.432 -0.500 -0.068" in text
 
 
 def test_make_is_named_where_it_does_the_same(written, make_record):

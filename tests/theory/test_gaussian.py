@@ -65,3 +65,12 @@ def test_a_variance_that_is_none_is_refused_or_not_a_number() -> None:
         gaussian_expectation(np.tanh, -1e-9)
     assert math.isnan(gaussian_expectation(np.tanh, math.inf))
     assert math.isnan(gaussian_expectation(np.tanh, math.nan))
+
+
+@pytest.mark.parametrize("kinks", [(), (0.0,), (-0.3, 0.3)])
+def test_many_variances_at_once_are_each_as_alone(kinks: tuple[float, ...]) -> None:
+    q = np.array([[0.0, 1e-9, 0.2], [1.0, 50.0, math.inf]])
+    together = gaussian_expectation(lambda z: (np.tanh(z) - 0.1) ** 2, q, kinks)
+    alone = [[float(gaussian_expectation(lambda z: (np.tanh(z) - 0.1) ** 2, at, kinks)) for at in row] for row in q]
+    np.testing.assert_allclose(together, alone, rtol=1e-9)
+    assert math.isnan(together[1, 2])

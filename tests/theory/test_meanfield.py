@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import erf
+from scipy.special import erf, ndtr
 
+from vgtemplate.config.errors import UserError
 from vgtemplate.theory.meanfield import (
     batchnorm_chi,
     chi_1,
@@ -13,7 +14,9 @@ from vgtemplate.theory.meanfield import (
     critical_sigma_w_sq,
     derivative_mean_square,
     fixed_point,
+    moments,
     q_map,
+    saturated_fraction,
     variance,
 )
 from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation, leaky
@@ -105,7 +108,40 @@ def test_nothing_is_critical_where_the_fixed_point_is_infinite_or_repels(name: s
 
 @pytest.mark.parametrize(("name", "gain"), [("relu", math.sqrt(2)), ("tanh", 1.0), ("gelu", 2.0), ("identity", 1.0)])
 def test_critical_gain(name: str, gain: float) -> None:
-    assert critical_gain(ACTIVATIONS[name]) == pytest.approx(gain)
+    assert critical_gain(name) == critical_gain(ACTIVATIONS[name]) == pytest.approx(gain)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown activation 'gelo'; did you mean 'gelu'"):
+        critical_gain("gelo")
+
+
+@pytest.mark.parametrize(("name", "sigma_b_sq", "sigma_w_sq"), [("gelu", 0.17292, 1.98305), ("silu", 0.55514, 1.98800)])
+def test_critical_line_of_gelu_and_silu_begins_at_the_published_point(
+    name: str, sigma_b_sq: float, sigma_w_sq: float
+) -> None:
+    """Roberts, Yaida & Hanin 2022, The Principles of Deep Learning Theory, section 5.3.4: half-stable criticality."""
+    assert math.isnan(critical_sigma_w_sq(ACTIVATIONS[name], 0.99 * sigma_b_sq))
+    assert critical_sigma_w_sq(ACTIVATIONS[name], 1.01 * sigma_b_sq) == pytest.approx(sigma_w_sq, abs=2e-3)
+
+
+@pytest.mark.parametrize("q", [0.01, 1.0, 400.0])
+def test_moments_are_those_found_one_by_one(q: float) -> None:
+    for activation in ACTIVATIONS.values():
+        found = moments(activation, q)
+        assert found.mean_square - found.mean**2 == pytest.approx(variance(activation, q), rel=1e-9)
+        assert found.slope_square == pytest.approx(derivative_mean_square(activation, q), rel=1e-12)
+        assert found.slope_fourth >= found.slope_square**2 * (1 - 1e-12)
+    assert moments(RELU, q).slope_fourth == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("q", [0.1, 1.0, 64.0])
+def test_saturated_share_is_the_gaussians_beyond_where_the_slope_is_small(q: float) -> None:
+    # tanh' = 0.1 at cosh(z)^2 = 10; the sigmoid's slope is tanh's at half the argument.
+    edge = math.acosh(math.sqrt(10))
+    for activation, at in ((TANH, edge), (SIGMOID, 2 * edge)):
+        assert float(saturated_fraction(activation, q)) == pytest.approx(2 * ndtr(-at / math.sqrt(q)), abs=1e-3)
+    assert float(saturated_fraction(RELU, q)) == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(("sigma_b_sq", "published"), [(0.0, 0.236), (1.0, 0.205)])

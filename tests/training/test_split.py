@@ -110,6 +110,7 @@ def test_one_network_that_does_not_fit_is_an_error_of_one_line(tmp_path: Path, m
         train(tmp_path, "plain")
 
 
-def test_every_series_of_a_training_begins_with_its_replicas_or_counts_steps() -> None:
+def test_every_series_of_a_training_begins_with_its_replicas_or_is_the_same_for_all() -> None:
     for name, axes in SERIES.items():
-        assert axes.axes[0] in ("replica", "quantity") or name in ("probe_steps", "validation_steps")
+        same_for_all = ("probe_steps", "validation_steps", "input_mean_square")
+        assert axes.axes[0] in ("replica", "quantity") or name in same_for_all

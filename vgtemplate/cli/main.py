@@ -12,6 +12,8 @@ from vgtemplate.config.errors import Stopped, UserError
 
 COMMANDS = {
     "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
+    "predict": ("vgtemplate.cli.predict", "predict a network's gradient before it is trained"),
+    "phase-diagram": ("vgtemplate.cli.phase_diagram", "draw where an activation's gradients vanish and explode"),
     "predict-images": ("vgtemplate.cli.predict_images", "apply what was trained to pictures"),
     "reproduce": ("vgtemplate.cli.reproduce", "judge the claims over ten seeds and print the verdicts"),
     "tune": ("vgtemplate.cli.tune", "search the settings that claims leave open, on tuning seeds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
     from vgtemplate.records import read_record
     from vgtemplate.report.gallery import UNSATURATES, WITHOUT_BN, write_gallery
     from vgtemplate.report.page import write_report
+    from vgtemplate.report.theory_page import write_theory
     from vgtemplate.reproduce.plan import plan_gallery
     from vgtemplate.reproduce.result import judge_claim
     from vgtemplate.reproduce.stability import describe, read_outcomes
@@ -76,8 +78,10 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
     if _is_written(folder, stamp, digest):
         return folder / "index.html"
     stamp.unlink(missing_ok=True)
+    read = functools.cache(lambda key: read_record(results, key))
     write_gallery(folder, drawn)
-    path = write_report(folder, shown, plan.claims, lambda key: read_record(results, key), links)
+    write_theory(folder, shown, read)
+    path = write_report(folder, shown, plan.claims, read, links)
     stamp.write_text(digest)
     return path
 
@@ -88,15 +92,17 @@ def _digest(inputs: list[Any]) -> str:
     import json
 
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-    for path in sorted((Path(__file__).parents[1] / "report").rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
+    package = Path(__file__).parents[1]
+    sources = [path for room in ("report", "theory") for path in (package / room).rglob("*") if path.suffix != ".pyc"]
+    for path in sorted([*sources, package / "claims" / "prediction.py"]):
+        if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
     """Say whether the pages are there and made of just these inputs: drawing them takes seconds."""
-    pages = (folder / "index.html", folder / "gallery.html")
+    pages = (folder / name for name in ("index.html", "gallery.html", "theory.html"))
     return all(page.exists() for page in pages) and stamp.exists() and stamp.read_text() == digest
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from vgtemplate.claims.prediction import Comparison
     from vgtemplate.records import Record
     from vgtemplate.reproduce.result import Result
 
@@ -67,7 +68,15 @@ def _evidence(result: Result, all_parts: bool) -> str:
         lines.append(f"{escape(part.title)}: {effect}, to be {part.threshold}: {count}")
     if len(shown) < len(parts):
         lines.append(f"and {len(parts) - len(shown)} more, all {parts[0].verdict}")
+    if result.claim.kind == "initial" and result.slopes:
+        lines.append(f"[dim]{escape(_slopes(result.slopes))}[/dim]")
     return "\n".join(lines)
+
+
+def _slopes(slopes: Mapping[str, Comparison]) -> str:
+    """Write each arm's gradient slope in theory and measured."""
+    pairs = [f"{arm} {found.predicted:+.3f} / {found.median:+.3f}" for arm, found in slopes.items()]
+    return f"gradient slope in theory / measured: {', '.join(pairs)}"
 
 
 def verdict_table(results: Sequence[Result], title: str, all_parts: bool = False) -> Table:

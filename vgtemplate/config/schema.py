@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -146,6 +147,15 @@ class ModelConfig(Settings):
             return [self.width, *(self.width * 2**stage for stage in range(3) for _ in range(layers_a_stage))]
         cycle = [self.width] if isinstance(self.width, int) else self.width
         return [cycle[index % len(cycle)] for index in range(self.depth)]
+
+    def strides(self) -> list[int]:
+        """Return the stride of each hidden layer: 2 where a stage begins that halves the image, else 1."""
+        widths = self.widths()
+        if self.kind == "resnet":
+            return [1, *(1 + (width > before) for before, width in pairwise(widths))]
+        stages = self.num_stages if self.kind == "cnn" and self.output == "logits" else 1
+        starts = {self.depth * stage // stages for stage in range(1, stages)} - {0}
+        return [2 if index in starts else 1 for index in range(self.depth)]
 
 
 class DataConfig(Settings):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -21,8 +22,7 @@ from vgtemplate.data.augment import CropFlip
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
 from vgtemplate.data.images import Bytes, Images, Labels
 from vgtemplate.data.sources import load_images
-
-_BLOCK = 1000
+from vgtemplate.data.statistics import MOST_IMAGES, measure_channels, typical_mean_squares
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,6 @@ class _Split:
 
     def to(self, device: torch.device) -> _Split:
         return _Split(self.images.to(device), self.labels.to(device))
-
-
-def measure_channels(images: Bytes, max_value: int) -> tuple[list[float], list[float]]:
-    """Return each channel's mean and standard deviation over (N, C, H, W), in units of `max_value`.
-
-    Counted in integers, so that every machine finds the same.
-    """
-    values = np.arange(256, dtype=np.float64) / max_value
-    means, stds = [], []
-    for channel in range(images.shape[1]):
-        counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(images), _BLOCK):
-            counts += np.bincount(images[start : start + _BLOCK, channel].ravel(), minlength=256)
-        mean = float(counts @ values / counts.sum())
-        means.append(mean)
-        stds.append(float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum())))
-    return means, stds
 
 
 def scale_pixels(
@@ -194,3 +177,7 @@ class PopulationData(pl.LightningDataModule):
     def probe_images(self) -> Tensor:
         """Return the first `num_probe_images` test images, (N, C, H, W)."""
         return self._splits["test"].images[: self.num_probe_images]
+
+    def mean_squares(self, flat: bool) -> npt.NDArray[np.float64]:
+        """Return the mean square of each pixel of a few typical training images (`statistics.typical_mean_squares`)."""
+        return typical_mean_squares(self._splits["train"].images[:MOST_IMAGES].cpu().numpy(), flat)

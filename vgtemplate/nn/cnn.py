@@ -14,12 +14,6 @@ from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 
 
-def strides(depth: int, num_stages: int) -> list[int]:
-    """Return each layer's stride: 2 at the first layer of every stage but the first, 1 elsewhere."""
-    starts = {depth * stage // num_stages for stage in range(1, num_stages)} - {0}
-    return [2 if index in starts else 1 for index in range(depth)]
-
-
 class CNN(nn.Module):
     """`depth` 3x3 convolutions in stages, global average pooling and a linear output layer.
 
@@ -39,10 +33,10 @@ class CNN(nn.Module):
         draws = build_draws(config.initialiser, config.bias, seeds)
         channels = [input_shape[0], *config.widths()]
         self.puts_out_images = config.output == "image"
-        steps = strides(config.depth, 1 if self.puts_out_images else config.num_stages)
+        strides = config.strides()
         self.hidden_layers = nn.ModuleList(
             build_hidden_layer(
-                config, Conv2d(fan_in, width, draws, stride=steps[index]), fan_in, width, index, list(seeds)
+                config, Conv2d(fan_in, width, draws, stride=strides[index]), fan_in, width, index, list(seeds)
             )
             for index, (fan_in, width) in enumerate(pairwise(channels))
         )

@@ -79,8 +79,7 @@ class ResNet(nn.Module):
         self.residual = config.residual
         channels = [input_shape[0], *config.widths()]
         self.hidden_layers = nn.ModuleList()
-        for index, (fan_in, width) in enumerate(pairwise(channels)):
-            stride = 2 if index and width > fan_in else 1
+        for index, ((fan_in, width), stride) in enumerate(zip(pairwise(channels), config.strides(), strict=True)):
             self.hidden_layers.append(_layer(config, Conv2d(fan_in, width, draws, stride=stride), index, seeds))
         self.output = Linear(channels[-1], num_classes, replace(draws, bias=config.bias))
 

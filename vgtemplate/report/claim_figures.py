@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.records import Record
 from vgtemplate.report.html import GRID, SERIES_COLOURS
-from vgtemplate.report.panels import FONT, PANELS, Arms, Bars, Curves, Panel, Style, shorten
+from vgtemplate.report.panels import FONT, PANELS, Arms, Bars, Curves, Panel, Profile, Style, shorten
 from vgtemplate.report.strips import bounds
 
 _WIDTH = 4.9
@@ -43,6 +43,8 @@ def describe_marks(claim: ClaimConfig, records: Mapping[str, Record]) -> str:
     """Say what the lines, bars and marks of a claim's figure mean."""
     panels = choose_panels(claim, records)
     words = ["thin: each seed; thick: their median"] if any(not isinstance(panel, Bars) for panel in panels) else []
+    if any(isinstance(panel, Profile) and panel.theory is not None for panel in panels):
+        words.append("dotted: the theory of wide networks, where it covers the arm")
     if any(isinstance(panel, Curves) for panel in panels):
         words.append("a cross: a seed that diverged")
     if any(isinstance(panel, Bars) for panel in panels):

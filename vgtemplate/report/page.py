@@ -16,7 +16,6 @@ from typing import Any
 from markupsafe import Markup
 
 from vgtemplate.atomic import write_whole
-from vgtemplate.claims.metrics import METRICS
 from vgtemplate.config.catalogue import ARTICLES, CHECKS, DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ClaimConfig
@@ -73,8 +72,6 @@ class Section:
     """What the figure's lines and marks mean."""
     setting: Setting
     searches: Sequence[str]
-    predictions: Mapping[str, tuple[str, str]]
-    """Arm to its gradient slope in theory and measured."""
     settled: Sequence[str]
     check: str
     dataset: str
@@ -165,15 +162,6 @@ def _commands(result: Result, records: Mapping[str, Record]) -> list[str]:
     return [f"make claim-{name}", whole] if usual else [whole]
 
 
-def _predictions(result: Result, records: Mapping[str, Record]) -> dict[str, tuple[str, str]]:
-    rows = {}
-    for arm, predicted in result["predicted_gradient_slopes"].items():
-        if arm in records and "gradient_rms" in records[arm].series:
-            measured = statistics.median(float(slope) for slope in METRICS["gradient_slope"](records[arm]))
-            rows[arm] = (f"{predicted:.3f}", f"{measured:.3f}")
-    return rows
-
-
 def _articles(claim: ClaimConfig) -> list[tuple[str, str]]:
     rows = [ARTICLES[name] for name in claim.articles]
     return [
@@ -207,7 +195,6 @@ def _section(
         marks=describe_marks(claim, records),
         setting=compare(configurations),
         searches=describe_searches(claim, configurations),
-        predictions=_predictions(result, records),
         settled=settled,
         check=CHECKS[claim.check].source if claim.check else "",
         dataset=", ".join(map(_describe_dataset, sorted(used))) + seeds if used else "",

@@ -15,10 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from vgtemplate.claims.metrics import METRICS
+from vgtemplate.claims.prediction import predict_record
 from vgtemplate.config.catalogue import METRICS as CATALOGUE
 from vgtemplate.records import Array, Record
 from vgtemplate.report.figures import log10, median_of_seeds
 from vgtemplate.report.html import INK
+from vgtemplate.theory.predict import Prediction
 
 Style = dict[str, Any]
 """An arm's colour and dash, as matplotlib's keywords."""
@@ -35,9 +37,13 @@ _WINDOWS = 50
 """A curve is averaged over a fiftieth of its length."""
 _MANY = 30.0
 """A curve whose values span more than this ratio is drawn on a logarithmic axis."""
+_EXPLODED = 100.0
+"""Values beyond it are drawn on an axis that is logarithmic outside [-1, 1]."""
 _LONGEST_NAME = 24
 _FEW_LAYERS = 12
 _LAYER = "hidden layer (1: nearest the input)"
+THEORY: Style = {"color": INK, "linestyle": (0, (1, 1.8)), "linewidth": 1.5, "zorder": 3}
+"""How a line of the theory looks, whatever the arm: it lies on the measured one."""
 
 
 def shorten(name: str) -> str:
@@ -61,13 +67,17 @@ def smooth(curves: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Profile:
-    """Values along the hidden layers, each seed and the median."""
+    """Values along the hidden layers, each seed and the median, and what theory expects."""
 
     title: str
     series: str
     values: Callable[[Record], Array]
     """Record to (R, L)."""
     logarithmic: bool = True
+    theory: Callable[[Prediction], Array] | None = None
+    """Prediction to (L,), logarithmic where the panel is; of values at initialisation only."""
+    is_relative: bool = False
+    """Whether theory knows the values relative to the last hidden layer only; it is drawn from the median there."""
 
     def height(self, arms: Arms) -> float:
         """Return the panel's height in inches."""
@@ -85,6 +95,12 @@ class Profile:
             if len(values) > 1:
                 axes.plot(layers, shown(values).T, **_thin(styles[arm]))
             axes.plot(layers, median, marker=marker, markersize=3, **_thick(styles[arm]))
+            if self.theory is not None and (prediction := predict_record(record)) is not None:
+                expected = self.theory(prediction) + (median[-1] if self.is_relative else 0.0)
+                axes.plot(layers, np.where(np.isfinite(expected), expected, np.nan), **THEORY)
+        if not self.logarithmic and np.abs(axes.get_ylim()).max() > _EXPLODED:
+            # One arm that explodes would make all others a line at 0.
+            axes.set_yscale("symlog", linthresh=1)
         axes.set_xlabel(_LAYER, fontsize=FONT)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
@@ -191,14 +207,61 @@ def _offset(record: Record) -> Array:
         return np.asarray(np.abs(record.probe("signal_mean")) / np.sqrt(_variance(record)))
 
 
-_GRADIENT = Profile("gradient at the start: log10 of RMS dL/dz", "gradient_rms", _probed("gradient_rms"))
-_SIGNAL = Profile("signal at the start: log10 of RMS activation", "signal_rms", _probed("signal_rms"))
-_BIAS = Profile("log10 of the bias gradient's norm", "bias_grad_norm", _probed("bias_grad_norm"))
-_SATURATED = Profile("saturated fraction", "saturated_fraction", _probed("saturated_fraction"), logarithmic=False)
-_MEAN = Profile("mean of the activations", "signal_mean", _probed("signal_mean"), logarithmic=False)
-_SPREAD = Profile("variance of the activations", "signal_rms", _variance, logarithmic=False)
-_OFFSET = Profile("|mean| / deviation of the activations", "signal_mean", _offset, logarithmic=False)
-_UPDATE = Profile("log10 of ||dW|| / ||W|| in the first step", "update_ratio", _probed("update_ratio"))
+_GRADIENT = Profile(
+    "gradient at the start: log10 of RMS dL/dz",
+    "gradient_rms",
+    _probed("gradient_rms"),
+    theory=lambda prediction: prediction.log10_gradient_rms,
+    is_relative=True,
+)
+_SIGNAL = Profile(
+    "signal at the start: log10 of RMS activation",
+    "signal_rms",
+    _probed("signal_rms"),
+    theory=lambda prediction: prediction.log10_signal_rms,
+)
+_BIAS = Profile(
+    "log10 of the bias gradient's norm",
+    "bias_grad_norm",
+    _probed("bias_grad_norm"),
+    theory=lambda prediction: prediction.log10_bias_gradient,
+    is_relative=True,
+)
+_SATURATED = Profile(
+    "saturated fraction",
+    "saturated_fraction",
+    _probed("saturated_fraction"),
+    logarithmic=False,
+    theory=lambda prediction: prediction.saturated_fraction,
+)
+_MEAN = Profile(
+    "mean of the activations",
+    "signal_mean",
+    _probed("signal_mean"),
+    logarithmic=False,
+    theory=lambda prediction: prediction.signal_mean,
+)
+_SPREAD = Profile(
+    "variance of the activations",
+    "signal_rms",
+    _variance,
+    logarithmic=False,
+    theory=lambda prediction: prediction.signal_variance,
+)
+_OFFSET = Profile(
+    "|mean| / deviation of the activations",
+    "signal_mean",
+    _offset,
+    logarithmic=False,
+    theory=lambda prediction: np.abs(prediction.signal_mean) / np.sqrt(prediction.signal_variance),
+)
+_UPDATE = Profile(
+    "log10 of ||dW|| / ||W|| in the first step",
+    "update_ratio",
+    _probed("update_ratio"),
+    theory=lambda prediction: prediction.log10_weight_gradient,
+    is_relative=True,
+)
 _TRAVEL = Profile("log10 of the travel ||W_t - W_0|| / ||W_0||", "travel", _probed("travel", -1))
 _SHIFT = Profile("drift of a layer's input a step", "input_shift", _mean_over_probes("input_shift"), logarithmic=False)
 _TURN = Profile("||G - G'|| / ||G||", "gradient_change", _mean_over_probes("gradient_change"), logarithmic=False)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vgtemplate.claims.judge import Verdict, judge_quantities, judge_records
+from vgtemplate.claims.prediction import Comparison, compare_slopes
 from vgtemplate.config.experiment import ClaimConfig, Setting
-from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
 from vgtemplate.reproduce.plan import Plan
-from vgtemplate.reproduce.prediction import predict_slope
 
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
 
@@ -35,8 +34,8 @@ class Result:
     seeds: tuple[int, ...]
     setting: Setting
     wall_seconds: float
-    predictions: Mapping[str, float]
-    """Arm to the gradient slope that mean-field theory predicts, in decades per layer, where it has one."""
+    slopes: Mapping[str, Comparison]
+    """Arm to its gradient slope at initialisation in theory and measured, where it has both."""
     failure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -67,7 +66,7 @@ class Result:
                 for part in parts
             ],
             "literature": self.claim.literature,
-            "predicted_gradient_slopes": dict(self.predictions),
+            "gradient_slopes": {arm: comparison.to_json() for arm, comparison in self.slopes.items()},
             "dataset": self.dataset,
             "setting": self.setting,
             "seeds": list(self.seeds),
@@ -100,7 +99,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
         setting=plan.setting,
         seeds=() if exact else plan.seeds,
         wall_seconds=seconds,
-        predictions={} if exact else predict(records),
+        slopes={} if exact else compare_all(records),
         failure=failure,
     )
 
@@ -110,10 +109,10 @@ def read_quantities(record: Record) -> dict[str, list[float]]:
     return dict(zip(record.labels["quantity"], record.series["quantities"].tolist(), strict=True))
 
 
-def predict(records: Mapping[str, Record]) -> dict[str, float]:
-    """Return the gradient slope that theory predicts for each arm it covers."""
-    predicted = {arm: predict_slope(ArmConfig.model_validate(record.configuration)) for arm, record in records.items()}
-    return {arm: slope for arm, slope in predicted.items() if slope is not None}
+def compare_all(records: Mapping[str, Record]) -> dict[str, Comparison]:
+    """Return each arm's gradient slope in theory and measured, where it has both."""
+    compared = {arm: compare_slopes(record) for arm, record in records.items()}
+    return {arm: comparison for arm, comparison in compared.items() if comparison is not None}
 
 
 def judge_all(plan: Plan, results: Path, failures: Mapping[str, str]) -> list[Result]:

@@ -7,41 +7,91 @@ gradient by chi_1 (Schoenholz et al. 2017). Nothing here knows depths, data or s
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
-from vgtemplate.theory.gaussian import gaussian_expectation
-from vgtemplate.theory.numpy_activations import Activation
+from vgtemplate.theory.gaussian import Array, gaussian_expectation, gaussian_expectations
+from vgtemplate.theory.numpy_activations import Activation, find_activation
 
 SMALLEST_Q = 1e-12
 """A variance below it counts as 0."""
 LARGEST_Q = 1e12
 """A variance above it counts as infinite."""
+_SLICES = 4000
+_FAR = 20.0
+"""From here on an activation is straight."""
 ROUNDING = 1e-12
 """Relative difference up to which a variance counts as unchanged; the quadrature's error is below it."""
 
 
-def mean_square(activation: Activation, q: float) -> float:
+def mean_square(activation: Activation, q: npt.ArrayLike) -> Array:
     """Return E[phi(z)^2] for z ~ N(0, q): what a layer passes on."""
     return gaussian_expectation(lambda z: activation.function(z) ** 2, q, activation.kinks)
 
 
-def derivative_mean_square(activation: Activation, q: float) -> float:
+def mean_output(activation: Activation, q: npt.ArrayLike) -> Array:
+    """Return E[phi(z)] for z ~ N(0, q)."""
+    return gaussian_expectation(activation.function, q, activation.kinks)
+
+
+def derivative_mean_square(activation: Activation, q: npt.ArrayLike) -> Array:
     """Return E[phi'(z)^2] for z ~ N(0, q); at q = 0 the limit q -> 0+ (1/2 for ReLU)."""
     return gaussian_expectation(lambda z: activation.derivative(z) ** 2, q, activation.kinks)
 
 
 def variance(activation: Activation, q: float) -> float:
     """Return Var[phi(z)] for z ~ N(0, q)."""
-    mean = gaussian_expectation(activation.function, q, activation.kinks)
-    return gaussian_expectation(lambda z: (activation.function(z) - mean) ** 2, q, activation.kinks)
+    mean = mean_output(activation, q)
+    return float(gaussian_expectation(lambda z: (activation.function(z) - mean) ** 2, q, activation.kinks))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Expectations for z ~ N(0, q), each of the shape of q."""
+
+    mean: Array
+    """E[phi(z)]."""
+    mean_square: Array
+    """E[phi(z)^2]."""
+    slope_square: Array
+    """E[phi'(z)^2]."""
+    slope_fourth: Array
+    """E[phi'(z)^4]."""
+
+
+def moments(activation: Activation, q: npt.ArrayLike) -> Moments:
+    """Return all that is needed of an activation for z ~ N(0, q), computed together."""
+
+    def functions(z: Array) -> tuple[Array, ...]:
+        phi, slope_square = activation.function(z), activation.derivative(z) ** 2
+        return phi, phi**2, slope_square, slope_square**2
+
+    return Moments(*gaussian_expectations(functions, q, activation.kinks))
+
+
+@cache
+def _quantiles() -> Array:
+    """Return the middles of _SLICES slices of N(0, 1) of equal probability."""
+    return np.asarray(ndtri((np.arange(_SLICES) + 0.5) / _SLICES))
+
+
+def saturated_fraction(activation: Activation, q: npt.ArrayLike) -> Array:
+    """Return the probability that |phi'(z)| is below a tenth of its largest value, z ~ N(0, q); to 1e-3."""
+    largest = np.abs(activation.derivative(np.linspace(-_FAR, _FAR, _SLICES))).max()
+    slopes = activation.derivative(np.sqrt(np.asarray(q, dtype=np.float64))[..., None] * _quantiles())
+    return np.asarray((np.abs(slopes) < 0.1 * largest).mean(axis=-1))
 
 
 def q_map(activation: Activation, q: float, sigma_w_sq: float, sigma_b_sq: float = 0.0) -> float:
     """Return the next layer's q' = sigma_w_sq E[phi(z)^2] + sigma_b_sq, z ~ N(0, q) (Poole et al. 2016, eq. 3)."""
-    return sigma_w_sq * mean_square(activation, q) + sigma_b_sq
+    return sigma_w_sq * float(mean_square(activation, q)) + sigma_b_sq
 
 
 def chi_1(activation: Activation, q: float, sigma_w_sq: float) -> float:
@@ -49,7 +99,7 @@ def chi_1(activation: Activation, q: float, sigma_w_sq: float) -> float:
 
     The gradient's RMS changes by 0.5 log10(chi_1) decades a layer towards the input: below 1 it vanishes.
     """
-    return sigma_w_sq * derivative_mean_square(activation, q)
+    return sigma_w_sq * float(derivative_mean_square(activation, q))
 
 
 def batchnorm_chi(activation: Activation) -> float:
@@ -60,7 +110,7 @@ def batchnorm_chi(activation: Activation) -> float:
     normalisation takes out of the gradient, its mean and its part along z, is 2 of B directions: nothing in a large
     batch of distinct images (Yang et al. 2019, where ReLU has pi / (pi - 1)).
     """
-    return derivative_mean_square(activation, 1.0) / variance(activation, 1.0)
+    return float(derivative_mean_square(activation, 1.0)) / variance(activation, 1.0)
 
 
 def fixed_point(activation: Activation, sigma_w_sq: float, sigma_b_sq: float = 0.0, q: float = 1.0) -> float:
@@ -102,10 +152,10 @@ def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> floa
         sigma_w_sq; NaN where no finite attracting fixed point is critical (ReLU with biases).
     """
     if sigma_b_sq == 0 and mean_square(activation, 0.0) < SMALLEST_Q:
-        return 1 / derivative_mean_square(activation, 0.0)
+        return 1 / float(derivative_mean_square(activation, 0.0))
 
     def holds(q: float) -> float:
-        return (q - sigma_b_sq) / mean_square(activation, q)
+        return (q - sigma_b_sq) / float(mean_square(activation, q))
 
     def excess(q: float) -> float:
         return chi_1(activation, q, holds(q)) - 1
@@ -119,6 +169,13 @@ def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> floa
     return float("nan")
 
 
-def critical_gain(activation: Activation) -> float:
-    """Return the g of weights N(0, g^2 / fan_in) without biases at which chi_1 = 1: sqrt(critical_sigma_w_sq)."""
-    return float(np.sqrt(critical_sigma_w_sq(activation)))
+def critical_gain(activation: str | Activation) -> float:
+    """Return the g of weights N(0, g^2 / fan_in) without biases at which chi_1 = 1: sqrt(critical_sigma_w_sq).
+
+    Args:
+        activation: a name of the catalogue, or a function with its derivative.
+
+    Raises:
+        UserError: there is no activation of that name.
+    """
+    return math.sqrt(critical_sigma_w_sq(find_activation(activation)))

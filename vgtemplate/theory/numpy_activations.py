@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtr
 
+from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.theory.gaussian import Array, Function
 
 LEAKY_SLOPE = 0.01
@@ -65,3 +66,16 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "identity": Activation(lambda z: z, np.ones_like),
 }
 """By the catalogue's names."""
+
+
+def find_activation(activation: str | Activation) -> Activation:
+    """Return the catalogue's activation of a name, and a function with its derivative as it is.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise UserError(unknown_name("activation", activation, ACTIVATIONS))
+    return ACTIVATIONS[activation]

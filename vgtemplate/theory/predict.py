@@ -1,33 +1,51 @@
-"""Predicted profiles and slopes of a fully connected network at initialisation, from the theory of one layer.
+"""Predicted profiles of signal and gradient at initialisation, layer by layer from the inputs, and their scatter.
 
-Exact as the width grows. At width 64 plain networks measure within 0.01 decades a layer: the logarithm of a product of
-random layers lies below that of its mean, by up to 0.54 / width a layer for ReLU (Hanin & Nica 2020). With batch
-normalisation ReLU measures as predicted, tanh and sigmoid explode faster, by 0.008 at width 64 and 0.002 at 1000.
-Sequential networks only.
+The profiles are those of a wide network. A finite network's gradient is a product of random factors: its logarithm
+scatters, and lies below that of the mean (Hanin & Nica 2020; ReLU: by up to 0.54 / width decades a layer). The band
+says by how much for one image; over a batch of unlike images, each with a gradient of its own, it is less.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 
 from vgtemplate.theory.gaussian import Array
-from vgtemplate.theory.meanfield import derivative_mean_square, mean_square, q_map, variance
-from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.gradient import backward, scatter, start
+from vgtemplate.theory.layers import Layer, Passage, Signal, forward
+from vgtemplate.theory.meanfield import saturated_fraction
+from vgtemplate.theory.numpy_activations import Activation, find_activation
 
 UNDERFLOW = 1e-300
 """A mean square below it counts as 0: from there on the arithmetic, not the theory, would be shown."""
+DECADES = 0.5 * math.log10(math.e)
+"""Decades of a root mean square a unit of the mean square's natural logarithm."""
+BAND = 2.0
+"""Half the band's width in standard deviations: 19 of 20 networks."""
+_WIDEST_FACTOR = 100.0
+_FACTOR_PRECISION = 1e-4
+Range = tuple[float, float]
+
+
+def _slope_weights(num_layers: int) -> Array:
+    """Return the least-squares slope over hidden layers 2 to L as weights (L,) of the profile; NaN below 3 layers."""
+    if num_layers < 3:
+        return np.full(num_layers, np.nan)
+    distances = np.arange(num_layers - 1) - (num_layers - 2) / 2
+    return np.append(0.0, distances / np.sum(distances**2))
 
 
 def _slope(log10_profile: Array) -> float:
     """Return the least-squares slope over hidden layers 2 to L, decades a layer; NaN with fewer than two of them."""
-    fitted = log10_profile[1:]
-    if len(fitted) < 2 or not np.isfinite(fitted).all():
-        return float("nan")
-    return float(np.polyfit(np.arange(len(fitted)), fitted, 1)[0])
+    if len(log10_profile) < 3 or not np.isfinite(log10_profile[1:]).all():
+        return math.nan
+    return float(_slope_weights(len(log10_profile))[1:] @ log10_profile[1:])
 
 
 @dataclass(frozen=True)
@@ -35,11 +53,26 @@ class Prediction:
     """What theory expects of each hidden layer, counted from the input; arrays of shape (L,)."""
 
     q: Array
-    """Variance of what the activation sees."""
+    """Mean square of what the activation sees."""
     log10_signal_rms: Array
-    """Of the activation's output; -inf where it is 0, NaN from where q overflows."""
+    """Of the layer's output, shortcut included; -inf where it is 0, NaN from where q overflows."""
+    signal_mean: Array
+    """Of the layer's output."""
+    saturated_fraction: Array
+    """Share of units whose |phi'(z)| is below a tenth of its largest value."""
     log10_gradient_rms: Array
-    """Of dL/dz, relative to the last hidden layer."""
+    """Of dL/dz, z what the activation sees, relative to the last hidden layer."""
+    log10_bias_gradient: Array
+    """Norm of dL/db relative to the last hidden layer, if the images' gradients are equally alike in all layers."""
+    log10_weight_gradient: Array
+    """Norm of dL/dW over that of W, relative to the last hidden layer; if the same holds of gradients and signals."""
+    scatter: Array
+    """Variance that a layer adds to ln |dL/dz|^2 of one image, from the layer above it to its own."""
+
+    @property
+    def signal_variance(self) -> Array:
+        """Variance of the layer's output over units and images."""
+        return np.asarray(10 ** (2 * self.log10_signal_rms) - self.signal_mean**2)
 
     @property
     def signal_slope(self) -> float:
@@ -51,50 +84,166 @@ class Prediction:
         """Decades per layer of distance from the output (negative vanishes), layers 2 to L; NaN as signal_slope."""
         return -_slope(self.log10_gradient_rms)
 
+    @property
+    def gradient_band(self) -> tuple[Array, Array]:
+        """Lowest and highest log10_gradient_rms of 19 of 20 networks of this width."""
+        variance = np.append(np.cumsum(self.scatter[-2::-1])[::-1], 0.0)
+        half = BAND * np.sqrt(variance)
+        centre = self.log10_gradient_rms
+        return centre - DECADES * (variance / 2 + half), centre + DECADES * half
 
-def predict(
-    activation: str,
-    depth: int,
-    q_first: float,
-    sigma_w_sq: npt.ArrayLike,
-    sigma_w_sq_backward: npt.ArrayLike | None = None,
-    sigma_b_sq: float = 0.0,
-    norm: Literal["none", "batch"] = "none",
-) -> Prediction:
-    """Predict signal and gradient of each hidden layer.
+    @property
+    def gradient_slope_band(self) -> Range:
+        """Lowest and highest gradient_slope of 19 of 20 networks of this width; NaN as gradient_slope."""
+        # Layer k's factor is in the profile of layers 1 to k.
+        shares = -np.cumsum(_slope_weights(len(self.scatter)))[:-1]
+        variances = self.scatter[:-1]
+        half = BAND * math.sqrt(float(shares**2 @ variances))
+        typical = -float(shares @ variances) / 2
+        slope = self.gradient_slope
+        return slope + DECADES * (min(typical, 0.0) - half), slope + DECADES * (max(typical, 0.0) + half)
 
-    Forward, q grows by the q map. Backward, the mean square of dL/dz is multiplied between layer l + 1 and layer l by
-    fan_out var(w) E[phi'(z_l)^2] (Glorot & Bengio 2010, eq. 6, with phi' kept); with batch normalisation also by
-    1 / (fan_in var(w) Var[phi(z_l)]) (meanfield.batchnorm_chi).
+    @property
+    def total_change(self) -> float:
+        """Decades from the last hidden layer's gradient to the first's: negative vanishes."""
+        return float(self.log10_gradient_rms[0])
+
+
+def _log10(mean_square: float) -> float:
+    """Return the decades of a root mean square; -inf for 0."""
+    if mean_square == 0:
+        return -math.inf
+    return math.log10(mean_square) / 2 if math.isfinite(mean_square) else math.nan
+
+
+def _has_coherent_part(layers: Sequence[Layer]) -> bool:
+    plain = all(layer.norm == "none" and layer.kernel == 1 and not layer.dropout for layer in layers)
+    return plain and any(layer.residual for layer in layers)
+
+
+def predict_layers(activation: Activation, layers: Sequence[Layer], inputs: Array | None = None) -> Prediction:
+    """Predict signal and gradient of each hidden layer of a sequence.
 
     Args:
-        activation: a name of ACTIVATIONS.
+        activation: phi.
+        layers: from the input on.
+        inputs: mean square over the channels of each pixel of some images, (N, H, W); fully connected: over the
+            pixels too, (N, 1, 1); None: 1, as standardised images have. Batch normalisation makes any images alike: of
+            theirs only the size counts.
+    """
+    squares = np.ones((1, 1, 1)) if inputs is None else np.asarray(inputs, dtype=np.float64)
+    if layers[0].norm == "batch":
+        squares = np.ones((1, *squares.shape[1:]))
+    signal = Signal(squares, np.zeros_like(squares))
+    passages: list[Passage] = []
+    signals = [signal]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for layer in layers:
+            signal, passage = forward(activation, layer, signal)
+            passages.append(passage)
+            signals.append(signal)
+        gradients, scatters = _way_back(activation, passages, signal)
+        sizes = np.array([float(signal.mean_square.mean()) for signal in signals])
+        log_signals = np.log10(np.where(sizes < UNDERFLOW, 0.0, sizes)) / 2
+        saturated = np.array([float(saturated_fraction(activation, passage.q.mean())) for passage in passages])
+        log_widths = np.log10([layer.width for layer in layers]) / 2
+        log_weights = np.log10([layer.weight_std for layer in layers])
+        weight_gradients = gradients + log_signals[:-1] - log_weights
+    return Prediction(
+        q=np.array([float(passage.q.mean()) for passage in passages]),
+        log10_signal_rms=log_signals[1:],
+        signal_mean=np.array([float(signal.mean.mean()) for signal in signals[1:]]),
+        saturated_fraction=saturated,
+        log10_gradient_rms=_to_last(gradients),
+        log10_bias_gradient=_to_last(gradients + log_widths),
+        log10_weight_gradient=_to_last(weight_gradients),
+        scatter=scatters,
+    )
+
+
+def _to_last(profile: Array) -> Array:
+    """Return a profile relative to its last value; NaN where that is no number."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(profile - profile[-1])
+
+
+def _way_back(activation: Activation, passages: Sequence[Passage], signal: Signal) -> tuple[Array, Array]:
+    """Return each layer's log10 RMS of dL/dz, up to a constant, and its scatter; both (L,)."""
+    layers = [passage.layer for passage in passages]
+    g = start(signal, layers[-1].width, _has_coherent_part(layers))
+    profile, scatters, grown = [], [], 0.0
+    for passage in reversed(passages):
+        at_z, before = backward(activation, passage, g)
+        profile.append(grown + _log10(float(at_z.mean())))
+        scatters.append(scatter(passage, at_z, before))
+        # Kept near 1, whatever the depth: a profile may span more decades than a number can.
+        size = float(before.of(passage.read).mean())
+        g = before.scaled(1 / size) if size else before
+        grown += _log10(size)
+    return np.array(profile[::-1]), np.array(scatters[::-1])
+
+
+def balancing_factor(activation: Activation, layers: Sequence[Layer], inputs: Array | None = None) -> float:
+    """Return by what all weights are to be multiplied for the first layer's gradient to equal the last hidden one's.
+
+    As the depth grows this tends to the critical scale, at which chi_1 = 1. One typical image stands for all.
+
+    Returns:
+        The factor; NaN if none between 1/100 and 100 does it.
+    """
+    typical = None if inputs is None else inputs.mean(axis=0, keepdims=True)
+
+    def change(log_factor: float) -> float:
+        scaled = [replace(layer, weight_std=layer.weight_std * math.exp(log_factor)) for layer in layers]
+        found = predict_layers(activation, scaled, typical).total_change
+        return found if math.isfinite(found) else math.copysign(1e3, log_factor)
+
+    widest = math.log(_WIDEST_FACTOR)
+    if not change(-widest) < 0 < change(widest):
+        return math.nan
+    return math.exp(brentq(change, -widest, widest, xtol=_FACTOR_PRECISION))
+
+
+def predict(
+    activation: str | Activation,
+    depth: int,
+    weight_std: float,
+    width: int = 64,
+    bias_std: float = 0.0,
+    norm: Literal["none", "batch", "layer"] = "none",
+    norm_position: Literal["before", "after"] = "before",
+    residual: bool = False,
+    inputs: npt.ArrayLike = 1.0,
+) -> Prediction:
+    """Predict signal and gradient of a fully connected network of one width at initialisation.
+
+    Args:
+        activation: a name of the catalogue, or a function with its derivative.
         depth: L, the number of hidden layers.
-        q_first: variance of the first hidden layer's pre-activations, sigma_w_sq * mean(x^2) + sigma_b_sq;
-            unused with batch normalisation.
-        sigma_w_sq: fan_in * var(w) of the weights into each hidden layer: one number, or L of them (the first is not
-            used: it is in q_first).
-        sigma_w_sq_backward: fan_out * var(w) of the same weights; None: equal, as between layers of one width.
-        sigma_b_sq: variance of the biases; batch normalisation takes them out.
-        norm: none, or batch: normalised over the batch before the activation.
+        weight_std: standard deviation of every weight, e.g. gain / sqrt(width).
+        width: units a hidden layer, and values an image.
+        bias_std: standard deviation of every bias.
+        norm: normalisation over the batch, or over a layer's units.
+        norm_position: before or after the activation.
+        residual: from the second layer on, add each layer's input to its output.
+        inputs: mean square of the values of an image; several, of as many images.
 
     Raises:
-        KeyError: ACTIVATIONS has no such name.
+        UserError: there is no activation of that name.
+        ValueError: a number is out of its range.
     """
-    phi = ACTIVATIONS[activation]
-    forward = np.broadcast_to(np.asarray(sigma_w_sq, dtype=np.float64), depth)
-    backward = forward if sigma_w_sq_backward is None else np.broadcast_to(sigma_w_sq_backward, depth)
-    q = np.ones(depth)
-    if norm == "none":
-        q[0] = q_first
-        for layer in range(1, depth):
-            q[layer] = q_map(phi, q[layer - 1], forward[layer], sigma_b_sq)
-    factors = np.array([derivative_mean_square(phi, at) for at in q[:-1]]) * backward[1:]
-    if norm == "batch":
-        factors /= forward[1:] * variance(phi, 1.0)
-    passed_on = np.array([mean_square(phi, at) for at in q])
-    with np.errstate(divide="ignore"):
-        signal = np.log10(np.where(passed_on < UNDERFLOW, 0.0, passed_on)) / 2
-        steps = np.log10(factors) / 2
-    gradient = np.append(np.cumsum(steps[::-1])[::-1], 0.0)
-    return Prediction(q, signal, gradient)
+    if depth < 1 or width < 1 or weight_std < 0 or bias_std < 0:
+        raise ValueError(f"{depth=}, {width=} must be at least 1, {weight_std=}, {bias_std=} at least 0")
+    layers = [
+        Layer(
+            width,
+            width,
+            weight_std,
+            bias_std,
+            norm=norm,
+            norm_position=norm_position,
+            residual=residual and index > 0,
+        )
+        for index in range(depth)
+    ]
+    return predict_layers(find_activation(activation), layers, np.reshape(inputs, (-1, 1, 1)))

@@ -161,6 +161,8 @@ def _train_population(
     num_images = (trainer.global_step - fitting.first_step) * data.batch_size * len(seeds)
     used = usage.describe(num_images, len(seeds))
     series |= observers.series(trainer, module) | _evaluate(trainer, module, data)
+    if config.probes.every != 0:
+        series["input_mean_square"] = data.mean_squares(flat=config.model.kind == "mlp")
     record = Record(
         key="",
         name=name,

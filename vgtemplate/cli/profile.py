@@ -1,0 +1,113 @@
+"""How a prediction looks in a terminal: the profile as a table with bars, the verdict and the advice as sentences."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from vgtemplate.config.schema import ModelConfig
+
+if TYPE_CHECKING:
+    from vgtemplate.theory.predict import Prediction
+
+_STABLE = 1.0
+"""Decades over the whole depth up to which a gradient counts as stable."""
+_BAR = 32
+"""Characters of the plot in the table."""
+_ALL_ROWS, _ROWS = 24, 14
+"""Layers up to which each has a row, and about how many rows there are beyond."""
+
+
+def verdict(prediction: Prediction, width: int) -> str:
+    """Say in one sentence what becomes of the gradient."""
+    total, depth = prediction.total_change, len(prediction.q)
+    if math.isnan(total):
+        return "The signal leaves the range of numbers: nothing can be said of the gradient."
+    if depth < 2:
+        return "One hidden layer has no profile."
+    if math.isinf(total):
+        return "The gradient is zero below the last hidden layer."
+    over = f"over {depth} layers"
+    if abs(total) < _STABLE:
+        words = f"The gradient is stable: it changes by a factor of {10**total:.2g} {over}"
+    else:
+        way = "vanishes" if total < 0 else "explodes"
+        words = f"The gradient {way}: by 10^{total:+.1f} {over}"
+    if math.isnan(prediction.gradient_slope):
+        return words + "."
+    low, high = prediction.gradient_slope_band
+    return (
+        f"{words}, {prediction.gradient_slope:+.4f} decades a layer "
+        f"(19 of 20 networks of width {width}: {low:+.4f} to {high:+.4f})."
+    )
+
+
+def advice(model: ModelConfig, facts: dict[str, Any]) -> list[str]:
+    """Say which scale of the weights would be critical, and over how many layers things change."""
+    if model.norm != "none":
+        place = "takes the weights' scale out: no scale of them is critical."
+        return [f"{'Batch' if model.norm == 'batch' else 'Layer'} normalisation {place}"]
+    if model.residual:
+        return ["Every block adds to the gradient that goes past it: no scale of the weights is critical."]
+    if facts["gain"] is None:
+        return []
+    critical, balancing = facts["critical_gain"], facts["balancing_gain"]
+    words = f"Weights have the standard deviation g / sqrt(fan_in) with g = {facts['gain']:.4g}; critical is "
+    words += f"g = {critical:.4g}" if critical is not None else "no g"
+    words += " in the limit of depth (chi_1 = 1)"
+    if balancing is not None:
+        words += f", and g = {balancing:.4g} keeps the gradient over this depth"
+    lines = [words + "."]
+    scales = facts["depth_scales"]
+    if scales and scales["of_c"] and scales["q_star"]:
+        lines.append(
+            f"Fixed point: variance {scales['q_star']:.3g}, two images' correlation {scales['c_star']:.3g}, chi_1 "
+            f"{scales['chi_1']:.4g}; depth scales: correlation {scales['of_c']:.3g} layers (signals reach about six), "
+            f"squared gradient {_layers(scales['of_gradient'])}."
+        )
+    return lines
+
+
+def _layers(value: float | None) -> str:
+    return "unlimited" if value is None else f"{value:.3g} layers"
+
+
+def _rows(depth: int) -> list[int]:
+    """Return the layers that have a row, from 0."""
+    if depth <= _ALL_ROWS:
+        return list(range(depth))
+    return sorted({round(step * (depth - 1) / (_ROWS - 1)) for step in range(_ROWS)})
+
+
+def profile_table(prediction: Prediction) -> Table:
+    """Return the predicted profiles, the gradient as a bar over its decades too."""
+    gradient, (low, high) = prediction.log10_gradient_rms, prediction.gradient_band
+    finite = [value for value in gradient if math.isfinite(value)]
+    bottom, top = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    span = max(top - bottom, _STABLE)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("layer", "q", "signal RMS", "gradient RMS", "19 of 20 networks"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column(f"gradient: a bar of {_BAR} is {span:.3g} decades", no_wrap=True)
+    for row in _rows(len(gradient)):
+        value = gradient[row]
+        bar = round(_BAR * (1 - (top - value) / span)) if math.isfinite(value) else 0
+        table.add_row(
+            str(row + 1),
+            f"{prediction.q[row]:.3g}",
+            f"{10 ** prediction.log10_signal_rms[row]:.3g}",
+            _power(value),
+            f"{_power(low[row])} to {_power(high[row])}",
+            "█" * bar or "▏",
+        )
+    return table
+
+
+def _power(decades: float) -> str:
+    """Write a number by its decades: as a number near 1, else as a power of ten."""
+    if not math.isfinite(decades):
+        return "0" if decades < 0 else "-"
+    return f"{10**decades:.3g}" if abs(decades) < 3 else f"10^{decades:.2f}"

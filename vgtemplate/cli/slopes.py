@@ -1,0 +1,84 @@
+"""Every arm's gradient slope at initialisation in theory and measured: what `vgt predict --records` prints."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vgtemplate.cli.paths import results_dir
+from vgtemplate.config.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vgtemplate.claims.prediction import Comparison
+
+
+def slope_table(compared: Mapping[str, Comparison], title: str) -> Table:
+    """Return the table of arms, the largest error first."""
+    from vgtemplate.claims.prediction import TOLERANCE
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("arm", overflow="fold")
+    for column in ("theory", "19 of 20 networks", "measured: median \\[min, max]", "error"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column(f"where the error is above {TOLERANCE:g}", overflow="fold")
+    for name, found in sorted(compared.items(), key=lambda item: -abs(item[1].error)):
+        table.add_row(
+            escape(name),
+            f"{found.predicted:+.4f}",
+            f"{found.low:+.3f} to {found.high:+.3f}",
+            escape(f"{found.median:+.4f} [{min(found.measured):+.3f}, {max(found.measured):+.3f}]"),
+            f"{found.error:+.4f}",
+            found.reason,
+        )
+    return table
+
+
+def print_slopes(console: Console, as_json: bool) -> None:
+    """Print the comparison of every record in the results folder that has one.
+
+    Raises:
+        UserError: there is none.
+    """
+    from vgtemplate.claims.prediction import compare_slopes
+    from vgtemplate.records import read_all
+
+    results = results_dir()
+    found: dict[Comparison, list[str]] = {}
+    for record in read_all(results):
+        if (comparison := compare_slopes(record)) is not None:
+            found.setdefault(comparison, []).append(record.name)
+    # Arms that only differ in how they are trained begin as the same network.
+    compared = {_join(names): comparison for comparison, names in found.items()}
+    if not compared:
+        raise UserError(f"{results}: holds no record of a gradient that the theory covers; `vgt reproduce` makes some")
+    if as_json:
+        click.echo(json.dumps({name: found.to_json() for name, found in compared.items()}, indent=1))
+        return
+    console.print(slope_table(compared, "Gradient slope at initialisation, decades a layer; negative vanishes"))
+    console.print(summary(compared), highlight=False)
+
+
+def summary(compared: Mapping[str, Comparison]) -> str:
+    """Say how many arms lie within the tolerance, plain and wide ones by themselves."""
+    from vgtemplate.claims.prediction import TOLERANCE, WIDE
+
+    wide = [found for found in compared.values() if found.is_wide_and_plain]
+    near = sum(not found.reason for found in compared.values())
+    return (
+        f"{near} of {len(compared)} arms within {TOLERANCE:g} decades a layer; of the {len(wide)} plain ones of width "
+        f"{WIDE} and more, {sum(not found.reason for found in wide)}."
+    )
+
+
+def _join(names: list[str]) -> str:
+    """Return the names of arms that begin as the same network."""
+    unlike = sorted(set(names))
+    return unlike[0] if len(unlike) == 1 else f"{unlike[0]} and {len(unlike) - 1} more"

@@ -1,0 +1,92 @@
+"""The report's page of theory beside measurement: every arm's gradient slope before training, and the phase diagrams.
+
+Results and records in, one HTML file out; judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vgtemplate.claims.prediction import TOLERANCE, WIDE, Comparison, compare_slopes, why_not_compared
+from vgtemplate.records import Record
+from vgtemplate.report.html import embed, render
+from vgtemplate.report.page import write_page
+from vgtemplate.report.theory_figures import draw_comparison, draw_phase_diagram
+from vgtemplate.theory.meanfield import critical_sigma_w_sq
+from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.phase import phase_diagram
+
+_PHASES = ("tanh", "relu")
+_POINTS = 120
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network with the arms that begin as it."""
+
+    comparison: Comparison
+    arms: list[str] = field(default_factory=list)
+
+
+def collect(
+    results: Sequence[Mapping[str, Any]], read: Callable[[str], Record | None]
+) -> tuple[list[Row], dict[str, list[str]]]:
+    """Return the arms whose slope has a prediction, the largest error first, and the others by the reason.
+
+    Args:
+        results: plain data, as `Result.to_json` of reproduce/result.py returns it.
+        read: key to record, None where there is none.
+    """
+    rows: dict[Comparison, Row] = {}
+    others: dict[str, list[str]] = {}
+    for result in results:
+        for arm, key in result["records"].items():
+            record = read(key)
+            if record is None or "gradient_rms" not in record.series:
+                continue
+            name = f"{result['id']}: {arm}"
+            if (comparison := compare_slopes(record)) is not None:
+                rows.setdefault(comparison, Row(comparison)).arms.append(name)
+            else:
+                others.setdefault(why_not_compared(record), []).append(name)
+    return sorted(rows.values(), key=lambda row: -abs(row.comparison.error)), others
+
+
+def draw_phases(activation: str) -> str:
+    """Return an activation's phase diagram as an image in the page."""
+    phi = ACTIVATIONS[activation]
+    largest = 3 * critical_sigma_w_sq(phi)
+    biases = 0.5 * np.linspace(0, 1, _POINTS) ** 2
+    diagram = phase_diagram(phi, np.linspace(largest / _POINTS, largest, _POINTS), biases)
+    critical = np.array([critical_sigma_w_sq(phi, variance) for variance in biases])
+    return embed(draw_phase_diagram(diagram, critical, activation), f"phase diagram of {activation}")
+
+
+def write_theory(folder: Path, results: Sequence[Mapping[str, Any]], read: Callable[[str], Record | None]) -> Path:
+    """Write theory.html into `folder`, whole or not at all, and return its path; arguments as in `collect`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    rows, others = collect(results, read)
+    compared = [row.comparison for row in rows]
+    wide = [comparison for comparison in compared if comparison.is_wide_and_plain]
+    text = render(
+        "theory.html",
+        here="theory",
+        rows=rows,
+        others=others,
+        figure=embed(draw_comparison(compared), "measured less predicted gradient slope of every arm") if rows else "",
+        near=sum(not comparison.reason for comparison in compared),
+        wide=len(wide),
+        wide_near=sum(not comparison.reason for comparison in wide),
+        tolerance=TOLERANCE,
+        wide_from=WIDE,
+        phases={name: draw_phases(name) for name in _PHASES},
+    )
+    return write_page(folder / "theory.html", text)

@@ -1,0 +1,64 @@
+"""The phases of a wide random network: ordered, where gradients vanish, and chaotic, where they explode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vgtemplate.theory.gaussian import Array
+from vgtemplate.theory.meanfield import LARGEST_Q, SMALLEST_Q, derivative_mean_square, mean_square
+from vgtemplate.theory.numpy_activations import Activation
+
+_PER_DECADE = 60
+"""Points of the grid of q a decade."""
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """The fixed point that a variance of 1 tends to, by sigma_b_sq (rows) and sigma_w_sq (columns)."""
+
+    sigma_w_sq: Array
+    """fan_in * var(w), (A,)."""
+    sigma_b_sq: Array
+    """Variance of the biases, (B,)."""
+    q: Array
+    """The fixed point of the variance, (B, A); 0, or inf where the signal grows without bound."""
+    chi_1: Array
+    """The factor of the squared gradient there, (B, A)."""
+
+
+def phase_diagram(activation: Activation, sigma_w_sq: Array, sigma_b_sq: Array) -> PhaseDiagram:
+    """Return the phases on a grid of the variances of weights and biases.
+
+    The expectations depend on q alone, so they are found once, on a grid of q; a fixed point lies where the q map
+    crosses the identity, the nearest from 1 in the direction in which q moves.
+    """
+    num = round(np.log10(LARGEST_Q / SMALLEST_Q)) * _PER_DECADE + 1
+    grid = np.geomspace(SMALLEST_Q, LARGEST_Q, num)
+    squares, slopes = mean_square(activation, grid), derivative_mean_square(activation, grid)
+    q = np.array([[_fixed_point(grid, w * squares + b - grid) for w in sigma_w_sq] for b in sigma_b_sq])
+    at = np.interp(np.log(np.clip(q, SMALLEST_Q, LARGEST_Q)), np.log(grid), slopes)
+    return PhaseDiagram(sigma_w_sq, sigma_b_sq, q, at * sigma_w_sq)
+
+
+def _fixed_point(grid: Array, growth: Array) -> float:
+    """Return where q ends that starts in the grid's middle, given by how much the q map adds to each q."""
+    middle = len(grid) // 2
+    relative = growth / grid
+    if abs(relative[middle]) < SMALLEST_Q:
+        return float(grid[middle])
+    if relative[middle] > 0:
+        beyond = np.flatnonzero(relative[middle:] <= 0)
+        if not len(beyond):
+            return float("inf")
+        after = middle + int(beyond[0])
+        before = after - 1
+    else:
+        below = np.flatnonzero(relative[: middle + 1] >= 0)
+        if not len(below):
+            return 0.0
+        before = int(below[-1])
+        after = before + 1
+    share = relative[before] / (relative[before] - relative[after])
+    return float(np.exp(np.log(grid[before]) + share * (np.log(grid[after]) - np.log(grid[before]))))
