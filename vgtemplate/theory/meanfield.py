@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -161,11 +160,11 @@ def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> floa
         return chi_1(activation, q, holds(q)) - 1
 
     grid = sigma_b_sq + np.geomspace(1e-6, 1e6, 121)
-    for low, high in pairwise(grid):
-        if excess(low) < 0 <= excess(high):
-            q = float(brentq(excess, low, high, rtol=ROUNDING))
-            if holds(q) < holds(1.001 * q):
-                return holds(q)
+    at_grid = (grid - sigma_b_sq) / mean_square(activation, grid) * derivative_mean_square(activation, grid)
+    for index in np.flatnonzero((at_grid[:-1] < 1) & (at_grid[1:] >= 1)):
+        q = float(brentq(excess, grid[index], grid[index + 1], rtol=ROUNDING))
+        if holds(q) < holds(1.001 * q):
+            return holds(q)
     return float("nan")
 
 
