@@ -143,3 +143,40 @@ def test_seeds_without_a_value_are_told_from_those_that_never_got_there(make_cla
     claim = make_claim(arms=("relu",), kind="training", parts=[part("dead_fraction", "relu")])
     *_, bars = draw_claim(claim, {"relu": record}).axes
     assert [text.get_text() for text in bars.texts] == ["2 of 3 without a value"]
+
+
+def predictable(record, **series):
+    """The record of images of a known size, so that the theory has a word on it."""
+    record.dataset["input_shape"] = [1, 8, 8]
+    record.series.update(series)
+    return record
+
+
+def test_theory_is_dotted_beside_what_was_measured_at_the_start(make_claim, make_record):
+    record = predictable(make_record("relu", seeds=1))
+    claim = make_claim(arms=("relu",), parts=[part("gradient_slope", "relu"), part("signal_slope", "relu")])
+    gradient, signal = draw_claim(claim, {"relu": record}).axes
+    measured, expected = gradient.lines
+    # He's weights keep ReLU's gradient; the line starts from what was measured at the last layer.
+    np.testing.assert_allclose(expected.get_ydata(), [measured.get_ydata()[-1]] * 4, atol=1e-9)
+    np.testing.assert_allclose(signal.lines[1].get_ydata(), 0, atol=1e-9)
+    assert expected.get_linestyle() != measured.get_linestyle()
+    assert "dotted: the theory of wide networks" in describe_marks(claim, {"relu": record})
+
+
+def test_a_record_without_a_prediction_has_no_line_of_theory(make_claim, make_record):
+    unknown = make_record("relu", seeds=1)
+    deep = predictable(make_record("relu", seeds=1))
+    deep.configuration["pretraining"] = {"kind": "rbm"}
+    for record in (unknown, deep):
+        (axes,) = draw_claim(make_claim(arms=("relu",)), {"relu": record}).axes
+        assert len(axes.lines) == 1
+
+
+def test_an_arm_that_explodes_leaves_the_others_visible(make_claim, make_record):
+    small, large = (make_record(name, signal_mean=np.full((3, 1, 4), mean)) for name, mean in (("a", 0.1), ("b", 1e8)))
+    claim = make_claim(arms=("a", "b"), parts=[part("largest_abs_mean", arm) for arm in ("a", "b")])
+    (axes,) = draw_claim(claim, {"a": small, "b": large}).axes
+    assert axes.get_yscale() == "symlog"
+    (axes,) = draw_claim(claim, {"a": small, "b": small}).axes
+    assert axes.get_yscale() == "linear"
