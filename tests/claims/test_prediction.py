@@ -114,7 +114,7 @@ def test_unequal_widths_carry_the_gradient_by_the_fan_out() -> None:
     ("model", "sections", "reason"),
     [
         ({"activation": "sigmoid"}, {"pretraining": {"kind": "rbm"}}, "pretrained weights"),
-        ({"kind": "resnet", "depth": 20, "residual": True, "norm": "batch"}, {}, "after the shortcut"),
+        ({"kind": "resnet", "depth": 20, "residual": True, "norm": "layer"}, {}, "after the shortcut"),
         ({"norm": "batch", "norm_position": "after", "bias": "normal"}, {}, "random biases"),
     ],
 )
@@ -252,6 +252,7 @@ def test_recorded_images_are_what_is_sent_in() -> None:
         {"activation": "relu", "dropout": 0.2},
         {"activation": "relu", "kind": "cnn", "num_stages": 2, "width": 48},
         {"activation": "relu", "kind": "resnet", "width": 24, "norm": "batch", "depth": 20},
+        {"activation": "relu", "kind": "resnet", "width": 24, "norm": "batch", "depth": 20, "residual": True},
     ],
     ids=str,
 )

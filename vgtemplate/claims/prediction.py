@@ -21,6 +21,7 @@ from vgtemplate.records import Array, Record
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 from vgtemplate.theory.predict import Prediction, predict_layers
+from vgtemplate.theory.resnet import predict_resnet
 
 TOLERANCE = 0.01
 """Decades a layer within which a prediction is expected to lie, for plain networks of at least WIDE units."""
@@ -32,8 +33,8 @@ def why_not_predicted(config: ArmConfig) -> str | None:
     model = config.model
     if config.pretraining.kind != "none":
         return "pretrained weights are no independent draws"
-    if model.kind == "resnet" and model.residual:
-        return "the activation stands after the shortcut, so what it sees is not Gaussian"
+    if _is_resnet(model) and model.norm != "batch":
+        return "the activation stands after the shortcut, and no normalisation over the batch makes its branch Gaussian"
     if model.norm == "batch" and model.norm_position == "after" and model.bias in ("normal", "pytorch_default"):
         return "with random biases every unit has another variance for the normalisation to take out"
     return None
@@ -77,7 +78,7 @@ def describe_layers(model: ModelConfig, input_shape: Sequence[int]) -> list[Laye
             stride=stride,
             norm=model.norm,
             norm_position=model.norm_position,
-            residual=model.residual and index > 0 and in_width == width,
+            residual=model.residual and not _is_resnet(model) and index > 0 and in_width == width,
             dropout=model.dropout,
         )
         for index, ((in_width, width), stride) in enumerate(zip(pairwise(widths), model.strides(), strict=True))
@@ -97,7 +98,16 @@ def predict_arm(config: ArmConfig, input_shape: Sequence[int], inputs: Array | N
     """
     if (reason := why_not_predicted(config)) is not None:
         raise UserError(f"the theory does not cover this network: {reason}")
-    return predict_layers(ACTIVATIONS[config.model.activation], *layers_and_inputs(config, input_shape, inputs))
+    activation = ACTIVATIONS[config.model.activation]
+    layers, squares = layers_and_inputs(config, input_shape, inputs)
+    return (
+        predict_resnet(activation, layers) if _is_resnet(config.model) else predict_layers(activation, layers, squares)
+    )
+
+
+def _is_resnet(model: ModelConfig) -> bool:
+    """Say whether the shortcuts go past two layers, and the activation stands after them."""
+    return model.kind == "resnet" and model.residual
 
 
 def layers_and_inputs(

@@ -81,11 +81,16 @@ def _quantiles() -> Array:
     return np.asarray(ndtri((np.arange(_SLICES) + 0.5) / _SLICES))
 
 
+def is_saturated(activation: Activation, z: Array) -> npt.NDArray[np.bool_]:
+    """Say where |phi'(z)| is below a tenth of its largest value."""
+    largest = np.abs(activation.derivative(np.linspace(-_FAR, _FAR, _SLICES))).max()
+    return np.asarray(np.abs(activation.derivative(z)) < 0.1 * largest)
+
+
 def saturated_fraction(activation: Activation, q: npt.ArrayLike) -> Array:
     """Return the probability that |phi'(z)| is below a tenth of its largest value, z ~ N(0, q); to 1e-3."""
-    largest = np.abs(activation.derivative(np.linspace(-_FAR, _FAR, _SLICES))).max()
-    slopes = activation.derivative(np.sqrt(np.asarray(q, dtype=np.float64))[..., None] * _quantiles())
-    return np.asarray((np.abs(slopes) < 0.1 * largest).mean(axis=-1))
+    z = np.sqrt(np.asarray(q, dtype=np.float64))[..., None] * _quantiles()
+    return np.asarray(is_saturated(activation, z).mean(axis=-1))
 
 
 def q_map(activation: Activation, q: float, sigma_w_sq: float, sigma_b_sq: float = 0.0) -> float:

@@ -143,28 +143,57 @@ def predict_layers(activation: Activation, layers: Sequence[Layer], inputs: Arra
             passages.append(passage)
             signals.append(signal)
         gradients, scatters = _way_back(activation, passages, signal)
-        sizes = np.array([float(signal.mean_square.mean()) for signal in signals])
-        log_signals = np.log10(np.where(sizes < UNDERFLOW, 0.0, sizes)) / 2
-        saturated = np.array([float(saturated_fraction(activation, passage.q.mean())) for passage in passages])
+        q = [float(passage.q.mean()) for passage in passages]
+        return assemble(
+            layers,
+            q,
+            [float(signal.mean_square.mean()) for signal in signals],
+            [float(signal.mean.mean()) for signal in signals[1:]],
+            [float(saturated_fraction(activation, at)) for at in q],
+            gradients,
+            scatters,
+        )
+
+
+def assemble(
+    layers: Sequence[Layer],
+    q: Sequence[float],
+    squares: Sequence[float],
+    means: Sequence[float],
+    saturated: Sequence[float],
+    log10_gradients: Array,
+    scatter: Array,
+) -> Prediction:
+    """Put a prediction together.
+
+    Args:
+        layers: L of them.
+        q: mean square of what each activation sees.
+        squares: of the images and of what each layer puts out, L + 1 of them.
+        means: of what each layer puts out.
+        saturated: share of each layer's units.
+        log10_gradients: RMS of dL/dz, up to a constant.
+        scatter: as in Prediction.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_signals = np.log10(np.where(np.array(squares) < UNDERFLOW, 0.0, squares)) / 2
         log_widths = np.log10([layer.width for layer in layers]) / 2
         log_weights = np.log10([layer.weight_std for layer in layers])
-        weight_gradients = gradients + log_signals[:-1] - log_weights
-    return Prediction(
-        q=np.array([float(passage.q.mean()) for passage in passages]),
-        log10_signal_rms=log_signals[1:],
-        signal_mean=np.array([float(signal.mean.mean()) for signal in signals[1:]]),
-        saturated_fraction=saturated,
-        log10_gradient_rms=_to_last(gradients),
-        log10_bias_gradient=_to_last(gradients + log_widths),
-        log10_weight_gradient=_to_last(weight_gradients),
-        scatter=scatters,
-    )
+        return Prediction(
+            q=np.array(q),
+            log10_signal_rms=log_signals[1:],
+            signal_mean=np.array(means),
+            saturated_fraction=np.array(saturated),
+            log10_gradient_rms=_to_last(log10_gradients),
+            log10_bias_gradient=_to_last(log10_gradients + log_widths),
+            log10_weight_gradient=_to_last(log10_gradients + log_signals[:-1] - log_weights),
+            scatter=scatter,
+        )
 
 
 def _to_last(profile: Array) -> Array:
-    """Return a profile relative to its last value; NaN where that is no number."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(profile - profile[-1])
+    """Return a profile relative to its last value."""
+    return np.asarray(profile - profile[-1])
 
 
 def _way_back(activation: Activation, passages: Sequence[Passage], signal: Signal) -> tuple[Array, Array]:
