@@ -11,7 +11,7 @@ import pytest
 from vgtemplate.claims.prediction import Comparison
 from vgtemplate.report.theory_figures import draw_comparison, draw_phase_diagram, draw_prediction
 from vgtemplate.report.theory_page import collect, write_theory
-from vgtemplate.theory.meanfield import critical_sigma_w_sq
+from vgtemplate.theory.critical import critical_sigma_w_sq
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 from vgtemplate.theory.phase import phase_diagram
 from vgtemplate.theory.predict import predict

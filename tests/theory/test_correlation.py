@@ -8,7 +8,8 @@ from scipy.special import erf
 
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.theory.correlation import c_fixed_point, c_map, depth_scales, pair_expectation
-from vgtemplate.theory.meanfield import chi_1, fixed_point, q_map
+from vgtemplate.theory.critical import fixed_point
+from vgtemplate.theory.meanfield import chi_1, q_map
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 
 RELU, TANH, SELU = (ACTIVATIONS[name] for name in ("relu", "tanh", "selu"))

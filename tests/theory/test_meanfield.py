@@ -7,13 +7,11 @@ import pytest
 from scipy.special import erf, ndtr
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.theory.critical import critical_gain, critical_sigma_w_sq, fixed_point
 from vgtemplate.theory.meanfield import (
     batchnorm_chi,
     chi_1,
-    critical_gain,
-    critical_sigma_w_sq,
     derivative_mean_square,
-    fixed_point,
     moments,
     q_map,
     saturated_fraction,
@@ -140,8 +138,8 @@ def test_saturated_share_is_the_gaussians_beyond_where_the_slope_is_small(q: flo
     # tanh' = 0.1 at cosh(z)^2 = 10; the sigmoid's slope is tanh's at half the argument.
     edge = math.acosh(math.sqrt(10))
     for activation, at in ((TANH, edge), (SIGMOID, 2 * edge)):
-        assert float(saturated_fraction(activation, q)) == pytest.approx(2 * ndtr(-at / math.sqrt(q)), abs=1e-3)
-    assert float(saturated_fraction(RELU, q)) == pytest.approx(0.5, abs=1e-3)
+        assert saturated_fraction(activation, q) == pytest.approx(2 * ndtr(-at / math.sqrt(q)), abs=1e-3)
+    assert saturated_fraction(RELU, q) == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(("sigma_b_sq", "published"), [(0.0, 0.236), (1.0, 0.205)])

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from vgtemplate.theory.meanfield import chi_1, fixed_point
+from vgtemplate.theory.critical import fixed_point
+from vgtemplate.theory.meanfield import chi_1
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 from vgtemplate.theory.phase import phase_diagram
 

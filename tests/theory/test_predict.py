@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, generator
+from vgtemplate.theory.critical import balancing_factor
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
-from vgtemplate.theory.predict import balancing_factor, predict, predict_layers
+from vgtemplate.theory.predict import predict, predict_layers
 
 TORCH: dict[str, Any] = {
     "relu": torch.relu,

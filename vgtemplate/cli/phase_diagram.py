@@ -33,7 +33,7 @@ def phase_diagram(activation: str, weights: float | None, biases: float, plot: P
     from vgtemplate.cli.tables import make_console
     from vgtemplate.report.theory_figures import draw_phase_diagram, write_figure
     from vgtemplate.theory import phase
-    from vgtemplate.theory.meanfield import critical_sigma_w_sq
+    from vgtemplate.theory.critical import critical_sigma_w_sq
     from vgtemplate.theory.numpy_activations import find_activation
 
     phi = find_activation(activation)

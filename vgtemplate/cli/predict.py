@@ -184,9 +184,8 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
 def _facts(config: ArmConfig, layers: list[Layer], inputs: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return what theory says of the weights' scale: the critical ones, and over how many layers things change."""
     from vgtemplate.theory.correlation import depth_scales
-    from vgtemplate.theory.meanfield import critical_sigma_w_sq
+    from vgtemplate.theory.critical import balancing_factor, critical_sigma_w_sq
     from vgtemplate.theory.numpy_activations import ACTIVATIONS
-    from vgtemplate.theory.predict import balancing_factor
 
     model = config.model
     facts: dict[str, Any] = {"gain": None, "critical_gain": None, "balancing_gain": None, "depth_scales": None}

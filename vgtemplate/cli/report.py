@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from vgtemplate.config.experiment import ClaimConfig
     from vgtemplate.reproduce.plan import Plan
     from vgtemplate.reproduce.result import Result
 
@@ -33,18 +35,20 @@ def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
     folder, root = experiments_dir(), files.data_root()
     name = files.resolve(dataset, root)
     results = make_results_folder(results_dir())
-    plan = plan_claims(load_claims(folder), folder, name, range(first_seed, first_seed + seeds), root)
-    path = write(plan, (), results)
+    claims = load_claims(folder)
+    plan = plan_claims(claims, folder, name, range(first_seed, first_seed + seeds), root)
+    path = write(plan, claims, (), results)
     if tracking:
         track(results, click.echo)
     click.echo(path)
 
 
-def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
+def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result], results: Path) -> Path:
     """Write the report and return its path.
 
     Args:
-        plan: its data set and seeds are the report's, which holds every claim, whichever the plan has.
+        plan: its data set and seeds are the report's.
+        claims: all there are, whichever the plan has.
         judged: results that are known already; others are judged from their records, "not run" where these are missing.
         results: the folder of the records; the report goes to its folder report/.
     """
@@ -59,7 +63,7 @@ def write(plan: Plan, judged: Sequence[Result], results: Path) -> Path:
     from vgtemplate.reproduce.stability import describe, read_outcomes
     from vgtemplate.tracking.outbox import experiment_address
 
-    plan = _whole(plan)
+    plan = _whole(plan, claims)
     known = {result.claim.id: result.to_json() for result in judged}
     shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
     outcomes = read_outcomes(results, plan.dataset)
@@ -106,17 +110,23 @@ def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
     return all(page.exists() for page in pages) and stamp.exists() and stamp.read_text() == digest
 
 
-def _whole(plan: Plan) -> Plan:
+def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
     """Return a plan of every claim on the data set and seeds of `plan`."""
     from vgtemplate.cli.paths import experiments_dir
-    from vgtemplate.config.load import load_claims
     from vgtemplate.data import files
     from vgtemplate.reproduce.plan import plan_claims
 
-    claims = load_claims(experiments_dir())
-    if claims.keys() <= plan.claims.keys():
+    others = {name: claim for name, claim in claims.items() if name not in plan.claims}
+    if not others:
         return plan
-    return plan_claims(claims, experiments_dir(), plan.dataset, plan.seeds, files.data_root())
+    added = plan_claims(others, experiments_dir(), plan.dataset, plan.seeds, files.data_root())
+    return replace(
+        plan,
+        claims={name: plan.claims.get(name, claim) for name, claim in claims.items()},
+        jobs={**added.jobs, **plan.jobs},
+        keys={**added.keys, **plan.keys},
+        failures={**added.failures, **plan.failures},
+    )
 
 
 def _unless_not_run(result: Result, plan: Plan) -> dict[str, Any]:

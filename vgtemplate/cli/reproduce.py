@@ -13,11 +13,11 @@ from vgtemplate.cli.budget import DURATION, split_by_budget
 from vgtemplate.config.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from vgtemplate.config.experiment import Setting
+    from vgtemplate.config.experiment import ClaimConfig, Setting
     from vgtemplate.reproduce.plan import Job, Plan
     from vgtemplate.reproduce.result import Result
 
@@ -73,7 +73,8 @@ def reproduce(
         raise UserError("--budget goes with --setting full: the quick setting has nothing shorter to fall back on")
     started = time.perf_counter()
     folder = experiments_dir()
-    chosen = select_claims(load_claims(folder), ids, article, setting)
+    claims = load_claims(folder)
+    chosen = select_claims(claims, ids, article, setting)
     root = files.data_root()
     seed_list = range(first_seed, first_seed + seeds)
     name = files.resolve(dataset, root)
@@ -98,7 +99,7 @@ def reproduce(
             console.print(f"[red]failed[/red] {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if whole:
-        _report(plan, judged, results, tracking, console)
+        _report(plan, claims, judged, results, tracking, console)
     if any(result.verdict is None for result in judged):
         raise click.exceptions.Exit(1)
 
@@ -113,14 +114,21 @@ def _describe(plans: Sequence[Plan]) -> str:
     return ", ".join(words) or "none of which there is time for"
 
 
-def _report(plan: Plan, judged: Sequence[Result], results: Path, tracking: bool, console: Console) -> None:
+def _report(
+    plan: Plan,
+    claims: Mapping[str, ClaimConfig],
+    judged: Sequence[Result],
+    results: Path,
+    tracking: bool,
+    console: Console,
+) -> None:
     """Write the report of all claims and send it."""
     from rich.markup import escape
 
     from vgtemplate.cli.report import track, write
 
     with console.status("writing the report"):
-        path = write(plan, judged, results)
+        path = write(plan, claims, judged, results)
         if tracking:
             track(results, lambda text: console.print(escape(text)))
     console.print(escape(f"report: {path}"), soft_wrap=True)

@@ -17,7 +17,7 @@ from vgtemplate.records import Record
 from vgtemplate.report.html import embed, render
 from vgtemplate.report.page import write_page
 from vgtemplate.report.theory_figures import draw_comparison, draw_phase_diagram
-from vgtemplate.theory.meanfield import critical_sigma_w_sq
+from vgtemplate.theory.critical import critical_sigma_w_sq
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 from vgtemplate.theory.phase import phase_diagram
 

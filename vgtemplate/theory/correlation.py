@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+from vgtemplate.theory.critical import fixed_point
 from vgtemplate.theory.gaussian import Array, Function, gaussian_expectation, gaussian_rule
-from vgtemplate.theory.meanfield import chi_1, fixed_point
+from vgtemplate.theory.meanfield import chi_1
 from vgtemplate.theory.numpy_activations import Activation
 
 _TURNS = (-4.0, -1.0, 0.0, 1.0, 4.0)

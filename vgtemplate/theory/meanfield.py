@@ -1,33 +1,27 @@
-"""One wide random layer: the map of the pre-activation's variance, the gradient's factor, and where they balance.
+"""One wide random layer: the map of the pre-activation's variance, and the gradient's factor.
 
 Weights are independent with mean 0 and variance sigma_w_sq / fan_in, biases with variance sigma_b_sq. As the width
 grows a layer's pre-activations become N(0, q) (Poole et al. 2016), and each layer multiplies the mean square of the
-gradient by chi_1 (Schoenholz et al. 2017). Nothing here knows depths, data or slopes: see predict.py.
+gradient by chi_1 (Schoenholz et al. 2017). Nothing here knows depths, data or slopes.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from vgtemplate.theory.gaussian import Array, gaussian_expectation, gaussian_expectations
-from vgtemplate.theory.numpy_activations import Activation, find_activation
+from vgtemplate.theory.numpy_activations import Activation
 
-SMALLEST_Q = 1e-12
-"""A variance below it counts as 0."""
-LARGEST_Q = 1e12
-"""A variance above it counts as infinite."""
+_FEW = 64
+"""Variances at once up to which their moments are remembered."""
 _SLICES = 4000
 _FAR = 20.0
 """From here on an activation is straight."""
-ROUNDING = 1e-12
-"""Relative difference up to which a variance counts as unchanged; the quadrature's error is below it."""
 
 
 def mean_square(activation: Activation, q: npt.ArrayLike) -> Array:
@@ -66,8 +60,23 @@ class Moments:
 
 
 def moments(activation: Activation, q: npt.ArrayLike) -> Moments:
-    """Return all that is needed of an activation for z ~ N(0, q), computed together."""
+    """Return all that is needed of an activation for z ~ N(0, q), computed together.
 
+    Those of a few variances are remembered: networks that are compared often begin alike, and a balanced one has the
+    same q in every layer.
+    """
+    variances = np.asarray(q, dtype=np.float64)
+    if variances.size <= _FEW:
+        return _remembered_moments(activation, variances.tobytes(), variances.shape)
+    return _moments(activation, variances)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_moments(activation: Activation, q: bytes, shape: tuple[int, ...]) -> Moments:
+    return _moments(activation, np.frombuffer(q).reshape(shape))
+
+
+def _moments(activation: Activation, q: Array) -> Moments:
     def functions(z: Array) -> tuple[Array, ...]:
         phi, slope_square = activation.function(z), activation.derivative(z) ** 2
         return phi, phi**2, slope_square, slope_square**2
@@ -87,10 +96,10 @@ def is_saturated(activation: Activation, z: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(np.abs(activation.derivative(z)) < 0.1 * largest)
 
 
-def saturated_fraction(activation: Activation, q: npt.ArrayLike) -> Array:
+@lru_cache(maxsize=4096)
+def saturated_fraction(activation: Activation, q: float) -> float:
     """Return the probability that |phi'(z)| is below a tenth of its largest value, z ~ N(0, q); to 1e-3."""
-    z = np.sqrt(np.asarray(q, dtype=np.float64))[..., None] * _quantiles()
-    return np.asarray(is_saturated(activation, z).mean(axis=-1))
+    return float(is_saturated(activation, np.sqrt(q) * _quantiles()).mean())
 
 
 def q_map(activation: Activation, q: float, sigma_w_sq: float, sigma_b_sq: float = 0.0) -> float:
@@ -115,71 +124,3 @@ def batchnorm_chi(activation: Activation) -> float:
     batch of distinct images (Yang et al. 2019, where ReLU has pi / (pi - 1)).
     """
     return float(derivative_mean_square(activation, 1.0)) / variance(activation, 1.0)
-
-
-def fixed_point(activation: Activation, sigma_w_sq: float, sigma_b_sq: float = 0.0, q: float = 1.0) -> float:
-    """Return the variance that the q map tends to when it is iterated from `q`; inf where it grows without bound.
-
-    The map increases with q, so its iterates go up or down to the nearest fixed point in that direction.
-
-    Args:
-        activation: phi.
-        sigma_w_sq: fan_in * var(w).
-        sigma_b_sq: variance of the biases.
-        q: where the iteration starts, above 0; returned where it is itself a fixed point (ReLU at 2: any q is).
-    """
-
-    def growth(at: float) -> float:
-        return q_map(activation, at, sigma_w_sq, sigma_b_sq) / at - 1
-
-    start = growth(q)
-    if abs(start) <= ROUNDING:
-        return q
-    near, step = q, 2.0 if start > 0 else 0.5
-    while SMALLEST_Q < near < LARGEST_Q:
-        far = near * step
-        if growth(far) * start <= 0:
-            return float(brentq(growth, near, far, xtol=SMALLEST_Q, rtol=ROUNDING))
-        near = far
-    return float("inf") if start > 0 else 0.0
-
-
-def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> float:
-    """Return the sigma_w_sq at which chi_1 = 1 at a fixed point of the q map: the edge of chaos.
-
-    Without bias, where phi(0) = 0, the fixed point is q = 0 and the answer 1 / E[phi'(0+-)^2]: 1 for tanh, 2 for ReLU
-    (He et al. 2015), 4 for GELU and SiLU, whose q = 0 repels at that scale: any signal grows. Otherwise q is varied,
-    with the sigma_w_sq that makes it a fixed point, until chi_1 = 1; the fixed point attracts where sigma_w_sq
-    increases with q.
-
-    Returns:
-        sigma_w_sq; NaN where no finite attracting fixed point is critical (ReLU with biases).
-    """
-    if sigma_b_sq == 0 and mean_square(activation, 0.0) < SMALLEST_Q:
-        return 1 / float(derivative_mean_square(activation, 0.0))
-
-    def holds(q: float) -> float:
-        return (q - sigma_b_sq) / float(mean_square(activation, q))
-
-    def excess(q: float) -> float:
-        return chi_1(activation, q, holds(q)) - 1
-
-    grid = sigma_b_sq + np.geomspace(1e-6, 1e6, 121)
-    at_grid = (grid - sigma_b_sq) / mean_square(activation, grid) * derivative_mean_square(activation, grid)
-    for index in np.flatnonzero((at_grid[:-1] < 1) & (at_grid[1:] >= 1)):
-        q = float(brentq(excess, grid[index], grid[index + 1], rtol=ROUNDING))
-        if holds(q) < holds(1.001 * q):
-            return holds(q)
-    return float("nan")
-
-
-def critical_gain(activation: str | Activation) -> float:
-    """Return the g of weights N(0, g^2 / fan_in) without biases at which chi_1 = 1: sqrt(critical_sigma_w_sq).
-
-    Args:
-        activation: a name of the catalogue, or a function with its derivative.
-
-    Raises:
-        UserError: there is no activation of that name.
-    """
-    return math.sqrt(critical_sigma_w_sq(find_activation(activation)))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vgtemplate.theory.critical import LARGEST_Q, SMALLEST_Q
 from vgtemplate.theory.gaussian import Array
-from vgtemplate.theory.meanfield import LARGEST_Q, SMALLEST_Q, derivative_mean_square, mean_square
+from vgtemplate.theory.meanfield import derivative_mean_square, mean_square
 from vgtemplate.theory.numpy_activations import Activation
 
 _PER_DECADE = 60

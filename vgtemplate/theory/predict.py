@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.gradient import backward, scatter, start
@@ -28,8 +27,6 @@ DECADES = 0.5 * math.log10(math.e)
 """Decades of a root mean square a unit of the mean square's natural logarithm."""
 BAND = 2.0
 """Half the band's width in standard deviations: 19 of 20 networks."""
-_WIDEST_FACTOR = 100.0
-_FACTOR_PRECISION = 1e-4
 Range = tuple[float, float]
 
 
@@ -149,7 +146,7 @@ def predict_layers(activation: Activation, layers: Sequence[Layer], inputs: Arra
             q,
             [float(signal.mean_square.mean()) for signal in signals],
             [float(signal.mean.mean()) for signal in signals[1:]],
-            [float(saturated_fraction(activation, at)) for at in q],
+            [saturated_fraction(activation, at) for at in q],
             gradients,
             scatters,
         )
@@ -210,27 +207,6 @@ def _way_back(activation: Activation, passages: Sequence[Passage], signal: Signa
         g = before.scaled(1 / size) if size else before
         grown += _log10(size)
     return np.array(profile[::-1]), np.array(scatters[::-1])
-
-
-def balancing_factor(activation: Activation, layers: Sequence[Layer], inputs: Array | None = None) -> float:
-    """Return by what all weights are to be multiplied for the first layer's gradient to equal the last hidden one's.
-
-    As the depth grows this tends to the critical scale, at which chi_1 = 1. One typical image stands for all.
-
-    Returns:
-        The factor; NaN if none between 1/100 and 100 does it.
-    """
-    typical = None if inputs is None else inputs.mean(axis=0, keepdims=True)
-
-    def change(log_factor: float) -> float:
-        scaled = [replace(layer, weight_std=layer.weight_std * math.exp(log_factor)) for layer in layers]
-        found = predict_layers(activation, scaled, typical).total_change
-        return found if math.isfinite(found) else math.copysign(1e3, log_factor)
-
-    widest = math.log(_WIDEST_FACTOR)
-    if not change(-widest) < 0 < change(widest):
-        return math.nan
-    return math.exp(brentq(change, -widest, widest, xtol=_FACTOR_PRECISION))
 
 
 def predict(
