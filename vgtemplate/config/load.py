@@ -5,10 +5,11 @@ Every failure is a UserError of one line that names the file, the key and what i
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +85,9 @@ def _parse(text: str, where: str) -> Any:
         raise UserError(f"{where}: is not YAML: a value does not fit its !!tag") from None
 
 
+_parse_once = functools.lru_cache(maxsize=1024)(_parse)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; raise UserError if it is missing, broken or anything else."""
     if not _is_text(path.name):
@@ -94,7 +98,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    content = _parse(text, str(path))
+    # A copy: what is parsed once serves all claims of the same base.
+    content = copy.deepcopy(_parse_once(text, str(path)))
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path}: must hold a mapping of names to settings")
     return content
@@ -284,7 +289,7 @@ def resolve_arms(
     return {
         name: _validate(
             ArmConfig,
-            reduce(
+            functools.reduce(
                 merge,
                 (_variants(patch, f"{path}: arms.{name}"), own.get(name, {}), (patches or {}).get(name, {}), extra),
                 base,
