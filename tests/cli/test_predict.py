@@ -190,6 +190,15 @@ def test_records_are_set_beside_their_predictions(vgt: Call, tmp_path: Path) -> 
     assert code == 0
     assert output.index("far") < output.index("near and 1 more")
     assert "outside the band of its width: not explained" in output
-    assert "1 of 2 arms within 0.01 decades a layer; of the 2 plain ones of width 64 and more, 1." in output
+    assert "1 of 2 networks within 0.01 decades a layer; of the 2 plain ones of width 64 and more, 1." in output
     _, plain, _ = vgt("predict", "--records", "--json")
-    assert json.loads(plain)["far"]["error"] == pytest.approx(0.5)
+    assert [(row["arm"], round(row["error"], 3)) for row in json.loads(plain)] == [
+        ("far", 0.5),
+        ("near and 1 more", 0.004),
+    ]
+
+
+def test_unlike_networks_of_one_name_each_have_a_row(vgt: Call, tmp_path: Path) -> None:
+    for key, slope in (("a" * 20, 0.004), ("b" * 20, 0.2)):
+        keep(tmp_path / "results", key, "relu", slope)
+    assert len(json.loads(vgt("predict", "--records", "--json")[1])) == 2

@@ -15,12 +15,15 @@ from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from vgtemplate.claims.prediction import Comparison
 
 
-def slope_table(compared: Mapping[str, Comparison], title: str) -> Table:
+Arms = list[tuple[str, "Comparison"]]
+
+
+def slope_table(arms: Arms, title: str) -> Table:
     """Return the table of arms, the largest error first."""
     from vgtemplate.claims.prediction import TOLERANCE
 
@@ -29,7 +32,7 @@ def slope_table(compared: Mapping[str, Comparison], title: str) -> Table:
     for column in ("theory", "19 of 20 networks", "measured: median \\[min, max]", "error"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column(f"where the error is above {TOLERANCE:g}", overflow="fold")
-    for name, found in sorted(compared.items(), key=lambda item: -abs(item[1].error)):
+    for name, found in arms:
         table.add_row(
             escape(name),
             f"{found.predicted:+.4f}",
@@ -42,7 +45,7 @@ def slope_table(compared: Mapping[str, Comparison], title: str) -> Table:
 
 
 def print_slopes(console: Console, as_json: bool) -> None:
-    """Print the comparison of every record in the results folder that has one.
+    """Print the comparison of every record in the results folder that has one, the largest error first.
 
     Raises:
         UserError: there is none.
@@ -51,34 +54,33 @@ def print_slopes(console: Console, as_json: bool) -> None:
     from vgtemplate.records import read_all
 
     results = results_dir()
-    found: dict[Comparison, list[str]] = {}
+    names: dict[Comparison, list[str]] = {}
     for record in read_all(results):
         if (comparison := compare_slopes(record)) is not None:
-            found.setdefault(comparison, []).append(record.name)
-    # Arms that only differ in how they are trained begin as the same network.
-    compared = {_join(names): comparison for comparison, names in found.items()}
-    if not compared:
+            names.setdefault(comparison, []).append(record.name)
+    if not names:
         raise UserError(f"{results}: holds no record of a gradient that the theory covers; `vgt reproduce` makes some")
+    arms = sorted(((_join(same), found) for found, same in names.items()), key=lambda arm: -abs(arm[1].error))
     if as_json:
-        click.echo(json.dumps({name: found.to_json() for name, found in compared.items()}, indent=1))
+        click.echo(json.dumps([{"arm": name} | found.to_json() for name, found in arms], indent=1))
         return
-    console.print(slope_table(compared, "Gradient slope at initialisation, decades a layer; negative vanishes"))
-    console.print(summary(compared), highlight=False)
+    console.print(slope_table(arms, "Gradient slope at initialisation, decades a layer; negative vanishes"))
+    console.print(summary([found for _, found in arms]), highlight=False)
 
 
-def summary(compared: Mapping[str, Comparison]) -> str:
-    """Say how many arms lie within the tolerance, plain and wide ones by themselves."""
+def summary(compared: Sequence[Comparison]) -> str:
+    """Say how many networks lie within the tolerance, plain and wide ones by themselves."""
     from vgtemplate.claims.prediction import TOLERANCE, WIDE
 
-    wide = [found for found in compared.values() if found.is_wide_and_plain]
-    near = sum(not found.reason for found in compared.values())
+    wide = [found for found in compared if found.is_wide_and_plain]
+    near = sum(not found.reason for found in compared)
     return (
-        f"{near} of {len(compared)} arms within {TOLERANCE:g} decades a layer; of the {len(wide)} plain ones of width "
-        f"{WIDE} and more, {sum(not found.reason for found in wide)}."
+        f"{near} of {len(compared)} networks within {TOLERANCE:g} decades a layer; of the {len(wide)} plain ones of "
+        f"width {WIDE} and more, {sum(not found.reason for found in wide)}."
     )
 
 
 def _join(names: list[str]) -> str:
-    """Return the names of arms that begin as the same network."""
+    """Return the names of arms that begin as the same network: they only differ in how they are trained."""
     unlike = sorted(set(names))
     return unlike[0] if len(unlike) == 1 else f"{unlike[0]} and {len(unlike) - 1} more"

@@ -100,7 +100,9 @@ class Profile:
                 axes.plot(layers, np.where(np.isfinite(expected), expected, np.nan), **THEORY)
         if not self.logarithmic and np.abs(axes.get_ylim()).max() > _EXPLODED:
             # One arm that explodes would make all others a line at 0.
+            lowest = min(float(np.nanmin(line.get_ydata())) for line in axes.lines)
             axes.set_yscale("symlog", linthresh=1)
+            axes.set_ylim(bottom=min(0.0, 1.5 * lowest))
         axes.set_xlabel(_LAYER, fontsize=FONT)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
