@@ -29,6 +29,14 @@ def test_own_network_example_trains_ten_seeds(
     assert min(map(float, accuracies)) > 0.3
 
 
+def test_theory_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [block for block in PYTHON if "theory" in block]
+    exec(compile(code, "README.md", "exec"), {})
+    gain, slope, *_ = capsys.readouterr().out.splitlines()
+    assert gain.startswith("1.41421")
+    assert abs(float(slope)) < 0.02
+
+
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("vgt ")])
 def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
     words = line.partition("#")[0].split()[1:]
