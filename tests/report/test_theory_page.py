@@ -14,7 +14,7 @@ from vgtemplate.report.theory_page import collect, write_theory
 from vgtemplate.theory.critical import critical_sigma_w_sq
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 from vgtemplate.theory.phase import phase_diagram
-from vgtemplate.theory.predict import predict
+from vgtemplate.theory.profiles import predict
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
-from vgtemplate.theory.predict import Prediction
+from vgtemplate.theory.profiles import Prediction
 from vgtemplate.theory.resnet import predict_resnet
 
 

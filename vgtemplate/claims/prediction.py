@@ -20,7 +20,7 @@ from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
 from vgtemplate.records import Array, Record
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
-from vgtemplate.theory.predict import Prediction, predict_layers
+from vgtemplate.theory.profiles import Prediction, predict_layers
 from vgtemplate.theory.resnet import predict_resnet
 
 TOLERANCE = 0.01

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vgtemplate.config.schema import ArmConfig
     from vgtemplate.theory.layers import Layer
-    from vgtemplate.theory.predict import Prediction
+    from vgtemplate.theory.profiles import Prediction
 
 _MNIST_SHAPE, _CIFAR_SHAPE = (1, 28, 28), (3, 32, 32)
 

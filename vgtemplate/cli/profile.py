@@ -11,7 +11,7 @@ from rich.table import Table
 from vgtemplate.config.schema import ModelConfig
 
 if TYPE_CHECKING:
-    from vgtemplate.theory.predict import Prediction
+    from vgtemplate.theory.profiles import Prediction
 
 _STABLE = 1.0
 """Decades over the whole depth up to which a gradient counts as stable."""

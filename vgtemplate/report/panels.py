@@ -20,7 +20,7 @@ from vgtemplate.config.catalogue import METRICS as CATALOGUE
 from vgtemplate.records import Array, Record
 from vgtemplate.report.figures import log10, median_of_seeds
 from vgtemplate.report.html import INK
-from vgtemplate.theory.predict import Prediction
+from vgtemplate.theory.profiles import Prediction
 
 Style = dict[str, Any]
 """An arm's colour and dash, as matplotlib's keywords."""

@@ -19,7 +19,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.report.html import GRID, INK, SERIES_COLOURS
 from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.phase import PhaseDiagram
-from vgtemplate.theory.predict import Prediction
+from vgtemplate.theory.profiles import Prediction
 
 FORMATS = ("png", "svg", "pdf")
 _ALLOWED = ", ".join(f".{name}" for name in FORMATS)

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from vgtemplate.theory.layers import Layer
     from vgtemplate.theory.numpy_activations import Activation
     from vgtemplate.theory.phase import phase_diagram
-    from vgtemplate.theory.predict import Prediction, predict, predict_layers
+    from vgtemplate.theory.profiles import Prediction, predict, predict_layers
 
 _HOMES = {
     "Activation": "numpy_activations",
     "Layer": "layers",
-    "Prediction": "predict",
+    "Prediction": "profiles",
     "balancing_factor": "critical",
     "critical_gain": "critical",
     "critical_sigma_w_sq": "critical",
     "depth_scales": "correlation",
     "phase_diagram": "phase",
-    "predict": "predict",
-    "predict_layers": "predict",
+    "predict": "profiles",
+    "predict_layers": "profiles",
 }
 
 __all__ = [

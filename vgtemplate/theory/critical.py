@@ -13,7 +13,7 @@ from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.meanfield import chi_1, derivative_mean_square, mean_square, q_map
 from vgtemplate.theory.numpy_activations import Activation, find_activation
-from vgtemplate.theory.predict import predict_layers
+from vgtemplate.theory.profiles import predict_layers
 
 SMALLEST_Q = 1e-12
 """A variance below it counts as 0."""

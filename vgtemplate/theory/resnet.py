@@ -20,7 +20,7 @@ from vgtemplate.theory.gaussian import Array, gaussian_rule
 from vgtemplate.theory.layers import EPS, Layer
 from vgtemplate.theory.meanfield import Moments, is_saturated, moments
 from vgtemplate.theory.numpy_activations import Activation
-from vgtemplate.theory.predict import Prediction, assemble
+from vgtemplate.theory.profiles import Prediction, assemble
 
 _QUANTILES = 801
 _NORMAL_QUANTILES = 101

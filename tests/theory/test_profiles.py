@@ -15,7 +15,7 @@ from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.theory.critical import balancing_factor
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
-from vgtemplate.theory.predict import predict, predict_layers
+from vgtemplate.theory.profiles import predict, predict_layers
 
 TORCH: dict[str, Any] = {
     "relu": torch.relu,
