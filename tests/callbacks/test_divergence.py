@@ -55,6 +55,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, layer: int, value: float) -> None:
     monkeypatch.setattr(run, "build_model", build)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_replica_that_diverges_is_named_with_its_layer_and_changes_no_bit_of_the_others(
@@ -91,6 +92,7 @@ def watch(model: Any, replica: int) -> list[bool]:
     return finite
 
 
+@pytest.mark.slow
 def test_layer_is_looked_for_at_the_step_of_the_divergence_not_after_it(tmp_path: Path) -> None:
     """Against a slow second way: the same training once more, its weights looked at after every step."""
     configuration = merge(BASE, {"optimiser": {"lr": 1e4}, "model": {"activation": "leaky_relu"}})

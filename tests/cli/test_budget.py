@@ -39,6 +39,7 @@ def test_a_budget_needs_the_full_setting(reproduce: Vgt) -> None:
     assert "--setting full" in done.err
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_said_and_not_judged(reproduce: Vgt) -> None:
     done = reproduce("derivative-bounds", "residual-thousand", "--setting", "full", "--budget", "20s", "--json")
     assert done.code == 0, done.err
@@ -64,6 +65,7 @@ def test_a_claim_of_the_full_setting_says_so_in_the_quick_one(reproduce: Vgt) ->
     assert "vgt reproduce residual-thousand --setting full" in " ".join(done.out.split())
 
 
+@pytest.mark.slow
 def test_a_claim_whose_data_cannot_be_had_fails_and_the_others_are_judged(reproduce: Vgt) -> None:
     done = reproduce("derivative-bounds", "depth-helps", "--setting", "full", "--json")
     assert done.code == 1
@@ -73,6 +75,7 @@ def test_a_claim_whose_data_cannot_be_had_fails_and_the_others_are_judged(reprod
     assert "cifar10" in verdicts["depth-helps"][1]
 
 
+@pytest.mark.slow
 def test_fresh_costs_as_if_there_were_no_records(reproduce: Vgt) -> None:
     command = ("relu-keeps-gradient", "--setting", "full", "--json", "--seeds", "2")
     assert reproduce(*command).code == 0

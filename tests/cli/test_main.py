@@ -149,6 +149,7 @@ def test_arm_of_a_claim_is_trained_with_the_settings_that_were_searched(vgt: Vgt
     assert json.loads(overridden.stdout)["configuration"]["optimiser"]["lr"] == 7
 
 
+@pytest.mark.slow
 def test_failed_claim_makes_the_exit_code_1(vgt: Vgt, tmp_path: Path) -> None:
     folder = tmp_path / "experiments"
     folder.mkdir()

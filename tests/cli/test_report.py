@@ -42,6 +42,7 @@ def verdicts(source, claims):
     return {name: source.split(f'data-claim="{name}" data-verdict="')[1].split('"')[0] for name in claims}
 
 
+@pytest.mark.slow
 def test_without_records_every_claim_is_not_run(experiments, results):
     path, source = write()
     assert path == results / "report" / "index.html"
@@ -64,6 +65,7 @@ def test_what_has_records_is_judged_and_nothing_is_trained(experiments, results)
     assert write()[1] == source
 
 
+@pytest.mark.slow
 def test_claims_that_mlflow_has_are_linked(experiments, results):
     verdict = Verdict(IDS[1], "", "confirmed", "")
     remember(results, verdict)
@@ -122,6 +124,7 @@ def test_the_report_loads_neither_torch_nor_mlflow_until_it_is_called():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_unchanged_report_is_not_drawn_again_and_a_changed_text_is_shown(experiments, results):
     path, _ = write()
     gallery = path.with_name("gallery.html")

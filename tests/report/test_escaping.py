@@ -127,6 +127,7 @@ def test_any_name_of_an_arm_is_text_in_figures(
     assert page.text.count("…") == harmless.text.count("…")
 
 
+@pytest.mark.slow
 def test_any_text_is_text_in_the_gallery(tmp_path: Path, make_record: Any) -> None:
     pages = []
     word = " ".join(EVIL.values())

@@ -112,6 +112,7 @@ def test_lone_point_between_missing_ones_is_visible():
     assert draw_gradient_profile(make_record(gradient), "plain").axes[0].lines[-1].get_marker() == "o"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2, 20, 100])
 @pytest.mark.parametrize("seeds", [1, 10])
 @pytest.mark.parametrize("probes", [1, 50])

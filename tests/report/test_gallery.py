@@ -37,12 +37,14 @@ def test_every_figure_names_known_articles_and_is_described() -> None:
         assert f'aria-label="{entry.title}"' in entry.figure
 
 
+@pytest.mark.slow
 def test_learning_speeds_are_compared_in_words() -> None:
     (caption,) = (entry.caption for entry in entries(records()) if "learn" in entry.title)
     assert "with two hidden layers the last learns 10 times as fast" in caption
     assert "with four hidden layers the last learns 1e+03 times as fast" in caption
 
 
+@pytest.mark.slow
 def test_measured_share_of_saturated_units_is_drawn() -> None:
     (with_record,) = (entry.figure for entry in entries(records()) if "good range" in entry.title)
     (without,) = (entry.figure for entry in entries({}) if "good range" in entry.title)
@@ -50,6 +52,7 @@ def test_measured_share_of_saturated_units_is_drawn() -> None:
     assert "saturated" not in str(without)
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_says_how_to_measure_it(tmp_path: Path) -> None:
     text = write_gallery(tmp_path, {}).read_text()
     assert "Not measured yet: <code>make reproduce</code>" in text
@@ -65,6 +68,7 @@ def test_page_is_one_file_without_a_reference_to_anything_outside(tmp_path: Path
     assert "@import" not in text
 
 
+@pytest.mark.slow
 def test_same_records_give_the_same_page(tmp_path: Path) -> None:
     assert (
         write_gallery(tmp_path / "a", records()).read_bytes() == write_gallery(tmp_path / "b", records()).read_bytes()

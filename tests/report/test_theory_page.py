@@ -65,6 +65,7 @@ def test_page_without_records_says_how_to_measure(tmp_path: Any) -> None:
     assert text.count("<svg") == 2
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_page(records: dict[str, Any], tmp_path: Any) -> None:
     once = write_theory(tmp_path / "a", RESULTS, records.get).read_bytes()
     assert write_theory(tmp_path / "b", RESULTS, records.get).read_bytes() == once

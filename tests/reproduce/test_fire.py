@@ -221,6 +221,7 @@ def test_what_three_processes_are_asked_for_at_once_is_trained_once(tmp_path: Pa
         assert len(trained) <= 6
 
 
+@pytest.mark.slow
 def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Path) -> None:
     code = f"""if True:
     import multiprocessing, os, signal

@@ -77,6 +77,7 @@ def test_relu_at_the_edge_has_no_scale() -> None:
     assert growing.chi_1 == pytest.approx(1.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma_w_sq", "sigma_b_sq"), [(1.3, 0.05), (3.0, 0.05)])
 def test_correlation_of_a_wide_network_moves_as_predicted(sigma_w_sq: float, sigma_b_sq: float) -> None:
     random, width, depth = generator(0, Stream.CHECKS), 3000, 6

@@ -93,6 +93,7 @@ def stack(depth: int, std: float, width: int = WIDTH, **settings: Any) -> list[L
 HE, LECUN = math.sqrt(2 / WIDTH), math.sqrt(1 / WIDTH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
@@ -125,6 +126,7 @@ def test_every_kind_of_layer_passes_signal_and_gradient_as_predicted(name: str, 
     np.testing.assert_allclose(gradient, predicted.log10_gradient_rms, atol=0.07)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_convolutions_lose_at_the_edges_and_at_the_strides_what_is_predicted(name: str, norm: str) -> None:

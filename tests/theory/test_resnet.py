@@ -62,6 +62,7 @@ class Plain(nn.Module):
         return x.mean(dim=(2, 3)) @ self.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "phi"), [("relu", torch.relu), ("tanh", torch.tanh), ("selu", F.selu)])
 def test_every_layer_of_a_plain_pytorch_resnet_is_as_predicted(name: str, phi: Any) -> None:
     layers = stack(width=24, blocks=3)

@@ -67,6 +67,7 @@ def train(tmp_path: Path, name: str) -> tuple[Record, PopulationModule]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the device has too little memory")
 @pytest.mark.parametrize("name", ARMS)
 def test_parts_give_the_record_of_the_whole(tmp_path: Path, memory: dict[str, Any], name: str) -> None:

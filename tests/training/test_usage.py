@@ -27,6 +27,7 @@ print(used.describe(1, 4)["megabytes_a_replica"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.system() != "Linux", reason="only Linux tells the most memory since a moment")
 def test_memory_is_what_is_taken_at_most_from_the_beginning_on() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
