@@ -51,7 +51,7 @@ article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unsta
 test: $(READY) ## run every test (a few minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
-test-fast: $(READY) ## run the fast tests only (under a minute)
+test-fast: $(READY) ## run the fast tests only (about a minute)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow and not real_data"
 
 bench: $(READY) ## time training, probes, start-up and scaling against others' ways, side by side
