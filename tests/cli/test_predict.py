@@ -65,6 +65,10 @@ def test_relu_with_lecuns_weights_loses_half_the_square_a_layer(vgt: Call) -> No
         (("--activation", "relu", "--gain", "2"), "The gradient explodes: by 10^+5.7 over 20 layers"),
         (("--activation", "relu", "--gain", "2"), "with g = 2.828; critical is g = 1.414 in the limit of depth"),
         (("--activation", "relu", "--norm", "batch"), "Batch normalisation takes the weights' scale out"),
+        (
+            ("--activation", "tanh", "--norm", "layer", "--set", "model.norm_position=after"),
+            "Layer normalisation after the activation: the gradient grows at every scale of the weights",
+        ),
         (("--activation", "relu", "--residual"), "Every block adds to the gradient that goes past it"),
         (("--activation", "sigmoid"), "Fixed point: variance 0.265, two images' correlation 1, chi_1 0.05572"),
         (("--activation", "relu", "--depth", "1"), "One hidden layer has no profile."),
@@ -96,6 +100,8 @@ def test_every_arm_of_a_claim_can_be_predicted_without_its_data(vgt: Call) -> No
     found = numbers(vgt, "--arm", f"{EXPERIMENTS / 'sigmoid-vanishes.yaml'}:sigmoid")
     assert found["gradient_slope"] == pytest.approx(-0.627, abs=1e-3)
     assert found["images"] == "standardised images of 28x28 pixels"
+    wider = numbers(vgt, "--arm", f"{EXPERIMENTS / 'sigmoid-vanishes.yaml'}:sigmoid", "--gain", "3")
+    assert (wider["gain"], wider["configuration"]["initialiser"]["name"]) == (pytest.approx(3), "glorot_normal")
     changed = numbers(vgt, "--arm", f"{EXPERIMENTS / 'sigmoid-vanishes.yaml'}:sigmoid", "--activation", "tanh")
     assert changed["gradient_slope"] > -0.1
     cifar = numbers(vgt, "--arm", f"{EXPERIMENTS / 'cifar_resnet.yaml'}:plain-20")
@@ -107,7 +113,7 @@ def test_every_arm_of_a_claim_can_be_predicted_without_its_data(vgt: Call) -> No
 
 def test_images_of_a_data_set_are_sent_in(vgt: Call) -> None:
     found = numbers(vgt, "--activation", "tanh", "--dataset", "digits", "--set", "data.scaling=unit")
-    assert found["images"] == "digits's images"
+    assert found["images"] == "images of digits"
     assert found["q"][0] < 0.6
 
 
@@ -128,6 +134,7 @@ def test_images_of_a_data_set_are_sent_in(vgt: Call) -> None:
             "the activation stands after the shortcut",
         ),
         (("--records",), "holds no record of a gradient"),
+        (("--records", "--activation", "relu"), "it goes with --json only"),
         (("--activation", "relu", "--plot", "a.gif"), "a.gif: cannot be drawn as .gif; allowed: .png, .svg, .pdf"),
         (("--activation", "relu", "--plot", "none/a.png"), "none/a.png: cannot be written"),
     ],

@@ -62,7 +62,10 @@ def predict(arm: str | None, plot: Path | None, records: bool, as_json: bool, **
     console = make_console()
     if records:
         from vgtemplate.cli.slopes import print_slopes
+        from vgtemplate.config.errors import UserError
 
+        if arm is not None or plot is not None or any(options.values()):
+            raise UserError("--records shows every arm that has a record: it goes with --json only")
         print_slopes(console, as_json)
         return
     network = _network(arm, **options)
@@ -86,10 +89,8 @@ def predict(arm: str | None, plot: Path | None, records: bool, as_json: bool, **
         console.print(f"drawn: {plot}", markup=False, highlight=False)
 
 
-def _overrides(options: dict[str, Any], activation: str | None) -> tuple[str, ...]:
-    """Return the options as texts of `--set`, in whose words a mistake is answered."""
-    from vgtemplate.config.catalogue import ACTIVATIONS, check_name
-
+def _overrides(options: dict[str, Any]) -> tuple[str, ...]:
+    """Return the options as texts of `--set`, in whose words a mistake is answered; a gain needs an initialiser."""
     names = {"activation": "activation", "depth": "depth", "width": "width", "norm": "norm"}
     texts = [f"model.{key}={options[name]}" for name, key in names.items() if options[name] is not None]
     if options["residual"]:
@@ -97,9 +98,6 @@ def _overrides(options: dict[str, Any], activation: str | None) -> tuple[str, ..
     initialiser, gain = options["initialiser"], options["gain"]
     if initialiser is not None:
         texts.append(f"model.initialiser={initialiser}" if gain is None else f"model.initialiser.name={initialiser}")
-    elif gain is not None and activation is not None:
-        usual = ACTIVATIONS[check_name("activation", activation, ACTIVATIONS)].initialiser
-        texts.append(f"model.initialiser.name={usual}")
     if gain is not None:
         texts.append(f"model.initialiser.gain={gain}")
     if options["dataset"] is not None:
@@ -120,13 +118,17 @@ def _network(arm: str | None, **options: Any) -> _Network:
     from vgtemplate.data.files import AUTO_FIRST, data_root, is_present, resolve
 
     if arm is not None:
-        name, config = _arm(arm, _overrides(options, options["activation"]))
+        name, config = _arm(arm, _overrides(options | {"gain": None}))
+        if options["gain"] is not None:
+            usual = options["initialiser"] or config.model.initialiser.name
+            name, config = _arm(arm, _overrides(options | {"initialiser": usual}))
     elif options["activation"] is None:
         raise UserError("which network? name an --activation, e.g. tanh, or an --arm FILE.yaml:ARM")
     else:
         check_name("activation", options["activation"], ACTIVATIONS)
         experiment = ExperimentConfig(arms={"network": {"model": {"depth": 20}}})
-        texts = _overrides(options, options["activation"])
+        usual = options["initialiser"] or ACTIVATIONS[options["activation"]].initialiser
+        texts = _overrides(options | {"initialiser": usual})
         config = resolve_arms(Path("vgt predict"), experiment, texts)["network"]
         name = _describe(config)
     root = data_root()
@@ -177,7 +179,7 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
     images = load_images(config.data.model_copy(update={"dataset": name}), root)
     scaled = scale_first(images, config.data.num_train, config.data.scaling == "standardise")
     return _Images(
-        images.train_images.shape[1:], typical_mean_squares(scaled, config.model.kind == "mlp"), f"{name}'s images"
+        images.train_images.shape[1:], typical_mean_squares(scaled, config.model.kind == "mlp"), f"images of {name}"
     )
 
 

@@ -45,11 +45,21 @@ def verdict(prediction: Prediction, width: int) -> str:
     )
 
 
+def _advice_with_norm(model: ModelConfig) -> list[str]:
+    """Say what the weights' scale does beside a normalisation; nothing where random biases have a say in it."""
+    name = {"batch": "Batch normalisation", "layer": "Layer normalisation"}.get(model.norm, model.norm)
+    before = model.norm_position == "before"
+    if model.bias not in ("zeros", "none") and not (before and model.norm == "batch"):
+        return []
+    if before:
+        return [f"{name} takes the weights' scale out: no scale of them is critical."]
+    return [f"{name} after the activation: the gradient grows at every scale of the weights, none is critical."]
+
+
 def advice(model: ModelConfig, facts: dict[str, Any]) -> list[str]:
     """Say which scale of the weights would be critical, and over how many layers things change."""
     if model.norm != "none":
-        place = "takes the weights' scale out: no scale of them is critical."
-        return [f"{'Batch' if model.norm == 'batch' else 'Layer'} normalisation {place}"]
+        return _advice_with_norm(model)
     if model.residual:
         return ["Every block adds to the gradient that goes past it: no scale of the weights is critical."]
     if facts["gain"] is None:
