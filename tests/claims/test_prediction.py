@@ -210,6 +210,15 @@ def test_comparison_is_of_the_median_over_the_seeds() -> None:
     assert compared.to_json()["median"] == pytest.approx(-1.01 * step)
 
 
+def test_of_two_layers_the_step_between_them_is_compared() -> None:
+    config = arm({"depth": 2, "initialiser": {"name": "he_normal", "gain": 0.5}})
+    compared = compare_slopes(record(config, [-0.25, 0.0]))
+    assert compared is not None
+    assert compared.predicted == pytest.approx(-math.log10(2))
+    assert compared.measured == (pytest.approx(-0.25), pytest.approx(-0.255))
+    assert compared.low < compared.predicted < compared.high
+
+
 def test_an_error_has_a_reason() -> None:
     config = arm({"depth": 4, "width": 8})
     inside, outside = (compare_slopes(record(config, [at * size for at in (3, 2, 1, 0)])) for size in (0.05, 0.9))
@@ -221,7 +230,7 @@ def test_an_error_has_a_reason() -> None:
 
 
 def test_arms_without_a_word_or_a_slope_are_not_compared() -> None:
-    assert compare_slopes(record(arm({"depth": 2}), [0.1, 0.0])) is None
+    assert compare_slopes(record(arm({"depth": 1}), [0.0])) is None
     pretrained = arm({"activation": "sigmoid", "depth": 4}, pretraining={"kind": "rbm"})
     assert compare_slopes(record(pretrained, [0.3, 0.2, 0.1, 0.0])) is None
     silent = record(arm({"depth": 4}), [0.3, 0.2, 0.1, 0.0])

@@ -26,6 +26,7 @@ from vgtemplate.theory.resnet import predict_resnet
 TOLERANCE = 0.01
 """Decades a layer within which a prediction is expected to lie, for plain networks of at least WIDE units."""
 WIDE = 64
+_TWO_LAYERS = 2
 
 
 def why_not_predicted(config: ArmConfig) -> str | None:
@@ -149,7 +150,7 @@ def why_not_compared(record: Record) -> str:
     config = _configuration(record)
     if config is None:
         return "recorded with other settings than this version knows"
-    return why_not_predicted(config) or "fewer than three hidden layers, or a gradient of zero: there is no slope"
+    return why_not_predicted(config) or "a single hidden layer, or a gradient of zero: there is no slope"
 
 
 @dataclass(frozen=True)
@@ -206,21 +207,30 @@ class Comparison:
         }
 
 
+def _slopes(prediction: Prediction, record: Record) -> tuple[float, tuple[float, float], Array]:
+    """Return the predicted slope, its band, the measured ones, (R,); of two hidden layers: from one to the other."""
+    if len(prediction.q) != _TWO_LAYERS:
+        return prediction.gradient_slope, prediction.gradient_slope_band, METRICS["gradient_slope"](record)
+    low, high = prediction.gradient_band
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, last = np.log10(record.probe("gradient_rms")).T
+        return prediction.total_change, (float(low[0]), float(high[0])), np.asarray(first - last)
+
+
 def compare_slopes(record: Record) -> Comparison | None:
     """Set an arm's predicted gradient slope beside the measured; None where one of the two has no value."""
     prediction, config = predict_record(record), _configuration(record)
     if prediction is None or config is None:
         return None
-    measured = tuple(float(slope) for slope in METRICS["gradient_slope"](record))
-    if not math.isfinite(prediction.gradient_slope) or not np.isfinite(measured).all():
+    predicted, (low, high), slopes = _slopes(prediction, record)
+    if not math.isfinite(predicted) or not np.isfinite(slopes).all():
         return None
     model = config.model
-    low, high = prediction.gradient_slope_band
     return Comparison(
-        predicted=prediction.gradient_slope,
+        predicted=predicted,
         low=low,
         high=high,
-        measured=measured,
+        measured=tuple(float(slope) for slope in slopes),
         width=narrowest(model),
         is_plain=model.kind == "mlp" and model.norm == "none" and not model.residual,
     )
