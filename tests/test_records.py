@@ -182,6 +182,26 @@ def test_files_are_flushed_before_the_record_gets_its_name_and_the_name_is_flush
     assert flushed == [(False, sizes[0]), (False, sizes[1]), (True, "folder")]
 
 
+def test_what_is_added_appears_with_the_record_or_not_at_all(tmp_path: Path) -> None:
+    def add(folder: Path) -> None:
+        assert read_record(tmp_path, "k") is None
+        (folder / "last.pt").write_bytes(b"weights")
+
+    def fail(folder: Path) -> None:
+        add(folder)
+        raise UserError("the disk is full")
+
+    with pytest.raises(UserError, match="the disk is full"):
+        write_record(tmp_path, make(), fail)
+    assert not list(tmp_path.iterdir())
+    assert sorted(path.name for path in write_record(tmp_path, make(), add).iterdir()) == [
+        "last.pt",
+        "record.json",
+        "series.npz",
+    ]
+    assert read_record(tmp_path, "k") is not None
+
+
 def test_leftovers_of_one_key_are_dropped_and_of_no_other(tmp_path: Path) -> None:
     for name in (".writing-k-1", ".writing-k-2", ".writing-kk-1", ".writing-other-1"):
         (tmp_path / name).mkdir()

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,10 +173,16 @@ def make_results_folder(results: Path) -> Path:
     return results
 
 
-def write_record(results: Path, record: Record) -> Path:
+def write_record(results: Path, record: Record, add: Callable[[Path], object] | None = None) -> Path:
     """Write a record under a temporary name, flush it to disk, and rename it to its key.
 
     Where another process writes the same key at the same time, one of the two records stays: they are equal.
+
+    Args:
+        results: the folder of the records.
+        record: what is to be kept.
+        add: called with the record's folder while that still has its temporary name; what it writes there appears with
+            the record or, like the record, not at all.
 
     Raises:
         UserError: the disk refuses (full, read-only); nothing is left behind.
@@ -192,6 +198,8 @@ def write_record(results: Path, record: Record) -> Path:
         staging = Path(tempfile.mkdtemp(prefix=f".writing-{record.key}-", dir=results))
         _write_file(staging / "series.npz", content)
         _write_file(staging / "record.json", json.dumps(metadata, indent=1).encode())
+        if add is not None:
+            add(staging)
         staging.chmod(0o755)
         if target.is_symlink() or target.is_file():
             # What a link leads to is somebody else's.

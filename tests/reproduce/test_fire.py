@@ -222,6 +222,38 @@ def test_what_three_processes_are_asked_for_at_once_is_trained_once(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_training_killed_between_record_and_models_has_both_or_neither(tmp_path: Path) -> None:
+    code = f"""if True:
+    import os, sys
+    from vgtemplate.cli.main import main
+    from vgtemplate.training import models
+    really_write = models.write_model
+    def killed(path, model):
+        really_write(path, model)
+        if os.environ.get("KILL"):
+            os._exit(9)
+    models.write_model = killed
+    sys.argv = ["vgt", "train", {str(EXPERIMENTS / "variants-mlp.yaml")!r}, "--arm", "plain", "--dataset", "digits",
+                "--seeds", "1", "--set", "training.steps=20", "--no-tracking"]
+    main()
+    """
+    environment = os.environ | {"VGT_RESULTS_DIR": str(tmp_path), "VGT_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    killed, done = (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment | kill, capture_output=True, text=True, timeout=120
+        )
+        for kill in ({"KILL": "1"}, {"KILL": ""})
+    )
+    assert killed.returncode == 9, killed.stderr
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("*/record.json")
+    assert (folder.parent / "last.pt").exists()
+    record = read_record(tmp_path, folder.parent.name)
+    assert record is not None
+    assert record.environment["parts"]  # taken up from the checkpoint, not trained again
+
+
+@pytest.mark.slow
 def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Path) -> None:
     code = f"""if True:
     import multiprocessing, os, signal

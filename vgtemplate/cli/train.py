@@ -181,7 +181,7 @@ def _train_distributed(
     record, module = train_arm(job.name, job.config, job.seeds, root, Hardware(*hardware), progress=True)
     is_first = getattr(rank_zero_only, "rank", 0) in (0, None)
     if is_first:
-        write_models(write_record(results, record), record, module)
+        write_record(results, record, lambda folder: write_models(folder, record, module))
     return record, is_first
 
 

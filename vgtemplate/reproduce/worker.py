@@ -138,11 +138,12 @@ def run_job(
             write_record(results, record)
         elif job.config is not None:
             record, module = _run_arm(job, job.config, results, root, accelerator, strategy, progress)
-            folder = write_record(results, record)
+            add = None
             if keeps_models:
                 from vgtemplate.training.models import write_models
 
-                write_models(folder, record, module)
+                add = functools.partial(write_models, record=record, module=module)
+            write_record(results, record, add)
         else:
             raise ValueError(f"job {job.name} has neither an arm nor a check")
         drop_checkpoints(results, job.key)
