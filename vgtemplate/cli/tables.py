@@ -132,19 +132,22 @@ def usage(record: Record) -> str:
 def arm_table(records: Sequence[Record], title: str) -> Table:
     """Return the table of trained arms: median [min, max] over the seeds."""
     from vgtemplate.claims.metrics import final_loss, gradient_slope, test_accuracy
+    from vgtemplate.claims.prediction import compare_slopes
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("arm", overflow="fold")
-    for column in ("training loss", "test accuracy", "gradient slope", "diverged", "time"):
+    for column in ("training loss", "test accuracy", "gradient slope", "in theory", "diverged", "time"):
         table.add_column(column, no_wrap=True)
     for record in records:
         accuracy = test_accuracy(record) if "test_accuracy" in record.series else None
         slope = gradient_slope(record) if "gradient_rms" in record.series else None
+        compared = compare_slopes(record)
         table.add_row(
             record.name,
             escape(spread(list(final_loss(record)))),
             "-" if accuracy is None else escape(spread(list(accuracy))),
             "-" if slope is None else escape(spread(list(slope))),
+            "-" if compared is None else number(compared.predicted),
             _divergence(record),
             f"{record.wall_seconds:.1f} s",
         )
