@@ -173,6 +173,13 @@ def test_phase_diagram_of_relu_has_no_line_with_biases(vgt: Call) -> None:
     assert output.count(" none - ") == 5
 
 
+@pytest.mark.parametrize("variance", ["nan", "inf", "0", "-1", "1e7", "much"])
+def test_what_is_no_variance_is_refused(vgt: Call, tmp_path: Path, variance: str) -> None:
+    code, _, errors = vgt("phase-diagram", "tanh", "--weights", variance)
+    assert (code, errors.count("\n")) == (2, 0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_activation_has_no_phases(vgt: Call, tmp_path: Path) -> None:
     code, _, errors = vgt("phase-diagram", "tahn")
     assert (code, errors.count("\n")) == (2, 0)

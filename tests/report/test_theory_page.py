@@ -106,7 +106,7 @@ def test_phases_are_coloured_by_what_the_gradient_does() -> None:
     weights, biases = np.linspace(0.1, 3, 30), np.array([0.0, 0.05, 0.2])
     tanh = ACTIVATIONS["tanh"]
     critical = np.array([critical_sigma_w_sq(tanh, variance) for variance in biases])
-    figure = draw_phase_diagram(phase_diagram(tanh, weights, biases), critical, "tanh")
+    figure = draw_phase_diagram(phase_diagram(tanh, weights, biases), "tanh")
     axes = figure.axes[0]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), critical)
     shown = axes.collections[0].get_array().reshape(3, 30)

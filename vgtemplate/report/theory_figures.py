@@ -77,14 +77,9 @@ def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
     return figure
 
 
-def draw_phase_diagram(diagram: PhaseDiagram, critical: Array, name: str) -> Figure:
-    """Draw by how much the gradient grows a layer, and the line where it does not.
-
-    Args:
-        diagram: the fixed points on a grid.
-        critical: the critical sigma_w_sq at each sigma_b_sq of the diagram; NaN where there is none.
-        name: of the activation.
-    """
+def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
+    """Draw by how much the gradient of the activation `name` grows a layer, and the line where it does not."""
+    critical = diagram.critical
     figure, (axes,) = _figure(6.4, 4.8)
     with np.errstate(divide="ignore"):
         decades = np.clip(np.log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST)

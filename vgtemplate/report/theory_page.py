@@ -10,19 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vgtemplate.claims.prediction import TOLERANCE, WIDE, Comparison, compare_slopes, why_not_compared
 from vgtemplate.records import Record
 from vgtemplate.report.html import embed, render
 from vgtemplate.report.page import write_page
 from vgtemplate.report.theory_figures import draw_comparison, draw_phase_diagram
-from vgtemplate.theory.critical import critical_sigma_w_sq
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
-from vgtemplate.theory.phase import phase_diagram
+from vgtemplate.theory.phase import grid_around_critical, phase_diagram
 
 _PHASES = ("tanh", "relu")
-_POINTS = 120
 
 
 @dataclass(frozen=True)
@@ -60,11 +56,8 @@ def collect(
 def draw_phases(activation: str) -> str:
     """Return an activation's phase diagram as an image in the page."""
     phi = ACTIVATIONS[activation]
-    largest = 3 * critical_sigma_w_sq(phi)
-    biases = 0.5 * np.linspace(0, 1, _POINTS) ** 2
-    diagram = phase_diagram(phi, np.linspace(largest / _POINTS, largest, _POINTS), biases)
-    critical = np.array([critical_sigma_w_sq(phi, variance) for variance in biases])
-    return embed(draw_phase_diagram(diagram, critical, activation), f"phase diagram of {activation}")
+    diagram = phase_diagram(phi, *grid_around_critical(phi))
+    return embed(draw_phase_diagram(diagram, activation), f"phase diagram of {activation}")
 
 
 def write_theory(folder: Path, results: Sequence[Mapping[str, Any]], read: Callable[[str], Record | None]) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vgtemplate.theory.critical import LARGEST_Q, SMALLEST_Q
+from vgtemplate.theory.critical import LARGEST_Q, SMALLEST_Q, critical_sigma_w_sq
 from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.meanfield import derivative_mean_square, mean_square
 from vgtemplate.theory.numpy_activations import Activation
@@ -27,6 +27,8 @@ class PhaseDiagram:
     """The fixed point of the variance, (B, A); 0, or inf where the signal grows without bound."""
     chi_1: Array
     """The factor of the squared gradient there, (B, A)."""
+    critical: Array
+    """The critical sigma_w_sq at each sigma_b_sq, (B,); NaN where there is none."""
 
 
 def phase_diagram(activation: Activation, sigma_w_sq: Array, sigma_b_sq: Array) -> PhaseDiagram:
@@ -39,8 +41,25 @@ def phase_diagram(activation: Activation, sigma_w_sq: Array, sigma_b_sq: Array) 
     grid = np.geomspace(SMALLEST_Q, LARGEST_Q, num)
     squares, slopes = mean_square(activation, grid), derivative_mean_square(activation, grid)
     q = np.array([[_fixed_point(grid, w * squares + b - grid) for w in sigma_w_sq] for b in sigma_b_sq])
+    critical = np.array([critical_sigma_w_sq(activation, b) for b in sigma_b_sq])
     at = np.interp(np.log(np.clip(q, SMALLEST_Q, LARGEST_Q)), np.log(grid), slopes)
-    return PhaseDiagram(sigma_w_sq, sigma_b_sq, q, at * sigma_w_sq)
+    return PhaseDiagram(sigma_w_sq, sigma_b_sq, q, at * sigma_w_sq, critical)
+
+
+def grid_around_critical(
+    activation: Activation, weights: float | None = None, biases: float = 0.5, points: int = 120
+) -> tuple[Array, Array]:
+    """Return sigma_w_sq and sigma_b_sq, (points,) each, for a diagram that shows both phases.
+
+    Args:
+        activation: phi.
+        weights: the largest sigma_w_sq; None: three times the critical one without biases.
+        biases: the largest sigma_b_sq.
+        points: how many of each.
+    """
+    largest = weights or 3 * critical_sigma_w_sq(activation)
+    # Variances of biases lie closer together towards 0, where the critical line is steep.
+    return np.linspace(largest / points, largest, points), biases * np.linspace(0, 1, points) ** 2
 
 
 def _fixed_point(grid: Array, growth: Array) -> float:
