@@ -349,6 +349,14 @@ def test_many_bytes_changed_in_a_pickle(flips):
     flip_and_read(TABLE, flips)
 
 
+@pytest.mark.parametrize("number", [100, 2**27, 2**32 - 1])
+def test_pickle_that_would_have_memory_made_for_what_it_does_not_hold_is_refused(number):
+    put = b"\x80\x02}r" + number.to_bytes(4, "little") + b"."
+    with pytest.raises(UserError, match=f"it numbers an object {number}"):
+        read_table(put, "a file")
+    assert read_table(b"\x80\x02}r\x01\x00\x00\x00.", "a file") == {}
+
+
 @FEW
 @given(st.binary(max_size=60))
 def test_any_bytes_as_a_pickle(content):

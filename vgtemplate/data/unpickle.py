@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,6 +67,16 @@ class _TableUnpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+
+
+def _require_small_memo(content: bytes) -> None:
+    """Refuse a number in the memo that is beyond the pickle's length: room would be made for all numbers up to it."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in _PUTS and isinstance(argument, int) and argument > len(content):
+            raise pickle.UnpicklingError(f"it numbers an object {argument}")
+
+
 def read_table(content: bytes, path: str) -> dict[str, Any]:
     """Return the table of a pickle, its arrays uint8; whatever is in it, none but this file's functions are called.
 
@@ -73,6 +84,7 @@ def read_table(content: bytes, path: str) -> dict[str, Any]:
         UserError: it asks for anything else, or is no pickled table.
     """
     try:
+        _require_small_memo(content)
         table = _TableUnpickler(io.BytesIO(content), encoding="latin1").load()
         return {name: value.array if isinstance(value, _Array) else value for name, value in table.items()}
     except Exception as error:  # damaged opcodes raise whatever the call that they spell raises
