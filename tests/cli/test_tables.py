@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,9 +69,9 @@ def test_training_sets_the_slope_beside_theory() -> None:
 
 
 def test_arm_that_theory_does_not_cover_has_a_dash() -> None:
-    pretrained = record("odd", slope=-0.1)
-    pretrained.series.pop("gradient_rms")  # type: ignore[attr-defined]
-    assert "odd 2 - - - 0 of 1" in shown(arm_table([pretrained], "arms"))
+    probed = record("odd", slope=-0.1)
+    series = {name: array for name, array in probed.series.items() if name != "gradient_rms"}
+    assert "odd 2 - - - 0 of 1" in shown(arm_table([replace(probed, series=series)], "arms"))
 
 
 def test_claim_at_initialisation_prints_theory_beside_measurement() -> None:

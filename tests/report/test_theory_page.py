@@ -39,7 +39,7 @@ RESULTS = [
 
 def test_networks_are_collected_once_and_sorted_by_their_error(records: dict[str, Any]) -> None:
     rows, others = collect(RESULTS, records.get)
-    assert [row.arms for row in rows] == [["first: falls"], ["first: keeps", "second: twin"]]
+    assert [row.names for row in rows] == [["first: falls"], ["first: keeps", "second: twin"]]
     assert rows[0].comparison.error == pytest.approx(-0.5)
     assert rows[1].comparison.error == pytest.approx(0, abs=1e-9)
     assert others == {"pretrained weights are no independent draws": ["second: pretrained"]}

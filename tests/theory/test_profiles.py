@@ -260,6 +260,13 @@ def test_batch_normalisation_takes_scale_and_bias_out(weight_std: float, bias_st
     assert prediction.signal_slope == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_batch_normalisation_keeps_a_linear_networks_gradient_and_no_others(name: str) -> None:
+    """Var[phi] <= E[phi'^2] for a unit Gaussian, with equality for linear phi only (Chernoff 1981)."""
+    slope = predict(name, 10, weight_std=1.0, norm="batch").gradient_slope
+    assert slope == pytest.approx(0, abs=1e-5) if name == "identity" else slope > 0.002
+
+
 def test_nielsens_sigmoid_network_vanishes_at_his_rate() -> None:
     """Neural Networks and Deep Learning, ch. 5: neighbouring layers' ratios are 0.175 to 0.246."""
     prediction = predict("sigmoid", 20, weight_std=1 / math.sqrt(30), width=30, bias_std=1.0)

@@ -6,7 +6,7 @@ The measured networks and the theory share one text, the arm's configuration.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -205,6 +205,23 @@ class Comparison:
             "is_plain": self.is_plain,
             "reason": self.reason,
         }
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A network with the names of the arms that begin as it, and differ in how they are trained."""
+
+    comparison: Comparison
+    names: list[str]
+
+
+def group_alike(records: Iterable[tuple[str, Record]]) -> list[Alike]:
+    """Return every unlike network of named records that has a prediction, the largest error first."""
+    names: dict[Comparison, list[str]] = {}
+    for name, record in records:
+        if (comparison := compare_slopes(record)) is not None:
+            names.setdefault(comparison, []).append(name)
+    return sorted(map(Alike, names, names.values()), key=lambda alike: -abs(alike.comparison.error))
 
 
 def _slopes(prediction: Prediction, record: Record) -> tuple[float, tuple[float, float], Array]:

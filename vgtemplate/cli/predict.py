@@ -91,8 +91,8 @@ def predict(arm: str | None, plot: Path | None, records: bool, as_json: bool, **
 
 def _overrides(options: dict[str, Any]) -> tuple[str, ...]:
     """Return the options as texts of `--set`, in whose words a mistake is answered; a gain needs an initialiser."""
-    names = {"activation": "activation", "depth": "depth", "width": "width", "norm": "norm"}
-    texts = [f"model.{key}={options[name]}" for name, key in names.items() if options[name] is not None]
+    names = ("activation", "depth", "width", "norm")
+    texts = [f"model.{name}={options[name]}" for name in names if options[name] is not None]
     if options["residual"]:
         texts.append("model.residual=true")
     initialiser, gain = options["initialiser"], options["gain"]

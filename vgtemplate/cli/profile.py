@@ -47,7 +47,7 @@ def verdict(prediction: Prediction, width: int) -> str:
 
 def _advice_with_norm(model: ModelConfig) -> list[str]:
     """Say what the weights' scale does beside a normalisation; nothing where random biases have a say in it."""
-    name = {"batch": "Batch normalisation", "layer": "Layer normalisation"}.get(model.norm, model.norm)
+    name = f"{model.norm.capitalize()} normalisation"
     before = model.norm_position == "before"
     if model.bias not in ("zeros", "none") and not (before and model.norm == "batch"):
         return []

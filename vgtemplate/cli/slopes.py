@@ -50,17 +50,14 @@ def print_slopes(console: Console, as_json: bool) -> None:
     Raises:
         UserError: there is none.
     """
-    from vgtemplate.claims.prediction import compare_slopes
+    from vgtemplate.claims.prediction import group_alike
     from vgtemplate.records import read_all
 
     results = results_dir()
-    names: dict[Comparison, list[str]] = {}
-    for record in read_all(results):
-        if (comparison := compare_slopes(record)) is not None:
-            names.setdefault(comparison, []).append(record.name)
-    if not names:
+    networks = group_alike((record.name, record) for record in read_all(results))
+    if not networks:
         raise UserError(f"{results}: holds no record of a gradient that the theory covers; `vgt reproduce` makes some")
-    arms = sorted(((_join(same), found) for found, same in names.items()), key=lambda arm: -abs(arm[1].error))
+    arms = [(_join(network.names), network.comparison) for network in networks]
     if as_json:
         click.echo(json.dumps([{"arm": name} | found.to_json() for name, found in arms], indent=1))
         return

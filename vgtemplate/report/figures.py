@@ -28,7 +28,8 @@ _MAX_TICKS = 8
 _MAX_TITLE = 55
 _MAX_MARKED = 30
 _PLOT = (0.1, 0.16, 0.87, 0.69)
-_LAYERS = "hidden layer (1: nearest the input)"
+LAYER_AXIS = "hidden layer (1: nearest the input)"
+"""Label of an axis of layers."""
 _UNIT = "log10 of the RMS of dL/dz"
 
 
@@ -103,7 +104,7 @@ def draw_gradient_profile(record: Record, arm: str) -> Figure:
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(0.5, len(layers) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
-    axes.set_xlabel(_LAYERS)
+    axes.set_xlabel(LAYER_AXIS)
     axes.grid(color="0.9")
     return figure
 
@@ -136,7 +137,7 @@ def draw_gradient_heat_map(record: Record, arm: str) -> Figure:
     _label_columns(axes, [int(step) for step in steps] if over_time else record.seeds)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     axes.set_xlabel("training step" if over_time else "seed")
-    axes.set_ylabel(_LAYERS)
+    axes.set_ylabel(LAYER_AXIS)
     left, bottom, width, height = _PLOT
     axes.set_position((left, bottom, width - 0.13, height))
     bar = figure.colorbar(image, cax=figure.add_axes((left + width - 0.1, bottom, 0.025, height)))

@@ -18,7 +18,7 @@ from vgtemplate.claims.metrics import METRICS
 from vgtemplate.claims.prediction import predict_record
 from vgtemplate.config.catalogue import METRICS as CATALOGUE
 from vgtemplate.records import Array, Record
-from vgtemplate.report.figures import log10, median_of_seeds
+from vgtemplate.report.figures import LAYER_AXIS, log10, median_of_seeds
 from vgtemplate.report.html import INK
 from vgtemplate.theory.profiles import Prediction
 
@@ -41,7 +41,6 @@ _EXPLODED = 100.0
 """Values beyond it are drawn on an axis that is logarithmic outside [-1, 1]."""
 _LONGEST_NAME = 24
 _FEW_LAYERS = 12
-_LAYER = "hidden layer (1: nearest the input)"
 THEORY: Style = {"color": INK, "linestyle": (0, (1, 1.8)), "linewidth": 1.5, "zorder": 3}
 """How a line of the theory looks, whatever the arm: it lies on the measured one."""
 
@@ -103,7 +102,7 @@ class Profile:
             lowest = min(float(np.nanmin(line.get_ydata())) for line in axes.lines)
             axes.set_yscale("symlog", linthresh=1)
             axes.set_ylim(bottom=min(0.0, 1.5 * lowest))
-        axes.set_xlabel(_LAYER, fontsize=FONT)
+        axes.set_xlabel(LAYER_AXIS, fontsize=FONT)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
 

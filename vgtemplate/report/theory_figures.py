@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from vgtemplate.atomic import write_whole
 from vgtemplate.claims.prediction import TOLERANCE, Comparison
 from vgtemplate.config.errors import UserError
+from vgtemplate.report.figures import LAYER_AXIS
 from vgtemplate.report.html import GRID, INK, SERIES_COLOURS
 from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.phase import PhaseDiagram
@@ -24,7 +25,6 @@ from vgtemplate.theory.profiles import Prediction
 FORMATS = ("png", "svg", "pdf")
 _ALLOWED = ", ".join(f".{name}" for name in FORMATS)
 _DPI = 120
-_LAYER = "hidden layer (1: nearest the input)"
 _FEW = 30
 """Layers up to which each is marked."""
 _STEEPEST = 0.3
@@ -66,7 +66,7 @@ def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
     lower.plot(layers, _finite(prediction.log10_signal_rms), color=SERIES_COLOURS[1], marker=marker, markersize=3)
     lower.set_ylabel("log10 of RMS activation")
     lower.set_title("Signal", fontsize=10, loc="left")
-    lower.set_xlabel(_LAYER)
+    lower.set_xlabel(LAYER_AXIS)
     for axes in (upper, lower):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
         bottom, top = axes.get_ylim()

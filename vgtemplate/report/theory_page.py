@@ -6,11 +6,10 @@ Results and records in, one HTML file out; judges nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vgtemplate.claims.prediction import TOLERANCE, WIDE, Comparison, compare_slopes, why_not_compared
+from vgtemplate.claims.prediction import TOLERANCE, WIDE, Alike, group_alike, why_not_compared
 from vgtemplate.records import Record
 from vgtemplate.report.html import embed, render
 from vgtemplate.report.page import write_page
@@ -21,36 +20,28 @@ from vgtemplate.theory.phase import grid_around_critical, phase_diagram
 _PHASES = ("tanh", "relu")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A network with the arms that begin as it."""
-
-    comparison: Comparison
-    arms: list[str] = field(default_factory=list)
-
-
 def collect(
     results: Sequence[Mapping[str, Any]], read: Callable[[str], Record | None]
-) -> tuple[list[Row], dict[str, list[str]]]:
-    """Return the arms whose slope has a prediction, the largest error first, and the others by the reason.
+) -> tuple[list[Alike], dict[str, list[str]]]:
+    """Return the networks whose slope has a prediction, the largest error first, and the other arms by the reason.
 
     Args:
         results: plain data, as `Result.to_json` of reproduce/result.py returns it.
         read: key to record, None where there is none.
     """
-    rows: dict[Comparison, Row] = {}
+    probed = [
+        (f"{result['id']}: {arm}", record)
+        for result in results
+        for arm, key in result["records"].items()
+        if (record := read(key)) is not None and "gradient_rms" in record.series
+    ]
+    rows = group_alike(probed)
+    shown = {name for row in rows for name in row.names}
     others: dict[str, list[str]] = {}
-    for result in results:
-        for arm, key in result["records"].items():
-            record = read(key)
-            if record is None or "gradient_rms" not in record.series:
-                continue
-            name = f"{result['id']}: {arm}"
-            if (comparison := compare_slopes(record)) is not None:
-                rows.setdefault(comparison, Row(comparison)).arms.append(name)
-            else:
-                others.setdefault(why_not_compared(record), []).append(name)
-    return sorted(rows.values(), key=lambda row: -abs(row.comparison.error)), others
+    for name, record in probed:
+        if name not in shown:
+            others.setdefault(why_not_compared(record), []).append(name)
+    return rows, others
 
 
 def draw_phases(activation: str) -> str:

@@ -29,20 +29,9 @@ def mean_square(activation: Activation, q: npt.ArrayLike) -> Array:
     return gaussian_expectation(lambda z: activation.function(z) ** 2, q, activation.kinks)
 
 
-def mean_output(activation: Activation, q: npt.ArrayLike) -> Array:
-    """Return E[phi(z)] for z ~ N(0, q)."""
-    return gaussian_expectation(activation.function, q, activation.kinks)
-
-
 def derivative_mean_square(activation: Activation, q: npt.ArrayLike) -> Array:
     """Return E[phi'(z)^2] for z ~ N(0, q); at q = 0 the limit q -> 0+ (1/2 for ReLU)."""
     return gaussian_expectation(lambda z: activation.derivative(z) ** 2, q, activation.kinks)
-
-
-def variance(activation: Activation, q: float) -> float:
-    """Return Var[phi(z)] for z ~ N(0, q)."""
-    mean = mean_output(activation, q)
-    return float(gaussian_expectation(lambda z: (activation.function(z) - mean) ** 2, q, activation.kinks))
 
 
 @dataclass(frozen=True)
@@ -113,14 +102,3 @@ def chi_1(activation: Activation, q: float, sigma_w_sq: float) -> float:
     The gradient's RMS changes by 0.5 log10(chi_1) decades a layer towards the input: below 1 it vanishes.
     """
     return sigma_w_sq * float(derivative_mean_square(activation, q))
-
-
-def batchnorm_chi(activation: Activation) -> float:
-    """Return E[phi'(z)^2] / Var[phi(z)], z ~ N(0, 1): chi_1 with batch normalisation before the activation.
-
-    Normalised pre-activations are N(0, 1). The backward pass multiplies by phi', by the weights (sigma_w_sq) and by
-    1 / deviation of W h over the batch, whose square is 1 / (sigma_w_sq Var[phi]): sigma_w_sq cancels. What the
-    normalisation takes out of the gradient, its mean and its part along z, is 2 of B directions: nothing in a large
-    batch of distinct images (Yang et al. 2019, where ReLU has pi / (pi - 1)).
-    """
-    return float(derivative_mean_square(activation, 1.0)) / variance(activation, 1.0)
