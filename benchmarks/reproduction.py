@@ -29,7 +29,7 @@ from benchmarks.cases import NUM_CLASSES, Work, arm
 from benchmarks.clock import Contestant, race
 from benchmarks.suite import Options, Row
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.reproduce.run import num_cores
+from vgtemplate.lab.workers import num_cores
 
 
 def _family_megabytes(parent: int) -> float:

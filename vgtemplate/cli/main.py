@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import signal
 import sys
 
 import click
 
-from vgtemplate.config.errors import Stopped, UserError
+from vgtemplate.cli.extension import more_commands
+from vgtemplate.config.errors import Stopped, UserError, unknown_name
 
 COMMANDS = {
-    "train": ("vgtemplate.cli.train", "train the arms of an experiment"),
-    "predict": ("vgtemplate.cli.predict", "predict a network's gradient before it is trained"),
-    "phase-diagram": ("vgtemplate.cli.phase_diagram", "draw where an activation's gradients vanish and explode"),
-    "predict-images": ("vgtemplate.cli.predict_images", "apply what was trained to pictures"),
-    "reproduce": ("vgtemplate.cli.reproduce", "judge the claims over ten seeds and print the verdicts"),
-    "tune": ("vgtemplate.cli.tune", "search the settings that claims leave open, on tuning seeds"),
-    "stability": ("vgtemplate.cli.stability", "judge the claims on other seeds: which verdicts change?"),
-    "report": ("vgtemplate.cli.report", "write the report of what has a record"),
-    "claims": ("vgtemplate.cli.claims", "list the claims"),
-    "data": ("vgtemplate.cli.data", "list, fetch and verify data sets"),
-    "track": ("vgtemplate.cli.track", "send to MLflow what it missed"),
-    "ui": ("vgtemplate.cli.ui", "open the MLflow UI on this machine"),
+    "train": ("vgtemplate.cli.commands.train", "train the arms of an experiment"),
+    "predict": ("vgtemplate.cli.commands.predict", "predict a network's gradient before it is trained"),
+    "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode"),
+    "classify": ("vgtemplate.cli.commands.classify", "say what is on pictures, by what was trained"),
+    "data": ("vgtemplate.cli.commands.data", "list, fetch and verify data sets"),
+    "track": ("vgtemplate.cli.commands.track", "send to MLflow what it missed"),
+    "ui": ("vgtemplate.cli.commands.ui", "open the MLflow UI on this machine"),
 }
+"""By name: the module, and what the command does; imported when it is called."""
+_ALIASES = {"predict-images": "classify"}
+"""Names of earlier versions."""
 
 
 class LazyGroup(click.Group):
     """A group that imports a command's module only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(all_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        name = _ALIASES.get(cmd_name, cmd_name)
+        if name not in all_commands():
             return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        command = getattr(importlib.import_module(all_commands()[name][0]), name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in all_commands().items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from vgtemplate.config.errors import unknown_name
-
-            raise UserError(unknown_name("command", args[0], COMMANDS))
+        if args and args[0] not in {*all_commands(), *_ALIASES} and not args[0].startswith("-"):
+            raise UserError(unknown_name("command", args[0], all_commands()))
         return super().resolve_command(ctx, args)
+
+
+@functools.cache
+def all_commands() -> dict[str, tuple[str, str]]:
+    """Return every command, those of the laboratory included where that is installed."""
+    more = more_commands()
+    return {"train": COMMANDS["train"], **more, **COMMANDS} if more else COMMANDS
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vgtemplate.tracking.outbox import Run, pending
+from vgtemplate.tracking.tracker import Tracker
+
 if TYPE_CHECKING:
     from vgtemplate.records import Record
-    from vgtemplate.reproduce.plan import Plan
-    from vgtemplate.reproduce.result import Result
-    from vgtemplate.tracking.outbox import Run, Verdict
+    from vgtemplate.tracking.outbox import Description, Run
 
 
 def _draw(record: Record, arm: str) -> dict[str, bytes]:
-    from vgtemplate.report.figures import draw_pictures
+    from vgtemplate.figures.records import draw_pictures
 
     return draw_pictures(record, arm)
 
@@ -34,13 +35,10 @@ class Sender:
         self._said: set[str] = set()
         self._tracker = None
         if enabled:
-            from vgtemplate.tracking.tracker import Tracker
-
             self._tracker = Tracker(results, _draw)
 
     def pending(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs that the store does not have yet; a matter of looking up files."""
-        from vgtemplate.tracking.outbox import pending
 
         return pending(self._results, runs) if self._tracker is not None else []
 
@@ -54,34 +52,7 @@ class Sender:
         if self._tracker is not None:
             self._report(self._tracker.send(run))
 
-    def send_verdict(self, verdict: Verdict) -> None:
-        """Write one verdict to its experiment, or leave it for `vgt track sync`."""
+    def send_description(self, description: Description) -> None:
+        """Write what is said of an experiment, or leave it for `vgt track sync`."""
         if self._tracker is not None:
-            self._report(self._tracker.send_verdict(verdict))
-
-
-def planned_runs(plan: Plan) -> list[Run]:
-    """Return every run that a plan's claims have: one an arm in each claim's experiment."""
-    from vgtemplate.tracking.outbox import Run
-
-    return [Run(claim, arm, key) for claim, arms in plan.keys.items() for arm, key in arms.items()]
-
-
-def describe_verdict(result: Result) -> Verdict:
-    """Return a result as its experiment's description."""
-    from vgtemplate.cli.tables import spread
-    from vgtemplate.tracking.outbox import Verdict
-
-    parts = result.verdict.parts if result.verdict else ()
-    lines = [
-        f"- {part.title}: {spread(part.effects)}, to be {part.threshold}: {part.cleared} of {len(part.effects)}"
-        for part in parts
-    ]
-    where = f"On {result.dataset}, {len(result.seeds)} seeds." if result.seeds else "Exact, without seeds."
-    return Verdict(
-        experiment=result.claim.id,
-        statement=result.claim.statement,
-        verdict=result.verdict.verdict if result.verdict else "failed",
-        literature=result.claim.literature,
-        details="\n".join([*lines, "", where, "", result.claim.notes]),
-    )
+            self._report(self._tracker.send_description(description))

@@ -13,11 +13,13 @@ from rich.table import Table
 
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
+from vgtemplate.prediction import TOLERANCE, WIDE, group_alike
+from vgtemplate.records import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vgtemplate.claims.prediction import Comparison
+    from vgtemplate.prediction import Comparison
 
 
 Arms = list[tuple[str, "Comparison"]]
@@ -25,7 +27,6 @@ Arms = list[tuple[str, "Comparison"]]
 
 def slope_table(arms: Arms, title: str) -> Table:
     """Return the table of arms, the largest error first."""
-    from vgtemplate.claims.prediction import TOLERANCE
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("arm", overflow="fold")
@@ -50,8 +51,6 @@ def print_slopes(console: Console, as_json: bool) -> None:
     Raises:
         UserError: there is none.
     """
-    from vgtemplate.claims.prediction import group_alike
-    from vgtemplate.records import read_all
 
     results = results_dir()
     networks = group_alike((record.name, record) for record in read_all(results))
@@ -67,7 +66,6 @@ def print_slopes(console: Console, as_json: bool) -> None:
 
 def summary(compared: Sequence[Comparison]) -> str:
     """Say how many networks lie within the tolerance, plain and wide ones by themselves."""
-    from vgtemplate.claims.prediction import TOLERANCE, WIDE
 
     wide = [found for found in compared if found.is_wide_and_plain]
     near = sum(not found.reason for found in compared)

@@ -14,7 +14,6 @@ from vgtemplate.config.schema import LOSS_WINDOW
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "callbacks", "training")
-_DECIDING_EXACT = ("config/seeding.py", "nn", "claims/exact.py", "claims/exact_networks.py", "claims/exact_timing.py")
 
 
 @cache
@@ -29,7 +28,8 @@ def source_hash(parts: tuple[str, ...] = _DECIDING) -> str:
     return digest.hexdigest()
 
 
-def _hash(content: Mapping[str, Any]) -> str:
+def hash_of(content: Mapping[str, Any]) -> str:
+    """Return the hash of plain data, which decides a record's key."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -42,7 +42,7 @@ def _constants(configuration: Mapping[str, Any]) -> dict[str, float]:
 
 def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint: str) -> str:
     """Return the key under which the record of this arm, these seeds and these data is kept."""
-    return _hash(
+    return hash_of(
         {
             "configuration": configuration,
             "seeds": list(seeds),
@@ -51,8 +51,3 @@ def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint:
             "constants": _constants(configuration),
         }
     )
-
-
-def check_key(check: str) -> str:
-    """Return the key under which the record of an exact check is kept."""
-    return _hash({"check": check, "source": source_hash(_DECIDING_EXACT)})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data.checksums import FILES, digits_path, files_fingerprint, read_verified, require_intact
@@ -19,6 +20,10 @@ from vgtemplate.data.images import Bytes, Images, Labels, as_labels
 from vgtemplate.data.synthetic import draw_synthetic
 from vgtemplate.data.unpickle import read_table
 
+Loader = Callable[[DataConfig, Path], Images]
+LOADERS: dict[str, Loader] = {}
+"""By name; to add a data set, write its loader below with its decorator: (configuration, data folder) to Images."""
+dataset = DATASETS.decorator(LOADERS)
 DIGITS_TRAIN = 1_437
 """The first of scikit-learn's 1,797 digits; the last 360 are the test split."""
 DIGITS_MAX_VALUE = 16
@@ -87,7 +92,39 @@ def _load_cifar(config: DataConfig, root: Path) -> Images:
         raise UserError(f"{name}: its tables are not CIFAR's ({error})") from None
 
 
-def _load_digits(_config: DataConfig, root: Path) -> Images:
+@dataset("LeCun et al. 1998: 60,000 + 10,000 digits, 28x28", fetchable=True)
+def mnist(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
+    return _load_idx(config, root)
+
+
+@dataset("Xiao et al. 2017: 60,000 + 10,000 garments, 28x28", fetchable=True)
+def fashion_mnist(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
+    return _load_idx(config, root)
+
+
+@dataset("Clanuwat et al. 2018: 60,000 + 10,000 kuzushiji, 28x28", fetchable=True)
+def kmnist(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
+    return _load_idx(config, root)
+
+
+@dataset("Krizhevsky 2009: 50,000 + 10,000 photographs, 3x32x32", fetchable=True)
+def cifar10(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
+    return _load_cifar(config, root)
+
+
+@dataset("Krizhevsky 2009: the same in 100 classes", fetchable=True)
+def cifar100(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
+    return _load_cifar(config, root)
+
+
+@dataset("scikit-learn (Alpaydin & Kaynak 1998): 1,437 + 360 real digits, 8x8")
+def digits(_: DataConfig, root: Path) -> Images:
+    """Load scikit-learn's digits."""
     require_intact("digits", root)
     with gzip.open(digits_path(), "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.int64)
@@ -104,17 +141,16 @@ def _load_digits(_config: DataConfig, root: Path) -> Images:
     )
 
 
-LOADERS: Mapping[str, Callable[[DataConfig, Path], Images]] = {
-    "mnist": _load_idx,
-    "fashion_mnist": _load_idx,
-    "kmnist": _load_idx,
-    "cifar10": _load_cifar,
-    "cifar100": _load_cifar,
-    "digits": _load_digits,
-    "image_folder": lambda config, root: load_folder(folder_of(config), root),
-    "synthetic": lambda _config, _root: draw_synthetic(),
-}
-"""One function a row of the catalogue's data sets."""
+@dataset("your own: PATH/train/CLASS/* and PATH/test/CLASS/*")
+def image_folder(config: DataConfig, root: Path) -> Images:
+    """Load a folder of pictures."""
+    return load_folder(folder_of(config), root)
+
+
+@dataset("Gaussian classes, drawn from a fixed seed: for timing and tests")
+def synthetic(_: DataConfig, __: Path) -> Images:
+    """Draw the synthetic data set."""
+    return draw_synthetic()
 
 
 def _require_consistent(images: Images) -> Images:

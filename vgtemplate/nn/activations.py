@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,46 +20,97 @@ RRELU_RANGE = (1 / 8, 1 / 3)
 """Xu et al. 2015, and torch's defaults."""
 
 
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "leaky_relu": lambda z: F.leaky_relu(z, LEAKY_SLOPE),
-    "elu": F.elu,
-    "selu": F.selu,
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "identity": lambda z: z,
-}
-"""The functions without parameters; shape (R, ...) to the same."""
+FUNCTIONS: dict[str, Any] = {}
+"""By name: a function of a tensor (R, ...) to the same, or, with parameters or noise, a class built of seeds and layer.
+
+To add one, write it below: the decorator names its source, its largest derivative and its usual initialiser.
+"""
+activation = ACTIVATIONS.decorator(FUNCTIONS)
+
+
+@activation("logistic function", max_derivative=0.25, initialiser="glorot_normal")
+def sigmoid(z: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-z))."""
+    return torch.sigmoid(z)
+
+
+@activation("LeCun et al. 1998, Efficient BackProp", max_derivative=1.0, initialiser="glorot_normal")
+def tanh(z: Tensor) -> Tensor:
+    """Return tanh(z)."""
+    return torch.tanh(z)
+
+
+@activation("Nair & Hinton 2010", max_derivative=1.0, initialiser="he_normal")
+def relu(z: Tensor) -> Tensor:
+    """Return max(0, z)."""
+    return torch.relu(z)
+
+
+@activation("Maas et al. 2013; slope 0.01", max_derivative=1.0, initialiser="he_normal")
+def leaky_relu(z: Tensor) -> Tensor:
+    """Return max(0, z) + 0.01 min(0, z)."""
+    return F.leaky_relu(z, LEAKY_SLOPE)
+
+
+@activation("Clevert et al. 2016; alpha 1", max_derivative=1.0, initialiser="he_normal")
+def elu(z: Tensor) -> Tensor:
+    """Return z above 0, exp(z) - 1 below."""
+    return F.elu(z)
+
+
+@activation("Klambauer et al. 2017", max_derivative=1.7580993408473766, initialiser="lecun_normal")
+def selu(z: Tensor) -> Tensor:
+    """Return the scaled ELU whose activations keep mean 0 and variance 1."""
+    return F.selu(z)
+
+
+@activation("Hendrycks & Gimpel 2016; exact form", max_derivative=1.1289041, initialiser="he_normal")
+def gelu(z: Tensor) -> Tensor:
+    """Return z times the normal distribution's share below z."""
+    return F.gelu(z)
+
+
+@activation("Elfwing et al. 2018", max_derivative=1.0998393, initialiser="he_normal")
+def silu(z: Tensor) -> Tensor:
+    """Return z times sigmoid(z)."""
+    return F.silu(z)
+
+
+@activation("no non-linearity: a deep linear network", max_derivative=1.0, initialiser="glorot_normal")
+def identity(z: Tensor) -> Tensor:
+    """Return z."""
+    return z
 
 
 class Activation(nn.Module):
-    """Applies one of FUNCTIONS elementwise. Shape: (R, ...) to the same."""
+    """Applies an activation without parameters elementwise. Shape: (R, ...) to the same."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = check_name("activation", name, ACTIVATIONS)
 
     def forward(self, z: Tensor) -> Tensor:
-        return FUNCTIONS[self.name](z)
+        result: Tensor = FUNCTIONS[self.name](z)
+        return result
 
     def extra_repr(self) -> str:
         return self.name
 
 
+@activation("He et al. 2015; learned slope, starts at 0.25", max_derivative=1.0, initialiser="he_normal", name="prelu")
 class PReLU(Activation):
     """max(0, z) + slope * min(0, z), one learned slope a replica (He et al. 2015). Shape: (R, ...) to the same."""
 
-    def __init__(self, num_replicas: int) -> None:
+    def __init__(self, seeds: Sequence[int], layer: int) -> None:
         super().__init__("prelu")
-        self.slope = nn.Parameter(torch.full((num_replicas,), PRELU_START))
+        self.slope = nn.Parameter(torch.full((len(seeds),), PRELU_START))
 
     def forward(self, z: Tensor) -> Tensor:
         # The replicas stand where torch has the channels.
         return F.prelu(z[None], self.slope)[0]
 
 
+@activation("Xu et al. 2015; slope from U[1/8, 1/3]", max_derivative=1.0, initialiser="he_normal", name="rrelu")
 class RReLU(Activation):
     """Leaky ReLU with a slope drawn anew for every element in training, and its mean in evaluation (Xu et al. 2015).
 
@@ -78,14 +130,7 @@ class RReLU(Activation):
         return torch.relu(z) + slope * z.clamp(max=0)
 
 
-STATEFUL = ("prelu", "rrelu")
-"""Names that FUNCTIONS lacks because they have parameters or noise."""
-
-
 def build_activation(name: str, seeds: Sequence[int], layer: int) -> Activation:
-    """Return the module of a catalogue row for a population of len(seeds) replicas, as hidden layer `layer`."""
-    if name == "prelu":
-        return PReLU(len(seeds))
-    if name == "rrelu":
-        return RReLU(seeds, layer)
-    return Activation(name)
+    """Return the module of an activation for a population of len(seeds) replicas, as hidden layer `layer`."""
+    function = FUNCTIONS[check_name("activation", name, ACTIVATIONS)]
+    return function(seeds, layer) if isinstance(function, type) else Activation(name)

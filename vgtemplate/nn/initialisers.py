@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vgtemplate.config.catalogue import INITIALISERS
 from vgtemplate.config.schema import InitialiserConfig
 from vgtemplate.config.seeding import Stream, derive
 
@@ -30,20 +31,68 @@ Shape = tuple[int, ...]
 Initialiser = Callable[[Shape, Fans, torch.Generator], Tensor]
 
 
-def _normal(variance: Callable[[Fans], float]) -> Initialiser:
-    def draw(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
-        return torch.randn(shape, generator=generator) * math.sqrt(variance(fans))
-
-    return draw
+FUNCTIONS: dict[str, Initialiser] = {}
+"""By name: draws one replica's weights of a shape; to add one, write it below with its decorator."""
+initialiser = INITIALISERS.decorator(FUNCTIONS)
 
 
-def _uniform(bound: Callable[[Fans], float]) -> Initialiser:
-    def draw(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
-        return (torch.rand(shape, generator=generator) * 2 - 1) * bound(fans)
-
-    return draw
+def _normal(shape: Shape, variance: float, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator) * math.sqrt(variance)
 
 
+def _uniform(shape: Shape, bound: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(shape, generator=generator) * 2 - 1) * bound
+
+
+@initialiser("Glorot & Bengio 2010 (Xavier): variance 1/fan_avg")
+def glorot_normal(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 1 / fan_avg)."""
+    return _normal(shape, 1 / fans.fan_avg, generator)
+
+
+@initialiser("Glorot & Bengio 2010, eq. 16: r = sqrt(3/fan_avg)")
+def glorot_uniform(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from U(-r, r), r = sqrt(3 / fan_avg)."""
+    return _uniform(shape, math.sqrt(3 / fans.fan_avg), generator)
+
+
+@initialiser("LeCun et al. 1998: variance 1/fan_in")
+def lecun_normal(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 1 / fan_in)."""
+    return _normal(shape, 1 / fans.fan_in, generator)
+
+
+@initialiser("LeCun et al. 1998: r = sqrt(3/fan_in)")
+def lecun_uniform(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from U(-r, r), r = sqrt(3 / fan_in)."""
+    return _uniform(shape, math.sqrt(3 / fans.fan_in), generator)
+
+
+@initialiser("He et al. 2015 (Kaiming): variance 2/fan_in")
+def he_normal(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 2 / fan_in)."""
+    return _normal(shape, 2 / fans.fan_in, generator)
+
+
+@initialiser("He et al. 2015: r = sqrt(6/fan_in)")
+def he_uniform(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from U(-r, r), r = sqrt(6 / fan_in)."""
+    return _uniform(shape, math.sqrt(6 / fans.fan_in), generator)
+
+
+@initialiser("torch.nn.Linear.reset_parameters: r = 1/sqrt(fan_in)")
+def pytorch_default(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from U(-r, r), r = 1 / sqrt(fan_in)."""
+    return _uniform(shape, 1 / math.sqrt(fans.fan_in), generator)
+
+
+@initialiser("N(0, std^2), whatever the fans", needs_std=True)
+def normal(shape: Shape, _: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 1), which the layer multiplies by the given deviation."""
+    return _normal(shape, 1.0, generator)
+
+
+@initialiser("Saxe et al. 2014")
 def orthogonal(shape: Shape, _: Fans, generator: torch.Generator) -> Tensor:
     """Draw a (semi-)orthogonal matrix from the Haar measure, the shape flattened to two axes (Saxe et al. 2014)."""
     rows, columns = shape[0], math.prod(shape[1:])
@@ -52,19 +101,6 @@ def orthogonal(shape: Shape, _: Fans, generator: torch.Generator) -> Tensor:
     q = q * torch.sign(torch.diagonal(r))
     matrix: Tensor = q if rows >= columns else q.T
     return matrix.reshape(shape).contiguous()
-
-
-INITIALISERS: dict[str, Initialiser] = {
-    "glorot_normal": _normal(lambda fans: 1 / fans.fan_avg),
-    "glorot_uniform": _uniform(lambda fans: math.sqrt(3 / fans.fan_avg)),
-    "lecun_normal": _normal(lambda fans: 1 / fans.fan_in),
-    "lecun_uniform": _uniform(lambda fans: math.sqrt(3 / fans.fan_in)),
-    "he_normal": _normal(lambda fans: 2 / fans.fan_in),
-    "he_uniform": _uniform(lambda fans: math.sqrt(6 / fans.fan_in)),
-    "pytorch_default": _uniform(lambda fans: 1 / math.sqrt(fans.fan_in)),
-    "normal": _normal(lambda _: 1.0),
-    "orthogonal": orthogonal,
-}
 
 
 @dataclass(frozen=True)
@@ -82,7 +118,7 @@ class Draws:
 
     def draw_weight(self, shape: Shape, fans: Fans) -> Tensor:
         """Return (R, *shape) weights; replica r consumes generator r alone."""
-        draw = INITIALISERS[self.weights.name]
+        draw = FUNCTIONS[self.weights.name]
         scale = self.weights.gain * (1.0 if self.weights.std is None else self.weights.std)
         return torch.stack([draw(shape, fans, generator) * scale for generator in self.generators])
 
@@ -93,7 +129,7 @@ class Draws:
         if self.bias == "zeros":
             return torch.zeros(self.num_replicas, size)
         name = "normal" if self.bias == "normal" else "pytorch_default"
-        return torch.stack([INITIALISERS[name]((size,), fans, generator) for generator in self.generators])
+        return torch.stack([FUNCTIONS[name]((size,), fans, generator) for generator in self.generators])
 
 
 def build_draws(weights: InitialiserConfig, bias: str, seeds: Sequence[int]) -> Draws:

@@ -4,10 +4,10 @@ Importing this room does not import mlflow; sending does.
 """
 
 from vgtemplate.tracking.outbox import (
+    Description,
     Report,
     Run,
     Store,
-    Verdict,
     experiment_address,
     find_report,
     find_store,
@@ -18,12 +18,12 @@ from vgtemplate.tracking.outbox import (
 from vgtemplate.tracking.tracker import Draw, Tracker, quiet_environment
 
 __all__ = [
+    "Description",
     "Draw",
     "Report",
     "Run",
     "Store",
     "Tracker",
-    "Verdict",
     "experiment_address",
     "find_report",
     "find_store",

@@ -1,6 +1,7 @@
 """What was sent to which MLflow store, kept beside the records, so that everything is sent once and nothing twice.
 
-One small file a run (`results/tracking/EXPERIMENT/ARM--KEY.json`), one a verdict (`.../verdict.json`) and one for the
+One small file per run (`results/tracking/EXPERIMENT/ARM--KEY.json`), one per experiment's description
+(`.../experiment.json`) and one for the
 report (`report/report.json`), written before anything is sent. Never imports mlflow: "is there anything to send?" is a
 matter of looking up files.
 """
@@ -12,8 +13,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -24,7 +25,7 @@ from vgtemplate.atomic import write_whole
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that is sending."""
-_VERDICT = "verdict.json"
+_DESCRIPTION = "experiment.json"
 _REPORT = "report.json"
 _DEFAULT = "default"
 
@@ -39,15 +40,14 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is said of a claim on its experiment: shown as the experiment's description and tags."""
+class Description:
+    """What is said of an experiment: its description and its tags."""
 
     experiment: str
-    statement: str
-    verdict: str
-    literature: str
-    details: str = ""
-    """Markdown: the parts with their effects and thresholds."""
+    headline: str
+    text: str = ""
+    """Markdown, below the headline."""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Report:
     experiment: str = "report"
 
 
-Parcel = Run | Verdict | Report
+Parcel = Run | Description | Report
 """What is sent."""
 
 
@@ -122,7 +122,7 @@ def experiment_address(results: Path, experiment: str) -> str | None:
     A store that is not a server is looked at with `vgt ui`, at its usual address.
     """
     store = find_store(results)
-    identifier = _read(_folder(results, experiment) / _VERDICT)["sent"].get(store.name)
+    identifier = _read(_folder(results, experiment) / _DESCRIPTION)["sent"].get(store.name)
     base = store.name.rstrip("/") if store.is_server else "http://127.0.0.1:5000"
     return f"{base}/#/experiments/{quote(str(identifier), safe='')}" if identifier else None
 
@@ -131,8 +131,8 @@ def _path(results: Path, parcel: Parcel) -> Path:
     folder = _folder(results, parcel.experiment)
     if isinstance(parcel, Report):
         return folder / _REPORT
-    if isinstance(parcel, Verdict):
-        return folder / _VERDICT
+    if isinstance(parcel, Description):
+        return folder / _DESCRIPTION
     return folder / f"{quote(parcel.arm, safe='')}--{quote(parcel.key, safe='')}.json"
 
 
@@ -151,7 +151,7 @@ def _write(path: Path, marker: dict[str, Any]) -> None:
 
 
 def remember(results: Path, parcel: Parcel) -> None:
-    """Note on disk that `parcel` is to be sent; a verdict or report that has changed is to be sent again."""
+    """Note on disk that `parcel` is to be sent; a description or report that has changed is to be sent again."""
     path = _path(results, parcel)
     content = {} if isinstance(parcel, Run) else asdict(parcel)
     marker = _read(path)
@@ -160,7 +160,7 @@ def remember(results: Path, parcel: Parcel) -> None:
 
 
 def is_sent(results: Path, parcel: Parcel) -> bool:
-    """Say whether the current store has `parcel` (a verdict or report: in just these words)."""
+    """Say whether the current store has `parcel` (a description or report: in just these words)."""
     store = find_store(results)
     if store.database is not None and not store.database.exists():
         return False
@@ -204,21 +204,21 @@ def pending(results: Path, runs: Iterable[Run]) -> list[Run]:
 
 
 def missed(results: Path) -> list[Parcel]:
-    """Return what was to be sent and the current store does not have: runs, then verdicts, then the report."""
+    """Return what was to be sent and the current store does not have: runs, then descriptions, then the report."""
     parcels: list[Parcel] = []
     for path in sorted((results / "tracking").glob("*/*.json")):
         experiment = unquote(path.parent.name)
-        if path.name == _VERDICT:
+        if path.name == _DESCRIPTION:
             content = {key: value for key, value in _read(path).items() if key != "sent"}
             with contextlib.suppress(TypeError):
-                parcels.append(Verdict(**content))
+                parcels.append(Description(**content))
         elif path.name == _REPORT:
             if (report := find_report(results)) is not None:
                 parcels.append(report)
-        else:
+        elif "--" in path.stem:
             arm, _, key = path.stem.rpartition("--")
             parcels.append(Run(experiment, unquote(arm), unquote(key)))
-    parcels.sort(key=lambda parcel: (Run, Verdict, Report).index(type(parcel)))
+    parcels.sort(key=lambda parcel: (Run, Description, Report).index(type(parcel)))
     return [parcel for parcel in parcels if not is_sent(results, parcel)]
 
 

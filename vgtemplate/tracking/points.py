@@ -164,20 +164,3 @@ def record_points(record: Record) -> tuple[list[Point], int]:
     points = [*_finals(record), *_profiles(record), *_curves(record), *_layers_over_steps(record)]
     finite = [point for point in points if np.isfinite(point.value)]
     return finite, len(points) - len(finite)
-
-
-def flatten(settings: object, prefix: str = "") -> dict[str, str]:
-    """Return nested settings as dotted names and texts, {"model": {"depth": 2}} -> {"model.depth": "2"}."""
-    if not isinstance(settings, dict):
-        return {prefix: str(settings)}
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def describe_seeds(seeds: tuple[int, ...]) -> str:
-    """Write the seeds briefly: "0-9" where they are consecutive, else "0, 3, 7"."""
-    if len(seeds) > 1 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ", ".join(map(str, seeds))

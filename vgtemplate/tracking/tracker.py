@@ -1,4 +1,4 @@
-"""Sends records and verdicts to MLflow: one experiment a claim, one run an arm. The only place that imports mlflow.
+"""Sends records and descriptions to MLflow: one run per arm. The only place that imports mlflow.
 
 Write-only: no result is ever read back. Sending never raises and never hangs; what could not be sent stays noted in the
 outbox for `vgt track sync`. A run that was cut off in the middle is deleted and sent anew.
@@ -17,9 +17,10 @@ from typing import Any
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.records import Record, read_record, record_path
+from vgtemplate.text import describe_seeds, flatten
 from vgtemplate.tracking import outbox
-from vgtemplate.tracking.outbox import Parcel, Report, Run, Verdict
-from vgtemplate.tracking.points import describe_seeds, flatten, record_points
+from vgtemplate.tracking.outbox import Description, Parcel, Report, Run
+from vgtemplate.tracking.points import record_points
 
 Draw = Callable[[Record, str], Mapping[str, bytes]]
 """Record and arm to pictures by file name."""
@@ -96,9 +97,9 @@ class Tracker:
         """
         return self._send(run, lambda: self._send_run(run))
 
-    def send_verdict(self, verdict: Verdict) -> str | None:
-        """Write a verdict to its claim's experiment, unless it says just that already; returns as `send` does."""
-        return self._send(verdict, lambda: self._send_words(verdict))
+    def send_description(self, description: Description) -> str | None:
+        """Write an experiment's description, unless it says just that already; returns as `send` does."""
+        return self._send(description, lambda: self._send_words(description))
 
     def send_report(self, report: Report) -> str | None:
         """Keep the report's pages as a run's artifacts, a run for each distinct report; returns as `send` does."""
@@ -108,7 +109,7 @@ class Tracker:
         """Send whatever `parcel` is; returns as `send` does."""
         if isinstance(parcel, Run):
             return self.send(parcel)
-        return self.send_verdict(parcel) if isinstance(parcel, Verdict) else self.send_report(parcel)
+        return self.send_description(parcel) if isinstance(parcel, Description) else self.send_report(parcel)
 
     def _send(self, parcel: Parcel, deliver: Callable[[], str]) -> str | None:
         try:
@@ -162,14 +163,10 @@ class Tracker:
         self._client.set_experiment_tag(experiment, "mlflow.note.content", _describe(None, experiment))
         return experiment
 
-    def _send_words(self, verdict: Verdict) -> str:
-        experiment = self._experiment(verdict.experiment)
-        tags = {
-            "vgt.verdict": verdict.verdict,
-            "vgt.statement": verdict.statement,
-            "vgt.literature": verdict.literature,
-            "mlflow.note.content": _describe(verdict, experiment),
-        }
+    def _send_words(self, description: Description) -> str:
+        experiment = self._experiment(description.experiment)
+        tags = {f"vgt.{name}": text for name, text in description.tags.items()}
+        tags["mlflow.note.content"] = _describe(description, experiment)
         for name, text in tags.items():
             self._client.set_experiment_tag(experiment, name, text)
         return experiment
@@ -260,7 +257,7 @@ def _reason(error: Exception) -> str:
 
 
 def _parameters(record: Record) -> dict[str, str]:
-    settings = flatten(dict(record.configuration))
+    settings = {name: str(value) for name, value in flatten(record.configuration).items()}
     return settings | {"seeds": describe_seeds(record.seeds), "num_seeds": str(len(record.seeds))}
 
 
@@ -273,7 +270,7 @@ def _tags(record: Record, left_out: int) -> dict[str, str]:
         "vgt.dataset": str(record.dataset.get("name", "none")),
         "vgt.dataset_fingerprint": str(record.dataset.get("fingerprint", "none")),
     }
-    tags |= {f"vgt.{name}": text for name, text in flatten(environment).items() if name}
+    tags |= {f"vgt.{name}": str(value) for name, value in flatten(environment).items() if name}
     if commit:
         tags["mlflow.source.git.commit"] = str(commit)
     if left_out:
@@ -281,9 +278,9 @@ def _tags(record: Record, left_out: int) -> dict[str, str]:
     return tags
 
 
-def _describe(verdict: Verdict | None, experiment: str) -> str:
-    """Return an experiment's description; the UI shows its first line, and the rest on request."""
+def _describe(description: Description | None, experiment: str) -> str:
+    """Return an experiment's text; the UI shows its first line, and the rest on request."""
     link = f"[compare the arms](#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning)"
-    head = f"{verdict.verdict}: {verdict.statement} ({link})" if verdict else f"Trained by vgt ({link})"
-    rest = f"{verdict.details}\n\nLiterature: {verdict.literature}\n\n" if verdict else ""
-    return f"{head}\n\n{rest}{_READING}\n"
+    head = description.headline if description else "Trained by vgt"
+    rest = f"{description.text}\n\n" if description else ""
+    return f"{head} ({link})\n\n{rest}{_READING}\n"

@@ -17,12 +17,12 @@ from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.progress import ProgressBar
 from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.callbacks.shift import ShiftProbe
+from vgtemplate.callbacks.stopping import StopAtAccuracy, StopAtLoss
 from vgtemplate.callbacks.weight import WeightProbe
 from vgtemplate.config.schema import ArmConfig, ProbeConfig
 from vgtemplate.data.module import PopulationData
 from vgtemplate.training.models import BestKeeper
 from vgtemplate.training.module import PopulationModule
-from vgtemplate.training.stopping import StopAtAccuracy, StopAtLoss
 
 
 class Observers:

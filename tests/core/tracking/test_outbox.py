@@ -1,0 +1,169 @@
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from vgtemplate.tracking import outbox
+from vgtemplate.tracking.outbox import (
+    Run,
+    Verdict,
+    count_sent,
+    find_store,
+    forget_store,
+    is_sent,
+    mark_sent,
+    missed,
+    pending,
+    remember,
+    sending,
+)
+
+PLAIN = Run("sigmoid-vanishes", "plain", "0a1b")
+
+
+@pytest.fixture
+def store(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results folder whose default database exists."""
+    results.mkdir()
+    (results / "mlflow.db").touch()
+    return results
+
+
+def test_deciding_what_is_pending_imports_neither_mlflow_nor_torch_nor_matplotlib(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "import vgtemplate.cli.commands.ui, vgtemplate.cli.commands.track\n"
+        "from vgtemplate.tracking import Run, Tracker, missed, pending\n"
+        "Tracker(Path('.')); pending(Path('.'), [Run('e', 'a', 'k')]); missed(Path('.'))\n"
+        "sys.exit(' '.join({'mlflow', 'torch', 'matplotlib'} & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not any(tmp_path.iterdir())
+
+
+def test_remembered_run_is_missed_until_it_is_sent(store):
+    remember(store, PLAIN)
+    assert missed(store) == [PLAIN]
+    mark_sent(store, PLAIN, "run1")
+    assert missed(store) == []
+    assert pending(store, [PLAIN, Run("other", "plain", "0a1b")]) == [Run("other", "plain", "0a1b")]
+
+
+def test_remembering_again_does_not_forget_that_it_was_sent(store):
+    mark_sent(store, PLAIN, "run1")
+    remember(store, PLAIN)
+    assert is_sent(store, PLAIN)
+
+
+@pytest.mark.parametrize("name", ["My Experiment", "a.b", "..", "a--b", "ä/b", "verdict.json"])
+def test_any_name_survives_the_way_through_the_file_system(store, name):
+    runs = {Run(name, "plain", "0a1b"), Run("e", name, "0a1b")}
+    for run in runs:
+        remember(store, run)
+    assert set(missed(store)) == runs
+    assert {path.parent.parent for path in store.rglob("*.json")} == {store / "tracking"}
+
+
+def test_dashes_in_names_do_not_confuse_two_runs(store):
+    mark_sent(store, Run("a--b", "c", "k"), "run1")
+    assert not is_sent(store, Run("a", "b--c", "k"))
+
+
+def test_each_store_is_remembered_by_itself(store, monkeypatch):
+    mark_sent(store, PLAIN, "run1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://team.example:5000")
+    assert missed(store) == [PLAIN]
+    mark_sent(store, PLAIN, "run2")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert is_sent(store, PLAIN)
+
+
+def test_deleted_database_has_nothing(store):
+    mark_sent(store, PLAIN, "run1")
+    (store / "mlflow.db").unlink()
+    assert missed(store) == [PLAIN]
+
+
+def test_new_database_starts_from_nothing(store, monkeypatch):
+    mark_sent(store, PLAIN, "run1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://team.example:5000")
+    mark_sent(store, PLAIN, "run2")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    forget_store(store)
+    assert not is_sent(store, PLAIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://team.example:5000")
+    assert is_sent(store, PLAIN)
+
+
+def test_verdict_is_sent_again_only_in_other_words(store):
+    confirmed = Verdict("sigmoid-vanishes", "it shrinks", "confirmed", "true")
+    mark_sent(store, confirmed, "1")
+    assert is_sent(store, confirmed)
+    refuted = Verdict("sigmoid-vanishes", "it shrinks", "refuted", "true")
+    assert not is_sent(store, refuted)
+    remember(store, refuted)
+    assert missed(store) == [refuted]
+
+
+def test_damaged_marker_means_not_sent(store):
+    mark_sent(store, PLAIN, "run1")
+    next((store / "tracking").glob("*/*.json")).write_text("{")
+    assert missed(store) == [PLAIN]
+
+
+def test_only_runs_that_were_sent_are_counted(store):
+    mark_sent(store, PLAIN, "run1")
+    mark_sent(store, Verdict("sigmoid-vanishes", "", "", ""), "1")
+    remember(store, Run("sigmoid-vanishes", "residual", "ff"))
+    assert count_sent(store, "sigmoid-vanishes") == 1
+
+
+def test_credentials_are_neither_shown_nor_written(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://alice:secret@team.example/x")
+    assert find_store(store).place == "https://team.example/x"
+    mark_sent(store, PLAIN, "run1")
+    assert all("secret" not in path.read_text() for path in store.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "in_results", "database"),
+    [
+        ("", True, "mlflow.db"),
+        ("sqlite:///other.db", True, "other.db"),
+        ("postgresql+psycopg2://db/mlflow", True, None),
+        ("http://team.example", False, None),
+        ("databricks", False, None),
+    ],
+)
+def test_artifacts_go_to_the_results_folder_unless_a_server_decides(results, monkeypatch, uri, in_results, database):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = find_store(results)
+    assert store.artifacts == (results / "mlartifacts" if in_results else None)
+    assert (store.database.name if store.database else None) == database
+
+
+def test_second_sender_waits_for_the_first(store, monkeypatch):
+    order = []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with sending(store):
+            inside.set()
+            leave.wait(10)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    monkeypatch.setattr(outbox, "LOCK_SECONDS", 0.0)
+    with pytest.raises(TimeoutError, match="another process"), sending(store):
+        order.append("never")
+    monkeypatch.setattr(outbox, "LOCK_SECONDS", 10.0)
+    leave.set()
+    with sending(store):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]

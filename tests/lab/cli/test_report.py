@@ -1,0 +1,139 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from vgtemplate.lab.cli.report import report, track
+from vgtemplate.config.load import load_claims
+from vgtemplate.records import make_results_folder
+from vgtemplate.lab.plan import plan_claims
+from vgtemplate.lab.worker import run_job
+from vgtemplate.tracking import Verdict, experiment_address, find_report, find_store, missed, remember
+from vgtemplate.tracking.outbox import mark_sent
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+IDS = ("chain-rule-product", "two-layer-speed-gap")
+
+
+@pytest.fixture
+def experiments(tmp_path, monkeypatch):
+    """A folder with one exact claim, one judged at initialisation, and one that was searched on other data only."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    for path in [
+        *EXPERIMENTS.glob("base-*.yaml"),
+        *(EXPERIMENTS / f"{name}.yaml" for name in (*IDS, "selu-wins-dense")),
+    ]:
+        (folder / path.name).write_text(path.read_text())
+    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", str(folder))
+    return folder
+
+
+def write(*arguments):
+    done = CliRunner().invoke(report, ["--dataset", "digits", "--seeds", "2", "--no-tracking", *arguments])
+    assert done.exit_code == 0, done.output
+    path = Path(done.output.strip())
+    return path, path.read_text()
+
+
+def verdicts(source, claims):
+    return {name: source.split(f'data-claim="{name}" data-verdict="')[1].split('"')[0] for name in claims}
+
+
+@pytest.mark.slow
+def test_without_records_every_claim_is_not_run(experiments, results):
+    path, source = write()
+    assert path == results / "report" / "index.html"
+    assert verdicts(source, IDS) == dict.fromkeys(IDS, "not run")
+    assert "run `vgt reproduce two-layer-speed-gap`" in source
+    assert "were not searched on digits yet" in source
+
+
+@pytest.mark.slow
+def test_what_has_records_is_judged_and_nothing_is_trained(experiments, results):
+    claims = {name: claim for name, claim in load_claims(experiments).items() if name in IDS}
+    plan = plan_claims(claims, experiments, "digits", range(2), results)
+    make_results_folder(results)
+    for job in plan.jobs.values():
+        run_job(job, results, results, "cpu")
+    before = {path.name for path in results.iterdir()}
+    _, source = write()
+    assert verdicts(source, IDS) == dict.fromkeys(IDS, "confirmed")
+    assert {path.name for path in results.iterdir()} - before == {"report"}
+    assert write()[1] == source
+
+
+@pytest.mark.slow
+def test_claims_that_mlflow_has_are_linked(experiments, results):
+    verdict = Verdict(IDS[1], "", "confirmed", "")
+    remember(results, verdict)
+    assert experiment_address(results, IDS[1]) is None
+    mark_sent(results, verdict, "7")
+    address = "http://127.0.0.1:5000/#/experiments/7"
+    assert experiment_address(results, IDS[1]) == address
+    assert f'href="{address}"' in write()[1]
+
+
+def test_a_server_is_linked_without_its_password(results, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@example.org/mlflow/")
+    verdict = Verdict("claim", "", "", "")
+    mark_sent(results, verdict, "7")
+    remember(results, verdict)
+    mark_sent(results, verdict, "7")
+    assert experiment_address(results, "claim") == "https://example.org/mlflow/#/experiments/7"
+
+
+@pytest.mark.slow
+def test_a_report_is_kept_once_and_a_changed_one_again(results):
+    from mlflow import MlflowClient
+
+    said = []
+    page = results / "report" / "index.html"
+    page.parent.mkdir(parents=True)
+    for text in ("first", "first", "second", "first"):
+        page.write_text(text)
+        track(results, said.append)
+    assert said == []
+    client = MlflowClient(find_store(results).uri)
+    experiment = client.get_experiment_by_name("report")
+    runs = client.search_runs([experiment.experiment_id])
+    kept = {(Path(run.info.artifact_uri.removeprefix("file://")) / "index.html").read_text() for run in runs}
+    assert (len(runs), kept) == (2, {"first", "second"})
+    assert missed(results) == []
+
+
+def test_a_report_that_could_not_be_sent_is_said_in_a_line_and_left_for_sync(results, monkeypatch):
+    page = results / "report" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("report")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    said = []
+    track(results, said.append)
+    (line,) = said
+    assert "cannot be reached" in line
+    assert "\n" not in line
+    assert missed(results) == [find_report(results)]
+
+
+def test_the_report_loads_neither_torch_nor_mlflow_until_it_is_called():
+    code = (
+        "import sys, vgtemplate.lab.cli.report as _; sys.exit(bool({'torch', 'mlflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_unchanged_report_is_not_drawn_again_and_a_changed_text_is_shown(experiments, results):
+    path, _ = write()
+    gallery = path.with_name("gallery.html")
+    before = path.stat().st_mtime_ns, gallery.stat().st_mtime_ns
+    write()
+    assert (path.stat().st_mtime_ns, gallery.stat().st_mtime_ns) == before
+    claim = experiments / "two-layer-speed-gap.yaml"
+    claim.write_text(claim.read_text().replace("statement: >-\n", "statement: >-\n  In other words: "))
+    assert "In other words" in write()[1]
+    gallery.unlink()
+    write()
+    assert gallery.exists()

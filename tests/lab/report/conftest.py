@@ -1,0 +1,113 @@
+"""Claims, records and results as a reproduction leaves them, small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vgtemplate.lab.judge import judge_records
+from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.records import Record
+
+
+def build_record(name: str, seeds: int = 3, depth: int = 4, steps: int = 60, **series: Any) -> Record:
+    """A record whose gradient falls by half a decade a layer, and whose loss falls from 2 to 1."""
+    fall = -0.5 * np.arange(depth)[::-1] + 0.01 * np.arange(seeds)[:, None]
+    measured: dict[str, Any] = {
+        "gradient_rms": 10.0 ** fall[:, None, :],
+        "signal_rms": np.ones((seeds, 1, depth)),
+        "train_loss": np.linspace(2, 1, steps) + 0.01 * np.arange(seeds)[:, None],
+        "test_accuracy": 0.9 + 0.01 * np.arange(seeds),
+        "diverged_at": np.full(seeds, -1),
+    }
+    return Record(
+        key=f"key-{name}",
+        name=name,
+        configuration={"model": {"kind": "mlp", "depth": depth, "activation": name}, "optimiser": {"lr": 0.1}},
+        seeds=tuple(range(seeds)),
+        dataset={"name": "digits"},
+        environment={"device": "cpu", "device_name": "a processor", "versions": {"torch": "2.15"}, "commit": "c0ffee"},
+        wall_seconds=1.0,
+        series=measured | series,
+    )
+
+
+def build_claim(name: str = "sigmoid-vanishes", arms: Iterable[str] = ("sigmoid",), **settings: Any) -> ClaimConfig:
+    """A claim with a part an arm: its gradient slope is below -0.3."""
+    parts = [{"metric": "gradient_slope", "arms": [arm], "label": arm, "threshold": "< -0.3"} for arm in arms]
+    content = {
+        "id": name,
+        "articles": ["bn-relu"],
+        "statement": "It vanishes.",
+        "kind": "initial",
+        "arms": {arm: {} for arm in arms},
+        "parts": parts,
+        "literature": "True.",
+    }
+    return ClaimConfig.model_validate(content | settings)
+
+
+def _plain(effect: float) -> float | str | None:
+    if np.isnan(effect):
+        return None
+    return effect if np.isfinite(effect) else ("Infinity" if effect > 0 else "-Infinity")
+
+
+def build_result(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[str, Any]:
+    """What `Result.to_json` of reproduce/result.py returns for a judged claim."""
+    verdict = judge_records(claim, records)
+    first = next(iter(records.values()))
+    return {
+        "id": claim.id,
+        "articles": list(claim.articles),
+        "kind": claim.kind,
+        "statement": claim.statement,
+        "verdict": verdict.verdict,
+        "provisional": verdict.provisional,
+        "effects": [],
+        "threshold": None,
+        "parts": [
+            {
+                "title": part.title,
+                "threshold": part.threshold,
+                "effects": [_plain(effect) for effect in part.effects],
+                "cleared": part.cleared,
+                "verdict": part.verdict,
+                "published": claim.published.get(part.title),
+            }
+            for part in verdict.parts
+        ],
+        "literature": claim.literature,
+        "gradient_slopes": {},
+        "dataset": "digits",
+        "setting": "quick",
+        "seeds": list(first.seeds),
+        "records": {arm: record.key for arm, record in records.items()},
+        "wall_seconds": 1.0,
+        "failure": None,
+    }
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Record]:
+    return build_record
+
+
+@pytest.fixture
+def make_claim() -> Callable[..., ClaimConfig]:
+    return build_claim
+
+
+@pytest.fixture
+def make_result() -> Callable[..., dict[str, Any]]:
+    return build_result
+
+
+@pytest.fixture
+def experiments() -> Path:
+    """The register's claims."""
+    return Path(__file__).parents[2] / "experiments"

@@ -1,0 +1,170 @@
+"""The report in a real browser, opened from disk as a reader opens it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+pytestmark = pytest.mark.slow
+
+WIDTHS, SCHEMES = (400, 1400), ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as tools:
+        # Containers have no sandbox; the pages are our own.
+        options: dict[str, Any] = {"args": ["--no-sandbox"]}
+        if not Path(tools.chromium.executable_path).exists():
+            system = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+            if system is None:
+                pytest.skip("no browser: run `playwright install chromium`, or install chromium")
+            options["executable_path"] = system
+        started = tools.chromium.launch(**options)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def report(tmp_path, make_claim, make_record, make_result) -> Path:
+    """A report with every verdict, every kind of figure, and names as long as they get."""
+    from vgtemplate.lab.report.page import write_report
+
+    arms = tuple(f"an-arm-with-a-rather-long-name-{number}" for number in range(12))
+    accuracy = [{"metric": "test_accuracy", "arms": [arm], "threshold": ">= 0.8"} for arm in arms]
+    claims = [
+        make_claim(),
+        make_claim("tanh-vanishes", arms=("tanh",), statement="It vanishes with tanh.", articles=["slow-training"]),
+        make_claim("many-arms", arms=arms, kind="training", parts=accuracy, notes="word " * 200),
+        make_claim("a" * 80, arms=("relu",), literature="x" * 200),
+    ]
+    records, results = {}, []
+    for claim in claims:
+        of_claim = {arm: make_record(arm, seeds=10) for arm in claim.arms}
+        records |= {record.key: record for record in of_claim.values()}
+        results.append(make_result(claim, of_claim))
+    losses = np.where(np.arange(60) < 30, 2.0, np.nan) * np.ones((10, 1))
+    records[f"key-{arms[0]}"].series["train_loss"][:] = losses
+    results[1] |= {"verdict": "refuted"}
+    results[3] |= {"verdict": "not run", "parts": [], "failure": "run it"}
+    return write_report(tmp_path / "report", results, {claim.id: claim for claim in claims}, records.get)
+
+
+@pytest.fixture
+def opened(browser, report) -> Iterator[Any]:
+    """Open the report; afterwards nothing may have complained, nor been asked for elsewhere."""
+    contexts, complaints, asked = [], [], []
+
+    def open_page(width: int = 1400, scheme: str = "light", place: str = "", **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(report.as_uri() + place)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def shown(page: Any) -> list[str]:
+    """Return the claims whose rows are visible, once the sections agree with them."""
+    rows = page.eval_on_selector_all(
+        "table.claims tbody tr", "all => all.filter(x => x.offsetHeight).map(x => x.dataset.claim)"
+    )
+    sections = page.eval_on_selector_all("section.claim", "all => all.filter(x => x.offsetHeight).map(x => x.id)")
+    assert rows == sections
+    return list(rows)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_has_to_be_scrolled_sideways(opened, width, scheme):
+    page = opened(width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    beyond = """all => all.filter(x => x.offsetParent && !x.closest('.scroll, svg')
+        && x.getBoundingClientRect().right > innerWidth + 1).map(x => x.outerHTML.slice(0, 80))"""
+    assert page.eval_on_selector_all("body *", beyond) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_words_in_figures_are_large_enough_to_read(opened, width):
+    sizes = opened(width).eval_on_selector_all(
+        "figure svg text", "all => all.map(x => parseFloat(getComputedStyle(x).fontSize) * x.getScreenCTM().a)"
+    )
+    assert len(sizes) > 20
+    assert min(sizes) >= 8.5
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_the_scheme_is_the_readers(opened, scheme, dark):
+    page = opened(scheme=scheme)
+    grounds = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    words = page.eval_on_selector("figure svg text", "x => getComputedStyle(x).fill.match(/\\d+/g).map(Number)")
+    assert (max(grounds) < 64) == dark
+    assert (min(words) > 192) == dark
+
+
+def test_filters_by_verdict_article_kind_and_words(opened):
+    page = opened()
+    everything = shown(page)
+    assert everything == ["sigmoid-vanishes", "tanh-vanishes", "many-arms", "a" * 80]
+    page.select_option("[name=verdict]", "refuted")
+    assert shown(page) == ["tanh-vanishes"]
+    page.select_option("[name=verdict]", "")
+    page.select_option("[name=article]", "bn-relu")
+    assert shown(page) == ["sigmoid-vanishes", "many-arms", "a" * 80]
+    page.select_option("[name=kind]", "training")
+    assert shown(page) == ["many-arms"]
+    assert page.inner_text("#filter output") == "1 of 4"
+    page.click("#filter button")
+    playwright.expect(page.locator("#filter output")).to_have_text("4 of 4")
+    assert page.evaluate("location.hash") == ""
+    assert shown(page) == everything
+    page.fill("[name=text]", "TANH vanishes")
+    assert shown(page) == ["tanh-vanishes"]
+
+
+def test_the_state_is_in_the_address(opened):
+    page = opened(place="#verdict=not+run&kind=initial")
+    assert shown(page) == ["a" * 80]
+    page.fill("[name=text]", "nothing has these words")
+    assert page.evaluate("location.hash") == "#verdict=not+run&kind=initial&text=nothing+has+these+words"
+    assert shown(page) == []
+    again = opened(place=page.evaluate("location.hash"))
+    assert again.input_value("[name=text]") == "nothing has these words"
+    assert shown(again) == []
+
+
+def test_a_bar_of_the_picture_filters(opened):
+    page = opened()
+    page.click(".bar-row:not(.all) a.refuted")
+    assert shown(page) == ["tanh-vanishes"]
+    assert page.input_value("[name=article]") == "slow-training"
+
+
+def test_a_link_to_a_claim_shows_it_even_if_it_was_filtered_out(opened):
+    page = opened(place="#verdict=refuted")
+    page.evaluate("location.hash = '#many-arms'")
+    playwright.expect(page.locator("#many-arms")).to_be_visible()
+    assert len(shown(page)) == 4
+    direct = opened(place="#many-arms")
+    assert abs(direct.evaluate("document.getElementById('many-arms').getBoundingClientRect().top")) < 900
+
+
+def test_without_javascript_the_whole_table_is_there(opened):
+    page = opened(java_script_enabled=False)
+    assert page.locator("table.claims tbody tr:visible").count() == 4
+    assert not page.locator("#filter").is_visible()

@@ -1,0 +1,318 @@
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.load import merge
+from vgtemplate.lab.report.contradiction import RESCUES, VANISHES, settle
+from vgtemplate.lab.report.page import describe_basis, describe_seeds, write_report
+from vgtemplate.lab.report.settings import compare, describe_searches
+from vgtemplate.lab.report.strips import bounds, draw_strip, write_number
+
+
+class Page(HTMLParser):
+    """The page's elements with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def written(tmp_path, make_claim, make_record, make_result):
+    """Write the report of a claim with one arm, its settings and result changed as asked."""
+
+    def write(changes=None, links=None, record=None, **settings):
+        claim = make_claim(**settings)
+        records = {arm: record or make_record(arm) for arm in claim.arms}
+        result = make_result(claim, records) | (changes or {})
+        by_key = {found.key: found for found in records.values()}
+        path = write_report(tmp_path / "report", [result], {claim.id: claim}, by_key.get, links)
+        return SimpleNamespace(path=path, source=path.read_text(), page=Page(path.read_text()))
+
+    return write
+
+
+def test_the_first_line_names_data_and_seeds(written):
+    done = written()
+    (basis,) = [words.strip() for words in done.page.words if words.startswith("Verdicts on")]
+    assert (
+        basis
+        == "Verdicts on digits (scikit-learn (Alpaydin & Kaynak 1998): 1,437 + 360 real digits, 8x8), seeds 0 to 2."
+    )
+    assert "Provisional: fewer than ten seeds." in done.page.text
+
+
+def test_a_section_says_all_there_is_to_a_claim(written):
+    done = written(notes="A surprise.", sections={"bn-relu": "2.1"}, published={"sigmoid": -0.44})
+    assert "sigmoid-vanishes" in [section.get("id") for section in done.page.all("section")]
+    for words in (
+        "It vanishes.",
+        "How Batch Normalization and ReLU solve vanishing gradients",
+        "section 2.1",
+        "True.",
+        "A surprise.",
+        "-0.5 [-0.5, -0.5] , to be < -0.3: 3 of 3 (published: -0.44)",
+        "vgt reproduce sigmoid-vanishes --dataset digits --seeds 3",
+        "depth 4",
+        "gradient at the start",
+        "cpu (a processor), torch 2.15, commit c0ffee",
+    ):
+        assert words in done.page.text, words
+
+
+def test_every_text_is_shown_as_text(written):
+    evil = '<script>alert("x")</script>&'
+    claim = {"statement": evil, "literature": evil, "notes": evil, "sections": {"bn-relu": evil}}
+    parts = [{"metric": "gradient_slope", "arms": ["sigmoid"], "label": evil, "threshold": "< -0.3"}]
+    changes = {"dataset": evil, "failure": evil, "statement": evil}
+    done = written(changes, {"sigmoid-vanishes": f"http://h/{evil}"}, parts=parts, **claim)
+    assert done.page.all("script") == [{}]
+    assert "alert(" not in re.findall(r"<script>(.*?)</script>", done.source, re.DOTALL)[0]
+    assert done.page.text.count(evil) >= 8
+
+
+def test_a_name_that_a_file_would_not_allow_is_still_text(tmp_path, make_claim, make_record, make_result):
+    evil = "<script>alert(1)</script>"
+    result = make_result(make_claim(), {"sigmoid": make_record("sigmoid")}) | {"id": evil}
+    claim = ClaimConfig.model_construct(**{**dict(make_claim()), "id": evil})
+    path = write_report(tmp_path, [result], {evil: claim}, lambda key: None)
+    page = Page(path.read_text())
+    assert page.all("script") == [{}]
+    assert evil in page.text
+
+
+def test_the_page_is_one_file_that_loads_nothing(written):
+    done = written()
+    assert done.page.all("link") == [{"rel": "icon", "href": "data:,"}]
+    loaded = [value for _, attributes in done.page.elements for name, value in attributes.items() if name == "src"]
+    assert loaded == []
+    assert "@import" not in done.source
+    assert not re.search(r"url\((?!#)", done.source)
+
+
+def test_the_same_results_give_the_same_file(written):
+    assert written().source == written().source
+
+
+def test_nothing_is_left_behind_beside_the_page(written):
+    assert [path.name for path in written().path.parent.iterdir()] == ["index.html"]
+
+
+def test_a_folder_that_refuses_is_the_users_to_mend(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="the report cannot be written"):
+        write_report(tmp_path / "file" / "report", [], {}, lambda key: None)
+
+
+def test_infinities_and_missing_values_are_shown(written):
+    effects = ["Infinity", None, "-Infinity", 2.0]
+    part = {"title": "t", "threshold": "> 1", "effects": effects, "cleared": 2, "verdict": "mixed", "published": None}
+    done = written(json.loads(json.dumps({"parts": [part], "seeds": [0, 1, 2, 3]})))
+    assert "2 [-∞, ∞], 1 without a value" in done.page.text
+    labels = [svg["aria-label"] for svg in done.page.all("svg") if svg.get("class") == "strip"]
+    assert labels == ["seed 0: ∞; seed 2: -∞; seed 3: 2"]
+    assert "not drawn: 1 without a value" in done.page.text
+
+
+def test_a_claim_that_was_not_run_says_so_and_how_to_run_it(tmp_path, make_claim, make_record, make_result):
+    claim = make_claim(arms=("sigmoid",))
+    result = make_result(claim, {"sigmoid": make_record("sigmoid")})
+    result |= {"verdict": "not run", "parts": [], "failure": "no record", "provisional": False}
+    page = Page(write_report(tmp_path, [result], {claim.id: claim}, lambda key: None).read_text())
+    assert "No verdict: no record" in page.text
+    assert "0 of 1 hold" in page.text
+    assert page.all("tr")[1]["data-verdict"] == "not run"
+
+
+def test_bars_count_a_claim_for_each_of_its_articles(written):
+    done = written(articles=["bn-relu", "slow-training"])
+    links = [link["href"] for link in done.page.all("a") if "aria-label" in link]
+    assert links == [
+        "#verdict=confirmed",
+        "#article=bn-relu&verdict=confirmed",
+        "#article=slow-training&verdict=confirmed",
+    ]
+
+
+def test_rows_carry_what_is_filtered_by(written):
+    row = written(articles=["bn-relu", "causes-cures"]).page.all("tr")[1]
+    expected = {
+        "verdict": "confirmed",
+        "articles": "bn-relu causes-cures",
+        "kind": "initial",
+        "claim": "sigmoid-vanishes",
+    }
+    assert {name.removeprefix("data-"): value for name, value in row.items()} == expected
+
+
+def test_a_link_to_mlflow_is_given_where_there_is_one(written):
+    address = "http://127.0.0.1:5000/#/experiments/7"
+    assert address in [link["href"] for link in written(links={"sigmoid-vanishes": address}).page.all("a")]
+    assert "MLflow" not in written().page.text
+
+
+def test_theory_stands_beside_what_was_measured(written):
+    text = written({"gradient_slopes": {"sigmoid": {"predicted": -0.4321, "median": -0.5, "error": -0.0679}}}).page.text
+    assert "sigmoid -0.432 -0.500 -0.068" in text
+
+
+def test_make_is_named_where_it_does_the_same(written, make_record):
+    record = make_record("sigmoid", seeds=10)
+    usual = written({"dataset": "mnist"}, record=record).page.text
+    assert "make claim-sigmoid-vanishes vgt reproduce sigmoid-vanishes --dataset mnist --seeds 10" in usual
+    other = written({"dataset": "mnist", "seeds": list(range(5, 15))}, record=record).page.text
+    assert "make claim-" not in other
+    assert "--seeds 10 --first-seed 5" in other
+    full = written({"dataset": "mnist", "setting": "full"}, record=record).page.text
+    assert "vgt reproduce sigmoid-vanishes --dataset mnist --seeds 10 --setting full" in full
+    assert "make claim-" not in full
+    photographs = replace(record, configuration=merge(record.configuration, {"data": {"path": "my pictures"}}))
+    text = written({"dataset": "mnist", "setting": "full"}, record=photographs).page.text
+    assert "--setting full --cifar 'my pictures'" in text
+
+
+def test_seeds_and_basis_in_words():
+    assert [describe_seeds(seeds) for seeds in ([3], [0, 1, 2], [0, 2])] == ["seed 3", "seeds 0 to 2", "seeds 0, 2"]
+    exact = {"dataset": "-", "seeds": []}
+    assert describe_basis([exact]) == "No claim here needs data or seeds."
+    quick = {"dataset": "mine", "seeds": [0], "setting": "quick"}
+    assert describe_basis([exact, quick]) == "Verdicts on mine, seed 0. 1 claim, exact or a timing, needs neither."
+    assert describe_basis([quick, quick | {"setting": "full"}]) == (
+        "Verdicts on mine, seed 0; mine, seed 0, full setting."
+    )
+
+
+def test_thresholds_have_ends():
+    assert bounds("> -0.5") == (-0.5, math.inf)
+    assert bounds("<= 1e-3") == (-math.inf, 0.001)
+    assert bounds("between 0.5 and 2") == (0.5, 2.0)
+
+
+def test_a_strip_places_dots_on_the_right_side_of_the_line():
+    strip = draw_strip([1.0, 3.0, 2.0], "> 2", [7, 8, 9])
+    (line,) = strip.lines
+    assert [dot.x < line for dot in strip.dots] == [True, False, False]
+    assert strip.dots[2].x == line
+    assert [dot.clears for dot in strip.dots] == [False, True, False]
+    assert strip.allowed == (line, 100.0)
+    assert [dot.text for dot in strip.dots] == ["seed 7: 1", "seed 8: 3", "seed 9: 2"]
+
+
+def test_a_strip_of_effects_far_from_the_threshold_is_logarithmic():
+    strip = draw_strip([1e6, 1e8], "> 100", [0, 1])
+    assert strip.logarithmic
+    np.testing.assert_allclose(
+        np.diff([strip.lines[0], *(dot.x for dot in strip.dots)]), [4 / 6 * 86.2, 2 / 6 * 86.2], atol=0.1
+    )
+    assert not draw_strip([1.0, 50.0], "> 100", [0, 1]).logarithmic
+    assert not draw_strip([-1e6, 1e8], "> 100", [0, 1]).logarithmic
+
+
+@pytest.mark.parametrize("effects", [[0.0, 0.0], [math.inf, math.inf], [math.nan, math.nan], [1e-300, 1e300]])
+def test_strips_of_odd_effects_stay_within_their_width(effects):
+    strip = draw_strip(effects, "<= 0", [0, 1])
+    assert all(0 <= dot.x <= 100 for dot in strip.dots)
+    assert strip.without_value == sum(map(math.isnan, effects))
+
+
+def test_numbers_are_written_for_people():
+    assert [write_number(value) for value in (0.012345, math.inf, -math.inf, math.nan)] == [
+        "0.0123",
+        "∞",
+        "-∞",
+        "no value",
+    ]
+
+
+def test_arms_share_settings_and_differ_in_others():
+    arms = {
+        "a": {
+            "model": {"kind": "mlp", "depth": 3, "norm": "none", "norm_position": "before"},
+            "optimiser": {"lr": 0.1},
+        },
+        "b": {
+            "model": {"kind": "mlp", "depth": 3, "norm": "none", "norm_position": "before"},
+            "optimiser": {"lr": 0.3},
+        },
+    }
+    setting = compare(arms)
+    assert setting.shared == {"model": ["mlp", "depth 3"]}
+    assert (setting.columns, setting.rows) == (["optimiser.lr"], [("a", ["0.1"]), ("b", ["0.3"])])
+
+
+def test_a_search_says_what_was_picked_among_what(make_claim):
+    search = {"arms": ["sigmoid"], "grid": {"optimiser.lr": [0.01, 0.1]}}
+    claim = make_claim(search=[search])
+    assert describe_searches(claim, {"sigmoid": {"optimiser": {"lr": 0.1}}}) == [
+        "sigmoid: optimiser.lr 0.1 (the one of least validation_loss among optimiser.lr in 0.01, 0.1)"
+    ]
+
+
+@pytest.fixture
+def contradicting(make_claim):
+    """Two claims that contradict each other, and their results for given slopes and accuracies."""
+    vanishes = make_claim(VANISHES, parts=[{"metric": "gradient_slope", "arms": ["sigmoid"], "threshold": "< -0.03"}])
+    parts = [{"metric": "test_accuracy", "arms": ["sigmoid"], "threshold": ">= 0.8"}]
+    rescues = make_claim(RESCUES, kind="training", parts=parts)
+
+    def part(effects, clears):
+        cleared = sum(map(clears, effects))
+        verdict = "confirmed" if cleared == len(effects) else "inconclusive" if cleared else "refuted"
+        return {"parts": [{"effects": effects, "verdict": verdict}]}
+
+    def settled(slopes, accuracies):
+        results = {
+            VANISHES: part(slopes, lambda slope: slope < -0.03),
+            RESCUES: part(accuracies, lambda accuracy: accuracy >= 0.8),
+        }
+        return settle(results, {VANISHES: vanishes, RESCUES: rescues}, {"sigmoid": 30})
+
+    return settled
+
+
+@pytest.mark.parametrize(
+    ("slope", "accuracy", "words"),
+    [
+        (0.01, 0.9, f"{RESCUES} is right and {VANISHES} is not: the gradient does not vanish"),
+        (-0.1, 0.9, f"the gradient does shrink towards the input, as {VANISHES} has it, but by too little"),
+        (-0.1, 0.1, f"{VANISHES} is right: the gradient still shrinks"),
+        (0.01, 0.1, "neither is right"),
+    ],
+)
+def test_who_is_right_follows_from_what_was_measured(contradicting, slope, accuracy, words):
+    (sentence,) = contradicting([slope] * 3, [accuracy] * 3)
+    assert words in sentence
+    assert f"test accuracy {accuracy}" in sentence
+    assert ("shrinks by" if slope < 0 else "grows by") in sentence
+    assert f"a factor of {10 ** (28 * slope):.3g} from hidden layer 30 to hidden layer 2" in sentence
+
+
+def test_nobody_is_right_where_the_seeds_disagree(contradicting):
+    (sentence,) = contradicting([-0.1, 0.1, 0.1], [0.9] * 3)
+    assert "the seeds disagree" in sentence
+
+
+def test_nothing_is_settled_before_both_were_judged(make_claim):
+    assert settle({VANISHES: {"parts": []}}, {VANISHES: make_claim(VANISHES)}, {}) == []

@@ -1,0 +1,97 @@
+"""The rough cost of an arm: more of anything costs more, and nothing else is asked of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.lab.cost import estimate_megabytes, estimate_seconds
+from vgtemplate.lab.plan import Job
+from vgtemplate.lab.workers import _take_next, room_megabytes
+
+
+def cost(num_seeds: int = 10, **sections: dict[str, Any]) -> float:
+    return estimate_seconds(ArmConfig.model_validate(sections), num_seeds)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model": {"depth": 20}},
+        {"model": {"width": 256}},
+        {"model": {"norm": "batch"}},
+        {"training": {"steps": 2000}},
+        {"training": {"epochs": 50}},
+        {"training": {"precision": "64-true"}},
+        {"probes": {"every": 1}},
+        {"probes": {"gradient_change": True}},
+        {"probes": {"shift": True}},
+        {"model": {"activation": "sigmoid"}, "pretraining": {"kind": "rbm"}},
+        {"model": {"kind": "cnn"}},
+    ],
+)
+def test_more_of_anything_costs_more(more: dict[str, dict[str, Any]]) -> None:
+    assert cost(**more) > cost()
+
+
+def test_less_costs_less() -> None:
+    assert cost(3) < cost()
+    assert cost(data={"batch_size": 16}) < cost()
+    assert cost(data={"num_test": 10}) < cost()
+    assert cost(probes={"every": 0}) < cost()
+    assert cost(training={"evaluate": False}) < cost()
+
+
+def test_image_that_keeps_its_size_costs_more_than_one_that_is_halved() -> None:
+    halved = {"model": {"kind": "cnn"}, "data": {"scaling": "unit"}}
+    kept = {"model": {"kind": "cnn", "output": "image"}, "data": {"scaling": "unit"}, "training": {"noise": 0.3}}
+    assert cost(**kept) > cost(**halved)
+
+
+def job(name: str, **sections: dict[str, Any]) -> Job:
+    return Job(name, name, ArmConfig.model_validate(sections), None, tuple(range(10)), ("a-claim",))
+
+
+LARGE = {"model": {"kind": "cnn", "width": 64}}
+
+
+def test_memory_grows_with_replicas_batch_depth_and_precision() -> None:
+    arm = ArmConfig()
+    assert estimate_megabytes(arm, 20) == 2 * estimate_megabytes(arm, 10)
+    for more in ({"data": {"batch_size": 256}}, {"model": {"depth": 8}}, {"training": {"precision": "64-true"}}):
+        assert estimate_megabytes(ArmConfig.model_validate(more), 10) == 2 * estimate_megabytes(arm, 10)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.5])
+def test_jobs_that_do_not_fit_together_never_run_together_and_small_ones_overtake(tmp_path: Path, share: float) -> None:
+    queue = [job("a", **LARGE), job("b", **LARGE), job("c")]
+    room = queue[0].megabytes / share
+
+    def take(*running: Job) -> Job | None:
+        return _take_next(queue, running, tmp_path, room)
+
+    first = take()
+    assert first is not None
+    assert first.name == "a"
+    second = take(first)
+    assert second is not None
+    if share < 0.5:
+        assert second.name == "b"
+        return
+    assert second.name == "c"
+    assert take(first, second) is None
+    last = take(second)
+    assert last is not None
+    assert last.name == "b"
+    assert queue == []
+
+
+def test_the_room_is_half_of_the_machines_memory() -> None:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        kilobytes = int(meminfo.read_text().split()[1])
+        assert room_megabytes() == pytest.approx(kilobytes * 1024 / 2e6, rel=0.01)
+    assert room_megabytes() > 0

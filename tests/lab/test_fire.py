@@ -1,0 +1,312 @@
+"""A reproduction under fire: workers are killed, others train beside it, it is asked to end. Real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vgtemplate.records import read_record
+from vgtemplate.jobs.locks import hold, is_held
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds workers in /proc, which this system lacks")
+
+
+def write_claim(folder: Path, steps: int) -> None:
+    """A claim with two arms that train for a while."""
+    claim = {
+        "id": "trains-a-while",
+        "articles": ["causes-cures"],
+        "statement": "Two networks train.",
+        "kind": "training",
+        "literature": "none",
+        "arms": {
+            name: {
+                "model": {"depth": depth, "width": 16, "activation": "tanh"},
+                "training": {"steps": steps},
+                "probes": {"every": 0},
+                "data": {"num_train": 200},
+            }
+            for name, depth in (("deep", 6), ("shallow", 2))
+        },
+        "parts": [{"metric": "test_accuracy", "arms": [name], "threshold": ">= 0"} for name in ("deep", "shallow")],
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "trains-a-while.yaml").write_text(yaml.safe_dump(claim))
+
+
+def start(results: Path, experiments: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "VGT_RESULTS_DIR": str(results),
+        "VGT_EXPERIMENTS_DIR": str(experiments),
+        "VGT_CHECKPOINT_SECONDS": "0.05",
+        "OMP_NUM_THREADS": "1",
+    }
+    code = "from vgtemplate.cli.main import main; main()"
+    settings = ["--dataset", "digits", "--seeds", "2", "--no-tracking", "--json"]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "reproduce", "trains-a-while", *settings, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def workers_of(parent: int) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            _, _, rest = (process / "stat").read_text().rpartition(")")
+            if int(rest.split()[1]) == parent and b"spawn_main" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def held(results: Path) -> list[str]:
+    return [path.stem for path in (results / ".locks").glob("*.lock") if is_held(results, path.stem)]
+
+
+def kill_worker(process: subprocess.Popen[str], results: Path, but: int | None = None) -> int:
+    """Kill the worker that trains (another one than `but`); return its number."""
+    wait_until(lambda: set(workers_of(process.pid)) - {but} and held(results))
+    (worker,) = set(workers_of(process.pid)) - {but}
+    os.kill(worker, signal.SIGKILL)
+    return worker
+
+
+@pytest.mark.slow
+@needs_proc
+def test_killed_worker_costs_its_arm_a_second_try_and_no_verdict(tmp_path: Path) -> None:
+    write_claim(tmp_path / "experiments", steps=50)
+    process = start(tmp_path, tmp_path / "experiments", "--jobs", "1")
+    kill_worker(process, tmp_path)
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert json.loads(output)[0]["verdict"] == "confirmed"
+    assert "trains-a-while: deep: its worker was killed by SIGKILL (out of memory?); the arm is run again" in errors
+
+
+@pytest.mark.slow
+@needs_proc
+def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    write_claim(tmp_path / "experiments", steps=50)
+    process = start(tmp_path, tmp_path / "experiments", "--jobs", "1")
+    kill_worker(process, tmp_path, but=kill_worker(process, tmp_path))
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 1, errors
+    (result,) = json.loads(output)
+    assert result["verdict"] == "failed"
+    assert result["failure"] == "deep: its worker was killed by SIGKILL (out of memory?), a second time"
+    (record,) = tmp_path.glob("*/record.json")
+    assert json.loads(record.read_bytes())["name"] == "shallow"
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
+def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Path, way: str) -> None:
+    """SIGTERM to the parent alone, Ctrl-C to the group: both workers write checkpoints; the next call goes on."""
+    write_claim(tmp_path / "experiments", steps=800)
+    process = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
+    wait_until(lambda: len(list(tmp_path.glob(".checkpoints/*/training.ckpt"))) == 2)
+    workers = workers_of(process.pid)
+    if way == "SIGTERM":
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (143 if way == "SIGTERM" else 130)
+    assert errors.strip().splitlines()[-1] == "stopped; the same command goes on from here"
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    checkpoints = list(tmp_path.glob(".checkpoints/*/training.ckpt"))
+    assert len(checkpoints) == 2
+    again = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
+    output, errors = again.communicate(timeout=240)
+    assert json.loads(output)[0]["verdict"] == "confirmed", errors
+    whole = tmp_path / "whole"
+    start(whole, tmp_path / "experiments", "--jobs", "2").communicate(timeout=240)
+    for checkpoint in checkpoints:
+        key = checkpoint.parent.name
+        resumed, uninterrupted = read_record(tmp_path, key), read_record(whole, key)
+        assert resumed is not None
+        assert uninterrupted is not None
+        assert [part["from_step"] > 0 for part in resumed.environment["parts"]] == [False, True]
+        assert resumed.weights_sha256 == uninterrupted.weights_sha256
+        assert (tmp_path / key / "series.npz").read_bytes() == (whole / key / "series.npz").read_bytes()
+        assert not checkpoint.parent.exists()
+
+
+@pytest.mark.slow
+def test_two_reproductions_on_one_folder_share_the_work(tmp_path: Path) -> None:
+    write_claim(tmp_path / "experiments", steps=100)
+    processes = [start(tmp_path, tmp_path / "experiments", "--jobs", "1") for _ in range(2)]
+    verdicts = [json.loads(process.communicate(timeout=240)[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert verdicts[0] == verdicts[1]
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+TRAINS = """
+import sys
+from pathlib import Path
+
+from vgtemplate.config.load import load_claims
+from vgtemplate.lab import worker
+from vgtemplate.lab.plan import plan_claims
+
+results, experiments, fresh = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "fresh"
+plan = plan_claims(load_claims(experiments), experiments, "digits", range(2), results)
+train = worker._run_arm
+
+def count(job, *arguments):
+    with (results / "trained").open("a") as file:
+        file.write(job.key + "\\n")
+    return train(job, *arguments)
+
+worker._run_arm = count
+print("ready", flush=True)
+sys.stdin.readline()
+for job in plan.jobs.values():
+    worker.run_job(job, results, results, "cpu", fresh)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["missing", "fresh"])
+def test_what_three_processes_are_asked_for_at_once_is_trained_once(tmp_path: Path, mode: str) -> None:
+    write_claim(tmp_path / "experiments", steps=200)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRAINS, str(tmp_path), str(tmp_path / "experiments"), mode],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.wait(240) for process in processes] == [0, 0, 0]
+    trained = (tmp_path / "trained").read_text().split()
+    if mode == "missing":
+        assert len(trained) == len(set(trained)) == 2
+    else:  # whoever comes when nobody is at it trains anew, as he asked
+        assert len(set(trained)) == 2
+        assert len(trained) <= 6
+
+
+@pytest.mark.slow
+def test_training_killed_between_record_and_models_has_both_or_neither(tmp_path: Path) -> None:
+    code = f"""if True:
+    import os, sys
+    from vgtemplate.cli.main import main
+    from vgtemplate.training import models
+    really_write = models.write_model
+    def killed(path, model):
+        really_write(path, model)
+        if os.environ.get("KILL"):
+            os._exit(9)
+    models.write_model = killed
+    sys.argv = ["vgt", "train", {str(EXPERIMENTS / "variants-mlp.yaml")!r}, "--arm", "plain", "--dataset", "digits",
+                "--seeds", "1", "--set", "training.steps=20", "--no-tracking"]
+    main()
+    """
+    environment = os.environ | {"VGT_RESULTS_DIR": str(tmp_path), "VGT_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    killed, done = (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment | kill, capture_output=True, text=True, timeout=120
+        )
+        for kill in ({"KILL": "1"}, {"KILL": ""})
+    )
+    assert killed.returncode == 9, killed.stderr
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("*/record.json")
+    assert (folder.parent / "last.pt").exists()
+    record = read_record(tmp_path, folder.parent.name)
+    assert record is not None
+    assert record.environment["parts"]  # taken up from the checkpoint, not trained again
+
+
+@pytest.mark.slow
+def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Path) -> None:
+    code = f"""if True:
+    import multiprocessing, os, signal
+    from pathlib import Path
+    from vgtemplate.lab import worker
+    from vgtemplate.lab.plan import Job
+    really_sync = os.fsync
+    def asked_to_end(descriptor):
+        really_sync(descriptor)
+        Path({str(tmp_path / "asked")!r}).touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+    os.fsync = asked_to_end
+    ours, theirs = multiprocessing.Pipe()
+    job = Job("0" * 20, "check", None, "chain_rule_product", (), ("chain-rule-product",))
+    ours.send((job, Path({str(tmp_path)!r}), Path({str(tmp_path)!r}), "cpu", False))
+    worker._serve(theirs, 1)
+    """
+    ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    assert (tmp_path / "asked").exists()
+    assert not list(tmp_path.glob(".writing-*"))
+    assert read_record(tmp_path, "0" * 20) is None
+
+
+def test_lock_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from vgtemplate.jobs.locks import hold\n"
+        "with hold(Path(sys.argv[1]), 'k'): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    assert is_held(tmp_path, "k")
+    holder.kill()
+    holder.wait()
+    assert not is_held(tmp_path, "k")
+    with hold(tmp_path, "k") as waited:
+        assert not waited
+        assert is_held(tmp_path, "k")
+        assert not is_held(tmp_path, "other")
+
+
+def test_nothing_is_held_where_there_is_no_folder(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / "absent", "k")
+
+
+def test_lock_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
+    from vgtemplate.config.errors import UserError
+
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "k.lock").symlink_to(victim)
+    with pytest.raises(UserError, match="cannot be locked"), hold(tmp_path, "k"):
+        pass
+    assert victim.read_text() == "precious"

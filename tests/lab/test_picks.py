@@ -1,0 +1,151 @@
+"""What searches have found: read, written, checked against the grids; and the project's own picks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.load import load_claims
+from vgtemplate.lab.picks import (
+    Candidate,
+    Pick,
+    as_patch,
+    candidates_of,
+    picked_settings,
+    picks_path,
+    read_picks,
+    write_picks,
+)
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+GRID = {"optimiser.lr": [0.1, 0.3], "model.dropout": [0.0, 0.5]}
+
+
+def claim(**search: object) -> ClaimConfig:
+    return ClaimConfig.model_validate(
+        {
+            "id": "it",
+            "articles": ["bn-relu"],
+            "statement": "x",
+            "kind": "training",
+            "literature": "y",
+            "arms": {"a": {}, "b": {}},
+            "parts": [{"metric": "test_accuracy", "arms": ["a"], "threshold": "> 0"}],
+            "search": [{"arms": ["a"], "grid": GRID} | search],
+        }
+    )
+
+
+def pick(picked: dict[str, float] | None = None, grid: dict[str, list[float]] = GRID) -> Pick:
+    search = claim(grid=grid).search[0]
+    return Pick(
+        date="2026-01-01",
+        seeds=[1000, 1001],
+        metric="validation_loss",
+        trial="a",
+        picked=picked or {"optimiser.lr": 0.1, "model.dropout": 0.5},
+        candidates=[
+            Candidate(settings=settings, median=1.0, lowest=0.5, highest=None) for settings in candidates_of(search)
+        ],
+    )
+
+
+def test_every_combination_of_a_grid_is_a_candidate() -> None:
+    assert candidates_of(claim().search[0]) == [
+        {"optimiser.lr": 0.1, "model.dropout": 0.0},
+        {"optimiser.lr": 0.1, "model.dropout": 0.5},
+        {"optimiser.lr": 0.3, "model.dropout": 0.0},
+        {"optimiser.lr": 0.3, "model.dropout": 0.5},
+    ]
+
+
+def test_settings_become_a_patch() -> None:
+    assert as_patch({"optimiser.lr": 0.1, "optimiser.l1": 1e-3, "model.dropout": 0.5}) == {
+        "optimiser": {"lr": 0.1, "l1": 1e-3},
+        "model": {"dropout": 0.5},
+    }
+
+
+def test_what_is_written_is_read_back_and_other_claims_stay(tmp_path: Path) -> None:
+    write_picks(tmp_path, "mnist", {"it": {"a": pick()}, "other": {"b": pick()}})
+    write_picks(tmp_path, "mnist", {"it": {"a": pick({"optimiser.lr": 0.3}), "b": pick()}})
+    picks = read_picks(tmp_path, "mnist")
+    assert picks["it"]["a"].picked == {"optimiser.lr": 0.3}
+    assert picks["it"]["b"] == picks["other"]["b"] == pick()
+    assert [path.name for path in (tmp_path / "picks").iterdir()] == ["mnist.yaml"]
+    assert read_picks(tmp_path, "digits") == {}
+
+
+@given(st.floats(1e-8, 1e8), st.floats(-1e8, 1e8))
+@settings(max_examples=25)
+def test_numbers_survive_the_file(tmp_path_factory: pytest.TempPathFactory, lr: float, median: float) -> None:
+    folder = tmp_path_factory.mktemp("picks")
+    candidate = Candidate(settings={"optimiser.lr": lr}, median=median, lowest=None, highest=None)
+    written = pick().model_copy(update={"candidates": [candidate], "picked": {"optimiser.lr": lr}})
+    write_picks(folder, "mnist", {"it": {"a": written}})
+    assert read_picks(folder, "mnist")["it"]["a"] == written
+
+
+def test_claim_without_a_search_on_this_data_set_says_what_to_run() -> None:
+    with pytest.raises(UserError, match=r"^it: .*'a' were not searched on digits yet; run `vgt tune it --dataset dig"):
+        picked_settings(claim(), {}, "digits")
+
+
+def test_picks_of_another_grid_are_refused() -> None:
+    changed = pick(grid={"optimiser.lr": [0.1, 0.2], "model.dropout": [0.0, 0.5]})
+    with pytest.raises(UserError, match="the grid of arm 'a' has changed since its search"):
+        picked_settings(claim(), {"it": {"a": changed}}, "mnist")
+    assert picked_settings(claim(), {"it": {"a": pick()}}, "mnist") == {"a": pick().picked}
+
+
+@pytest.mark.parametrize("text", ["it: 3", "it: {a: {date: x}}", "it: {a: [1]}", "it: ["])
+def test_broken_file_is_one_line(text: str, tmp_path: Path) -> None:
+    path = picks_path(tmp_path, "mnist")
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_picks(tmp_path, "mnist")
+    assert "mnist.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        ({"arms": ["c"]}, "unknown arm 'c'"),
+        ({"trial": "c"}, "unknown arm 'c'"),
+        ({"metric": "accuracy"}, "unknown metric 'accuracy'"),
+        ({"grid": {"lr": [0.1]}}, "must look like section.key"),
+        ({"factors": {"a": 0.1}}, "factors go with trial"),
+        ({"trial": "a", "factors": {"b": 0.1}}, "unknown arm of the search 'b'"),
+    ],
+)
+def test_search_that_cannot_be_is_refused(search: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        claim(**search)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "digits"])
+def test_the_projects_picks_are_what_their_searches_say(dataset: str) -> None:
+    """Every searched arm has a pick of its present grid, on seeds that never judge, and it is the rule's choice."""
+    picks = read_picks(EXPERIMENTS, dataset)
+    claims = load_claims(EXPERIMENTS)
+    assert set(picks) == {name for name, claim in claims.items() if claim.search}
+    for name in picks:
+        found = picked_settings(claims[name], picks, dataset)
+        for search in claims[name].search:
+            for arm in search.arms:
+                entry = picks[name][arm]
+                assert min(entry.seeds) >= 1000
+                assert entry.metric == search.metric
+                medians = [float("inf") if c.median is None else c.median for c in entry.candidates]
+                factor = search.factors.get(arm, 1.0)
+                scaled = [{key: value * factor for key, value in c.settings.items()} for c in entry.candidates]
+                chosen = [pytest.approx(candidate) == found[arm] for candidate in scaled].index(True)
+                if search.first is None:
+                    assert medians[chosen] == min(medians)

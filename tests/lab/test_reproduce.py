@@ -1,0 +1,212 @@
+"""The reproduction as a whole, with real processes, on the embedded digits and on real MNIST."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vgtemplate.lab.judge import Verdict, judge_effects
+from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.config.load import load_claims
+from vgtemplate.lab.plan import missing_jobs, plan_claims, select_claims
+from vgtemplate.lab.result import Result, judge_all
+from vgtemplate.lab.workers import run_jobs
+from vgtemplate.lab.worker import run_job
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def claims() -> dict[str, ClaimConfig]:
+    return load_claims(EXPERIMENTS)
+
+
+def vgt(*arguments: str, results: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "VGT_RESULTS_DIR": str(results),
+        "VGT_EXPERIMENTS_DIR": str(EXPERIMENTS),
+        "OMP_NUM_THREADS": "1",
+    }
+    code = "from vgtemplate.cli.main import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_arms_shared_by_claims_are_one_job(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    chosen = select_claims(claims, ["sigmoid-vanishes", "tanh-beats-sigmoid"])
+    plan = plan_claims(chosen, EXPERIMENTS, "digits", range(3), tmp_path)
+    shared = plan.keys["sigmoid-vanishes"]["sigmoid"]
+    assert plan.keys["tanh-beats-sigmoid"]["sigmoid"] == shared
+    assert plan.jobs[shared].claims == ("sigmoid-vanishes", "tanh-beats-sigmoid")
+    assert len(plan.jobs) == 2
+
+
+def test_article_selects_its_claims(claims: dict[str, ClaimConfig]) -> None:
+    chosen = select_claims(claims, article="bn-relu")
+    assert "batchnorm-unsaturates" in chosen
+    assert "selu-conditions" not in chosen
+
+
+def test_what_has_a_record_is_not_run_again(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    plan = plan_claims(select_claims(claims, ["relu-not-centred"]), EXPERIMENTS, "digits", range(2), tmp_path)
+    assert len(missing_jobs(plan.jobs.values(), tmp_path)) == 4
+    first = next(iter(plan.jobs.values()))
+    record = run_job(first, tmp_path, tmp_path, "cpu")
+    assert record.key == first.key
+    assert len(missing_jobs(plan.jobs.values(), tmp_path)) == 3
+
+
+def test_a_missing_record_makes_the_claim_fail_with_a_reason(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    plan = plan_claims(select_claims(claims, ["relu-keeps-gradient"]), EXPERIMENTS, "digits", range(2), tmp_path)
+    (key,) = plan.jobs
+    (result,) = judge_all(plan, tmp_path, {key: "it broke"})
+    assert result.verdict is None
+    assert result.failure == "relu: it broke"
+    assert result.to_json()["verdict"] == "failed"
+
+
+@pytest.mark.slow
+def test_workers_give_the_records_that_this_process_gives(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
+    import numpy as np
+    import torch
+
+    from vgtemplate.records import read_record
+
+    plan = plan_claims(select_claims(claims, ["tanh-beats-sigmoid"]), EXPERIMENTS, "digits", range(2), tmp_path)
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir(), there.mkdir()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        for job in plan.jobs.values():
+            run_job(job, here, tmp_path, "cpu")
+    finally:
+        torch.set_num_threads(threads)
+    done = dict(run_jobs(plan.jobs.values(), there, tmp_path, num_workers=64, accelerator="cpu"))
+    assert set(done.values()) == {None}
+    for key in plan.jobs:
+        ours, theirs = read_record(here, key), read_record(there, key)
+        assert ours is not None
+        assert theirs is not None
+        for name, array in ours.series.items():
+            np.testing.assert_allclose(array, theirs.series[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_interrupted_reproduction_says_so_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
+    first = vgt(*arguments, results=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/record.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=120)
+    kept = len(list(tmp_path.glob("*/record.json")))
+    assert kept >= 1
+    assert not list(tmp_path.glob(".writing-*"))
+    if first.returncode != 0:  # it may have finished before the signal came
+        assert first.returncode == 130
+        assert errors.strip().splitlines()[-1].startswith("stopped")
+    second = vgt(*arguments, "--json", results=tmp_path)
+    output, _ = second.communicate(timeout=300)
+    assert second.returncode == 0
+    assert json.loads(output)[0]["verdict"] in {"confirmed", "mixed", "inconclusive", "refuted"}
+
+
+def workers_of(results: Path) -> list[int]:
+    """The processes that compute for a results folder."""
+    setting = f"VGT_RESULTS_DIR={results}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if setting in (process / "environ").read_bytes() and (process / "stat").read_text().split()[2] != "Z":
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds orphaned processes in /proc, which this system lacks")
+def test_killed_reproduction_leaves_no_process_and_ends_with_the_verdicts_of_one_that_was_not(tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
+    for wanted in (1, 4):
+        process = vgt(*arguments, results=killed)
+        deadline = time.monotonic() + 120
+        while len(list(killed.glob("*/record.json"))) < wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.communicate(timeout=60)
+        deadline = time.monotonic() + 30
+        while workers_of(killed) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert workers_of(killed) == []
+    found = []
+    for results in (killed, whole):
+        process = vgt(*arguments, "--json", results=results)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        (result,) = json.loads(output)
+        found.append({name: result[name] for name in ("verdict", "parts", "records")})
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_speed_gaps_agree_with_nielsens_published_values(
+    claims: dict[str, ClaimConfig], mnist_root: Path, tmp_path: Path
+) -> None:
+    chosen = select_claims(claims, ["two-layer-speed-gap", "four-layer-speed-gap"])
+    plan = plan_claims(chosen, EXPERIMENTS, "mnist", range(10), mnist_root)
+    for job in plan.jobs.values():
+        run_job(job, tmp_path, mnist_root, "cpu")
+    four, two = judge_all(plan, tmp_path, {})
+    for result, published in ((two, 0.3092 / 0.0657), (four, 1.978)):
+        assert result.verdict is not None
+        (part,) = result.verdict.parts
+        assert part.verdict == "confirmed"
+        assert min(part.effects) <= published <= max(part.effects)
+        assert result.claim.published[part.title] == pytest.approx(published, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_json_has_what_a_reader_needs(tmp_path: Path) -> None:
+    done = vgt(
+        *("reproduce", "relu-keeps-gradient", "chain-rule-product", "--dataset", "digits"),
+        *("--seeds", "3", "--first-seed", "5", "--json", "--no-tracking"),
+        results=tmp_path,
+    )
+    output, errors = done.communicate(timeout=300)
+    assert done.returncode == 0, errors
+    exact, seeded = json.loads(output)
+    assert exact["id"] == "chain-rule-product"
+    assert exact["seeds"] == []
+    assert seeded["seeds"] == [5, 6, 7]
+    assert seeded["dataset"] == "digits"
+    assert seeded["provisional"] is True
+    assert len(seeded["effects"]) == 3
+    assert {"articles", "kind", "verdict", "threshold", "literature"} <= set(seeded)
+    assert errors.splitlines()[0].startswith("data set: digits")
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_json_has_no_nan_and_no_infinity(claims: dict[str, ClaimConfig]) -> None:
+    effects = [float("nan"), float("inf"), float("-inf"), 0.01]
+    parts = tuple(judge_effects(effects, "<= 0.03", "|slope|") for _ in range(2))
+    verdict = Verdict("relu-keeps-gradient", "mixed", True, parts)
+    result = Result(claims["relu-keeps-gradient"], verdict, {}, "mnist", (0, 1, 2), "quick", 1.0, {})
+    text = json.dumps(result.to_json(), allow_nan=False)
+    assert json.loads(text)["effects"] == [None, "Infinity", "-Infinity", 0.01]

@@ -1,0 +1,55 @@
+"""`vgt phase-diagram`: where an activation's gradients vanish, where they explode, and the line between."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from vgtemplate.cli.console import make_console
+from vgtemplate.config.errors import UserError
+from vgtemplate.figures.theory import draw_phase_diagram, write_figure
+from vgtemplate.theory.numpy_activations import find_activation
+from vgtemplate.theory.phase import grid_around_critical
+from vgtemplate.theory.phase import phase_diagram as phases
+
+_ROWS = 6
+_VARIANCE = click.FloatRange(0, 1e6, min_open=True)
+
+
+@click.command("phase-diagram")
+@click.argument("activation", metavar="ACTIVATION")
+@click.option("--weights", type=_VARIANCE, help="Largest sigma_w².  [default: 3 critical]")
+@click.option("--biases", type=_VARIANCE, default=0.5, show_default=True, help="Largest sigma_b².")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="[default: phase-diagram-ACTIVATION.png]")
+def phase_diagram(activation: str, weights: float | None, biases: float, plot: Path | None) -> None:
+    """Draw the ordered phase (gradients vanish), the chaotic one (they explode) and the critical line.
+
+    Over the variances of weights, times fan_in, and biases; print the critical line.
+    """
+
+    phi = find_activation(activation)
+    if any(variance is not None and math.isnan(variance) for variance in (weights, biases)):
+        raise UserError("nan is no variance; allowed: above 0, at most 1e6")
+    weight_variances, bias_variances = grid_around_critical(phi, weights, biases)
+    diagram = phases(phi, weight_variances, bias_variances)
+    path = plot or Path(f"phase-diagram-{activation}.png")
+    write_figure(path, draw_phase_diagram(diagram, activation))
+    table = Table(title=f"The critical line of {activation}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("sigma_b²", "sigma_w²", "g of weights of std g / sqrt(fan_in)"):
+        table.add_column(column, justify="right")
+    for row in (np.sqrt(np.linspace(0, 1, _ROWS)) * (len(bias_variances) - 1)).round().astype(int):
+        found = diagram.critical[row]
+        known = math.isfinite(found)
+        table.add_row(
+            f"{bias_variances[row]:.3g}",
+            f"{found:.4g}" if known else "none",
+            f"{math.sqrt(found):.4g}" if known else "-",
+        )
+    console = make_console()
+    console.print(table)
+    console.print(f"drawn: {path}", markup=False, highlight=False)

@@ -1,0 +1,133 @@
+"""`vgt ui`: the MLflow UI over the results folder, on this machine only unless asked otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+import click
+
+from vgtemplate.cli.paths import results_dir
+from vgtemplate.config.errors import UserError
+from vgtemplate.records import make_results_folder
+from vgtemplate.tracking.outbox import find_store
+from vgtemplate.tracking.tracker import quiet_environment
+
+if TYPE_CHECKING:
+    from vgtemplate.tracking.outbox import Store
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 10.0
+# MLflow's server needs no job runner for looking at runs.
+_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Where to listen.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Whom to answer; anything but this machine lets others read and change the runs.",
+)
+def ui(port: int, host: str) -> None:
+    """Start the MLflow UI and print its address; Ctrl-C stops it."""
+
+    results = results_dir()
+    store = find_store(results)
+    if store.is_server:
+        click.echo(f"MLFLOW_TRACKING_URI is set: the UI is at {store.place}")
+        return
+    if store.database is not None and not store.database.exists():
+        raise UserError(f"{store.database}: there is nothing to show yet; run make reproduce first")
+    _require_free(host, port)
+    quiet_environment()
+    click.echo("starting the MLflow UI, which takes some seconds ...")
+    log = make_results_folder(results) / "mlflow-ui.log"
+    with _stopped_by_signals(), _running(_command(store, host, port), log) as server:
+        if not _is_up(server, host, port):
+            raise UserError(f"the MLflow server does not start; see {log}")
+        click.echo(f"MLflow UI: {_address(host, port)}/#/experiments (Ctrl-C stops it)")
+        click.echo("There, choose 'Model training' at the top left once, then an experiment and its charts.")
+        server.wait()
+        raise UserError(f"the MLflow server ended by itself with code {server.returncode}; see {log}")
+
+
+def _command(store: Store, host: str, port: int) -> list[str]:
+    artifacts = ["--default-artifact-root", store.artifacts.as_uri()] if store.artifacts else []
+    listen = ["--host", host, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, *artifacts, *listen]
+
+
+def _address(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise UserError if nothing can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}:{port} ({error.strerror}); try --port {port % 65535 + 1}") from None
+
+
+def _is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    """Wait until the server answers; return False if it ends, or takes too long."""
+    deadline = time.monotonic() + _START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urlopen(f"{_address(host, port)}/health", timeout=2):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@contextlib.contextmanager
+def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server in a process group of its own, and leave no process of it behind."""
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**_ENVIRONMENT, **os.environ},
+            start_new_session=True,
+        )
+    try:
+        yield server
+    finally:
+        for number, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, None)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(patience)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Turn a request to end this process into KeyboardInterrupt, and end quietly on it."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\nstopped")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

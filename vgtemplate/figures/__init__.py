@@ -1,0 +1,1 @@
+"""Figures of records and of the theory."""

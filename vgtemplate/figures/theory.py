@@ -1,0 +1,163 @@
+"""Figures of the theory: a predicted profile with its band, a phase diagram, predicted beside measured slopes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vgtemplate.atomic import write_whole
+from vgtemplate.config.errors import UserError
+from vgtemplate.figures.records import LAYER_AXIS
+from vgtemplate.figures.style import GRID, INK, SERIES_COLOURS
+from vgtemplate.prediction import TOLERANCE, Comparison
+from vgtemplate.theory.gaussian import Array
+from vgtemplate.theory.phase import PhaseDiagram
+from vgtemplate.theory.profiles import Prediction
+
+FORMATS = ("png", "svg", "pdf")
+_ALLOWED = ", ".join(f".{name}" for name in FORMATS)
+_DPI = 120
+_FEW = 30
+"""Layers up to which each is marked."""
+_STEEPEST = 0.3
+"""Decades a layer at which a phase diagram's colours end."""
+
+
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
+    for panel in axes:
+        panel.grid(color=GRID, linewidth=0.8)
+        panel.set_axisbelow(True)
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _finite(values: Array) -> Array:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
+    """Draw the gradient with its band, and the signal, along the hidden layers.
+
+    Args:
+        prediction: the profiles.
+        title: names the network.
+        width: units a layer, of which the band depends.
+    """
+    figure, (upper, lower) = _figure(6.4, 6.0, rows=2)
+    layers = np.arange(1, len(prediction.q) + 1)
+    marker = "o" if len(layers) <= _FEW else ""
+    low, high = prediction.gradient_band
+    upper.fill_between(layers, _finite(low), _finite(high), color=SERIES_COLOURS[0], alpha=0.2, linewidth=0)
+    upper.plot(layers, _finite(prediction.log10_gradient_rms), color=SERIES_COLOURS[0], marker=marker, markersize=3)
+    upper.set_ylabel("log10 of RMS dL/dz,\nthe last hidden layer: 0")
+    upper.set_title(f"Gradient; shaded: 19 of 20 networks of width {width}", fontsize=10, loc="left")
+    lower.plot(layers, _finite(prediction.log10_signal_rms), color=SERIES_COLOURS[1], marker=marker, markersize=3)
+    lower.set_ylabel("log10 of RMS activation")
+    lower.set_title("Signal", fontsize=10, loc="left")
+    lower.set_xlabel(LAYER_AXIS)
+    for axes in (upper, lower):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+        bottom, top = axes.get_ylim()
+        # A line that hardly moves is to look so.
+        if top - bottom < 1:
+            axes.set_ylim((bottom + top - 1) / 2, (bottom + top + 1) / 2)
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    return figure
+
+
+def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
+    """Draw by how much the gradient of the activation `name` grows a layer, and the line where it does not."""
+    critical = diagram.critical
+    figure, (axes,) = _figure(6.4, 4.8)
+    with np.errstate(divide="ignore"):
+        decades = np.clip(np.log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST)
+    mesh = axes.pcolormesh(
+        diagram.sigma_w_sq,
+        diagram.sigma_b_sq,
+        decades,
+        cmap="RdBu_r",
+        norm=Normalize(-_STEEPEST, _STEEPEST),
+        shading="gouraud",
+        rasterized=True,
+    )
+    figure.colorbar(mesh, ax=axes, label="decades a layer towards the input", extend="both")
+    if np.isinf(diagram.q).any():
+        axes.contourf(
+            diagram.sigma_w_sq,
+            diagram.sigma_b_sq,
+            np.isinf(diagram.q),
+            levels=[0.5, 1.5],
+            colors="none",
+            hatches=["//"],
+        )
+        axes.plot([], [], color=INK, linewidth=0, marker="$//$", label="the signal grows without bound")
+    inside = (critical >= diagram.sigma_w_sq[0]) & (critical <= diagram.sigma_w_sq[-1])
+    if inside.any():
+        axes.plot(
+            np.where(inside, critical, np.nan),
+            diagram.sigma_b_sq,
+            color=INK,
+            linewidth=2.2,
+            label="critical: chi_1 = 1",
+        )
+        if inside.sum() == 1:  # e.g. ReLU's, without biases only
+            at = int(np.flatnonzero(inside)[0])
+            axes.plot(critical[at], diagram.sigma_b_sq[at], color=INK, marker="o", clip_on=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", fontsize=9)
+    axes.set_xlabel("variance of the weights times fan_in, sigma_w²")
+    axes.set_ylabel("variance of the biases, sigma_b²")
+    axes.set_title(f"{name}: blue, ordered, gradients vanish; red, chaotic, they explode", fontsize=10, loc="left")
+    return figure
+
+
+def draw_comparison(compared: Sequence[Comparison]) -> Figure:
+    """Draw the error of every arm's predicted slope over the slope: bars the seeds, lines the band of its width."""
+    figure, (axes,) = _figure(6.4, 3.8)
+    axes.axhspan(-TOLERANCE, TOLERANCE, color=GRID, zorder=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for is_plain, colour, label in (
+        (True, SERIES_COLOURS[0], "plain, fully connected"),
+        (False, SERIES_COLOURS[1], "normalised, with shortcuts, or convolutional"),
+    ):
+        chosen = [comparison for comparison in compared if comparison.is_plain == is_plain]
+        if not chosen:
+            continue
+        slopes = np.array([comparison.predicted for comparison in chosen])
+        errors = np.array([comparison.error for comparison in chosen])
+        seeds = np.array([[min(comparison.measured), max(comparison.measured)] for comparison in chosen]).T - slopes
+        axes.vlines(slopes, seeds[0], seeds[1], color=colour, linewidth=0.8, alpha=0.4)
+        axes.plot(slopes, errors, color=colour, marker="o", markersize=4, linestyle="", label=label)
+    axes.set_xlabel("predicted gradient slope (decades a layer)")
+    axes.set_ylabel("measured less predicted")
+    axes.legend(loc="lower right", fontsize=9)
+    return figure
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure in the format of its name's ending, whole or not at all.
+
+    Raises:
+        UserError: the ending is none that can be drawn, or the disk refuses.
+    """
+    ending = path.suffix.lower().lstrip(".")
+    if ending not in FORMATS:
+        raise UserError(f"{path}: cannot be drawn as {path.suffix or 'a file without an ending'}; allowed: {_ALLOWED}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending)
+    try:
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,56 @@
+"""What has to be run: arms with their keys; never how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from vgtemplate.config.key import arm_key
+from vgtemplate.config.schema import ArmConfig, DataConfig
+from vgtemplate.data import files
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm to be trained; `experiment` is the one that asked for it first, should several share it."""
+
+    key: str
+    name: str
+    experiment: str
+    config: ArmConfig
+    seeds: tuple[int, ...]
+
+
+def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
+    """Return the arm on a data set, unless it names one of its own."""
+    if config.data.dataset != "auto":
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
+
+
+class Keys:
+    """Computes the keys of arms; each data set's fingerprint is taken once, since it reads the whole data set."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._fingerprint = cache(self._compute)
+
+    def _compute(self, dataset: str, path: str | None) -> str:
+        return files.fingerprint(DataConfig(dataset=dataset, path=path), self._root)
+
+    def of(self, config: ArmConfig, seeds: Sequence[int]) -> str:
+        """Return the key of an arm whose data set is named."""
+        fingerprint = self._fingerprint(config.data.dataset, config.data.path)
+        return arm_key(config.model_dump(mode="json"), seeds, fingerprint)
+
+    def job(self, experiment: str, name: str, config: ArmConfig, seeds: Sequence[int]) -> Job:
+        """Return the job of an arm whose data set is named."""
+        return Job(self.of(config, seeds), name, experiment, config, tuple(seeds))
+
+
+def plan_arms(configs: Mapping[str, ArmConfig], seeds: Sequence[int], root: Path, experiment: str) -> list[Job]:
+    """Return one job per arm; every arm's data set must be named."""
+    keys = Keys(root)
+    return [keys.job(experiment, arm, config, seeds) for arm, config in configs.items()]

@@ -1,0 +1,57 @@
+"""An exact check as a job: a function without seeds, and the record of what it measured."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vgtemplate.config.key import hash_of, source_hash
+from vgtemplate.jobs.locks import hold
+from vgtemplate.lab.checks.registry import load_check
+from vgtemplate.records import Record, drop_leftovers, read_record, write_record
+
+_DECIDING = ("config/seeding.py", "nn", "lab/checks")
+
+
+@dataclass(frozen=True)
+class CheckJob:
+    """One exact check to be made; `experiment` is the claim that asked for it."""
+
+    key: str
+    name: str
+    experiment: str
+
+
+def plan_check(claim: str, check: str) -> CheckJob:
+    """Return the job of a check, by its name."""
+    return CheckJob(hash_of({"check": check, "source": source_hash(_DECIDING)}), check, claim)
+
+
+def run_check(job: CheckJob, results: Path, fresh: bool = False) -> Record:
+    """Make a check in this process, unless it has a record by now, and write its record.
+
+    Raises:
+        UserError: the record cannot be written.
+    """
+    with hold(results, job.key) as waited:
+        drop_leftovers(results, job.key)
+        if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
+            return known
+        started = time.perf_counter()
+        quantities = load_check(job.name)()
+        record = Record(
+            key=job.key,
+            name=job.name,
+            configuration={"check": job.name},
+            seeds=(),
+            dataset={},
+            environment={},
+            wall_seconds=time.perf_counter() - started,
+            series={"quantities": np.array([np.atleast_1d(values) for values in quantities.values()], np.float64)},
+            labels={"quantity": list(quantities)},
+        )
+        write_record(results, record)
+    return record

@@ -1,0 +1,1 @@
+"""Exact checks: what is true of the layers without any training, measured."""

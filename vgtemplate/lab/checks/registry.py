@@ -1,0 +1,20 @@
+"""The functions behind the exact checks, by name; filled by the files beside this one as they are imported."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vgtemplate.lab.catalogue import CHECKS
+
+Check = Callable[[], Mapping[str, float | list[float]]]
+FUNCTIONS: dict[str, Check] = {}
+check = CHECKS.decorator(FUNCTIONS)
+
+
+def load_check(name: str) -> Check:
+    """Return the function of a check of the catalogue; loads torch."""
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        importlib.import_module(f"{__package__}.{file.stem}")
+    return FUNCTIONS[name]

@@ -1,0 +1,143 @@
+"""`vgt report`: judge from the records on disk, write the report, track it; trains nothing."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vgtemplate.cli.paths import results_dir
+from vgtemplate.data import files
+from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli.paths import claims_dir, gallery_experiment
+from vgtemplate.lab.plan import plan_beside, plan_claims
+from vgtemplate.lab.result import judge_claim
+from vgtemplate.lab.stability import describe, read_outcomes
+from vgtemplate.records import make_results_folder, read_record
+from vgtemplate.tracking.outbox import experiment_address, find_report
+from vgtemplate.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from vgtemplate.lab.claim import ClaimConfig
+    from vgtemplate.lab.plan import Plan
+    from vgtemplate.lab.result import Result
+
+NOT_RUN = "not run"
+
+
+@click.command()
+@click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
+@click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
+@click.option("--tracking/--no-tracking", default=True, help="Keep the report in MLflow.  [default: tracking]")
+def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
+    """Write the report of every claim, with its verdict where there are records; train nothing."""
+
+    folder, root = claims_dir(), files.data_root()
+    name = files.resolve(dataset, root)
+    results = make_results_folder(results_dir())
+    claims = load_claims(folder)
+    plan = plan_claims(claims, folder, name, range(first_seed, first_seed + seeds), root)
+    path = write(plan, claims, (), results)
+    if tracking:
+        track(results, click.echo)
+    click.echo(path)
+
+
+def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result], results: Path) -> Path:
+    """Write the report and return its path.
+
+    Args:
+        plan: its data set and seeds are the report's.
+        claims: all there are, whichever the plan has.
+        judged: results that are known already; others are judged from their records, "not run" where these are missing.
+        results: the folder of the records; the report goes to its folder report/.
+    """
+    from vgtemplate.lab.report.gallery import UNSATURATES, WITHOUT_BN, write_gallery
+    from vgtemplate.lab.report.page import write_report
+    from vgtemplate.lab.report.theory_page import write_theory
+
+    plan = _whole(plan, claims)
+    known = {result.claim.id: result.to_json() for result in judged}
+    shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
+    outcomes = read_outcomes(results, plan.dataset)
+    for content in shown:
+        variants = outcomes.get(content["id"])
+        content["stability"] = describe(variants) if variants else None
+    links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
+    keys = {job.name: job.key for job in plan_beside(gallery_experiment(), plan, files.data_root())}
+    if WITHOUT_BN in plan.keys.get(UNSATURATES, {}):
+        keys[WITHOUT_BN] = plan.keys[UNSATURATES][WITHOUT_BN]
+    folder = results / "report"
+    drawn = {name: record for name, key in keys.items() if (record := read_record(results, key)) is not None}
+    inputs = [shown, links, sorted(keys[name] for name in drawn)]
+    inputs.append({name: claim.model_dump(mode="json") for name, claim in plan.claims.items()})
+    digest, stamp = _digest(inputs), folder / ".inputs"
+    if _is_written(folder, stamp, digest):
+        return folder / "index.html"
+    stamp.unlink(missing_ok=True)
+    read = functools.cache(lambda key: read_record(results, key))
+    write_gallery(folder, drawn)
+    write_theory(folder, shown, read)
+    path = write_report(folder, shown, plan.claims, read, links)
+    stamp.write_text(digest)
+    return path
+
+
+def _digest(inputs: list[Any]) -> str:
+    """Return the hash of what the pages are made of: the results and the texts, and the source that draws them."""
+
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
+    package = Path(__file__).parents[2]
+    rooms = ("lab/report", "figures", "theory")
+    sources = [path for room in rooms for path in (package / room).rglob("*") if path.suffix != ".pyc"]
+    for path in sorted([*sources, package / "prediction.py"]):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
+    """Say whether the pages are there and made of just these inputs: drawing them takes seconds."""
+    pages = (folder / name for name in ("index.html", "gallery.html", "theory.html"))
+    return all(page.exists() for page in pages) and stamp.exists() and stamp.read_text() == digest
+
+
+def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
+    """Return a plan of every claim on the data set and seeds of `plan`."""
+
+    others = {name: claim for name, claim in claims.items() if name not in plan.claims}
+    if not others:
+        return plan
+    added = plan_claims(others, claims_dir(), plan.dataset, plan.seeds, files.data_root())
+    return replace(
+        plan,
+        claims={name: plan.claims.get(name, claim) for name, claim in claims.items()},
+        jobs={**added.jobs, **plan.jobs},
+        keys={**added.keys, **plan.keys},
+        failures={**added.failures, **plan.failures},
+    )
+
+
+def _unless_not_run(result: Result, plan: Plan) -> dict[str, Any]:
+    """Return a result as plain data; one that could not be judged has not been run, rather than failed."""
+    content = result.to_json()
+    if result.verdict is None:
+        reason = plan.failures.get(result.claim.id) or f"run `vgt reproduce {result.claim.id}`"
+        content |= {"verdict": NOT_RUN, "failure": reason}
+    return content
+
+
+def track(results: Path, say: Callable[[str], object]) -> None:
+    """Send the report to MLflow unless it has it; say in one line if that fails, `vgt track sync` sends it later."""
+
+    found = find_report(results)
+    if found is not None and (reason := Tracker(results).send_report(found)) is not None:
+        say(f"{reason}; the report is complete, and `vgt track sync` sends it later")

@@ -1,0 +1,89 @@
+"""Roughly how long an arm takes and how much memory, so that long ones start first, large ones not together, and the
+time left can be told; decides no number.
+
+The constants are seconds on one core of a 2020s server for ten replicas; what other machines make of them is measured
+while the arms run.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from vgtemplate.config.schema import ArmConfig, ModelConfig
+from vgtemplate.jobs.job import Job
+from vgtemplate.lab.check_job import CheckJob
+
+_START = 1.0
+_TEST_IMAGES = 10_000
+_PROBED_STEPS = 50
+_PIXELS = 28 * 28
+_RESNET_PIXELS = 32 * 32
+_RESNET_RATE = 75e9
+"""Operations a second of a residual network's grouped convolutions."""
+_COPIES = 8
+"""Tensors of a layer's size that are alive for each layer of a convolutional network; half as many for others."""
+
+
+def _relative_size(model: ModelConfig) -> float:
+    """Return the mean number of pixels of a layer over that of the image; three stages halve it twice."""
+    return 1.0 if model.output == "image" or model.num_stages == 1 else 0.44
+
+
+def _resnet_seconds(model: ModelConfig, batch_size: int) -> float:
+    """Return the seconds of one training step on images of 32x32: each layer has as many products as any other."""
+    products = max(1, model.depth - 2) * 9 * model.widths()[0] ** 2 * _RESNET_PIXELS
+    # Forward and backward, ten replicas, two operations a product.
+    return 6 * products * batch_size * 10 / _RESNET_RATE
+
+
+def _layer_seconds(model: ModelConfig, batch_size: int) -> float:
+    """Return the seconds of one hidden layer in one training step, forward and backward."""
+    width = statistics.mean(model.widths())
+    if model.kind == "cnn":
+        return 0.021 * _relative_size(model) * (width / 8) * (batch_size / 32)
+    normalised = 0.0 if model.norm == "none" else 0.9e-3 * width / 64
+    return (0.35e-3 * (width / 64) * (1 + width / 64) + normalised) * batch_size / 128
+
+
+def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
+    """Return the rough time of an arm on one core; early stops are not foreseen."""
+    model, training, probes, batch = config.model, config.training, config.probes, config.data.batch_size
+    steps = training.steps if training.epochs is None else training.epochs * max(1, config.data.num_train // batch)
+    network = _resnet_seconds(model, batch) if model.kind == "resnet" else model.depth * _layer_seconds(model, batch)
+    step = 2e-3 * batch / 128 + network
+    forward_only = step / 3 / batch
+    seconds = steps * step
+    if training.evaluate:
+        seconds += (config.data.num_test or _TEST_IMAGES) * forward_only
+    if training.evaluate_train:
+        seconds += config.data.num_train * forward_only
+    if probes.every != 0:
+        probed = steps / probes.every if probes.every else min(steps, _PROBED_STEPS)
+        look = probes.num_images * forward_only
+        seconds += 2 * look
+        replayed = 2 * look if probes.shift else 0.0
+        replayed += step * model.depth / 2 if probes.gradient_change else 0
+        seconds += probed * (step + replayed)
+    if config.pretraining.kind != "none":
+        seconds += model.depth * config.pretraining.steps * 6e-3
+    double = 1.5 if training.precision == "64-true" else 1.0
+    return _START + seconds * double * num_seeds / 10
+
+
+def estimate_megabytes(config: ArmConfig, num_seeds: int) -> float:
+    """Return the rough memory of an arm's activations, on images of 28x28; a worker needs several hundred beside it."""
+    model = config.model
+    units = float(sum(model.widths())) * (1 if model.kind == "mlp" else _PIXELS * _relative_size(model))
+    copies = _COPIES / 2 if model.kind == "mlp" else _COPIES
+    size = 8 if config.training.precision == "64-true" else 4
+    return units * config.data.batch_size * num_seeds * copies * size / 1e6
+
+
+def task_seconds(task: Job | CheckJob) -> float:
+    """Return rough seconds on one core, so that long tasks start first and the time left can be told."""
+    return estimate_seconds(task.config, len(task.seeds)) if isinstance(task, Job) else 1.0
+
+
+def task_megabytes(task: Job | CheckJob) -> float:
+    """Return the rough memory of a task's tensors, so that no more run at once than fit."""
+    return estimate_megabytes(task.config, len(task.seeds)) if isinstance(task, Job) else 0.0

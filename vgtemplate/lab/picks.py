@@ -1,0 +1,157 @@
+"""Keeps what `vgt tune` found, one file a data set beside the claims: every candidate's score and the pick.
+
+A claim whose settings were searched is judged with the picks of its data set, so that no reproduction searches again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vgtemplate.atomic import write_whole
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.yaml import read_yaml
+from vgtemplate.lab.claim import ClaimConfig, SearchConfig
+
+Settings = dict[str, float]
+"""Values by dotted setting, e.g. {"optimiser.lr": 0.1}."""
+
+_HEADER = """\
+# Written by `vgt tune`, never by hand: what was searched on tuning seeds, and what was picked, on the data set {}.
+# `median`, `lowest` and `highest` are the metric's over the seeds; null: not finite (a run that diverged).
+"""
+
+
+class Candidate(BaseModel):
+    """One candidate and its score over the tuning seeds; None: not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    settings: Settings
+    median: float | None
+    lowest: float | None
+    highest: float | None
+
+
+class Pick(BaseModel):
+    """The outcome of one arm's search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    date: str
+    seeds: list[int]
+    metric: str
+    trial: str
+    picked: Settings
+    candidates: list[Candidate]
+
+
+Picks = dict[str, dict[str, Pick]]
+"""Claim to arm to pick."""
+
+
+def picks_path(folder: Path, dataset: str) -> Path:
+    """Return the file of a data set's picks in a folder of experiments."""
+    return folder / "picks" / f"{dataset}.yaml"
+
+
+def candidates_of(search: SearchConfig) -> list[Settings]:
+    """Return every combination of a search's grid, the last setting varying fastest."""
+    return [dict(zip(search.grid, values, strict=True)) for values in itertools.product(*search.grid.values())]
+
+
+def read_picks(folder: Path, dataset: str) -> Picks:
+    """Read a data set's picks; none if nothing was searched on it.
+
+    Raises:
+        UserError: the file cannot be read as picks.
+    """
+    path = picks_path(folder, dataset)
+    if not path.exists():
+        return {}
+    try:
+        return {
+            claim: {arm: Pick.model_validate(pick) for arm, pick in arms.items()}
+            for claim, arms in read_yaml(path).items()
+        }
+    except (ValidationError, AttributeError) as error:
+        reason = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(map(str, reason["loc"]))
+        raise UserError(f"{path}: {where}: {reason['msg']}; `vgt tune` writes this file") from None
+
+
+def write_picks(folder: Path, dataset: str, picks: Picks) -> Path:
+    """Write picks over those of the same claims and arms, whole or not at all.
+
+    Raises:
+        UserError: the folder refuses.
+    """
+    path = picks_path(folder, dataset)
+    merged = read_picks(folder, dataset)
+    for claim, arms in picks.items():
+        merged[claim] = merged.get(claim, {}) | arms
+    content: dict[str, Any] = {
+        claim: {arm: arms[arm].model_dump(mode="json") for arm in sorted(arms)}
+        for claim, arms in sorted(merged.items())
+    }
+    text = _HEADER.format(dataset) + yaml.safe_dump(content, sort_keys=False, width=120, default_flow_style=None)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    return path
+
+
+def picked_settings(claim: ClaimConfig, picks: Picks, dataset: str) -> dict[str, Settings]:
+    """Return the picked settings of each searched arm of a claim.
+
+    Raises:
+        UserError: an arm was not searched on this data set, or its grid has changed since.
+    """
+    found: dict[str, Settings] = {}
+    for search in claim.search:
+        for arm in search.arms:
+            pick = picks.get(claim.id, {}).get(arm)
+            remedy = f"run `vgt tune {claim.id} --dataset {dataset}`"
+            if pick is None:
+                raise UserError(f"{claim.id}: the settings of arm {arm!r} were not searched on {dataset} yet; {remedy}")
+            if [candidate.settings for candidate in pick.candidates] != candidates_of(search):
+                raise UserError(f"{claim.id}: the grid of arm {arm!r} has changed since its search; {remedy}")
+            found[arm] = pick.picked
+    return found
+
+
+def as_patch(settings: Mapping[str, float]) -> dict[str, Any]:
+    """Turn {"optimiser.lr": 0.1} into {"optimiser": {"lr": 0.1}}."""
+    patch: dict[str, Any] = {}
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        patch.setdefault(section, {})[key] = value
+    return patch
+
+
+def patches_of(path: Path, experiment: ExperimentConfig, resolve: Callable[[], str]) -> dict[str, dict[str, Any]]:
+    """Return the picks of a claim's arms as settings; an experiment that is no claim has none.
+
+    Args:
+        path: the experiment's file.
+        experiment: what it says.
+        resolve: returns the data set; called only where something was searched.
+
+    Raises:
+        UserError: an arm was not searched on this data set, or an exact claim has no arms.
+    """
+    if not isinstance(experiment, ClaimConfig):
+        return {}
+    if not experiment.arms:
+        raise UserError(f"{path}: an exact claim has nothing to train; use vgt reproduce {path.stem}")
+    if not experiment.search:
+        return {}
+    dataset = resolve()
+    picked = picked_settings(experiment, read_picks(path.parent, dataset), dataset)
+    return {arm: as_patch(settings) for arm, settings in picked.items()}

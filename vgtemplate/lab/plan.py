@@ -1,0 +1,137 @@
+"""What has to be run for which claim: every arm resolved, keyed, and run once however many claims share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vgtemplate.config.catalogue import check_name
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.load import load_experiment, resolve_arms
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.data import files
+from vgtemplate.jobs.job import Job, Keys, plan_arms, with_dataset
+from vgtemplate.lab.catalogue import ARTICLES
+from vgtemplate.lab.check_job import CheckJob, plan_check
+from vgtemplate.lab.claim import ClaimConfig, Setting
+from vgtemplate.lab.claims import resolve_claim
+from vgtemplate.lab.picks import as_patch, picked_settings, read_picks
+from vgtemplate.records import read_record
+
+Task = Job | CheckJob
+"""What a worker runs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reproduction needs: the claims, each arm's job by claim, and the data set."""
+
+    claims: Mapping[str, ClaimConfig]
+    jobs: Mapping[str, Task]
+    keys: Mapping[str, Mapping[str, str]]
+    """Claim to arm to key; an exact claim's only arm is its check."""
+    dataset: str
+    seeds: tuple[int, ...]
+    setting: Setting = "quick"
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Why a claim cannot be run on this data set."""
+
+
+def select_claims(
+    claims: Mapping[str, ClaimConfig],
+    ids: Sequence[str] = (),
+    article: str | None = None,
+    setting: Setting = "quick",
+) -> dict[str, ClaimConfig]:
+    """Return the claims asked for, all of the setting if nothing is asked, in their own order.
+
+    Raises:
+        UserError: an unknown id, or nothing is left.
+    """
+    for name in ids:
+        check_name("claim", name, claims)
+    if article is not None:
+        check_name("article", article, ARTICLES)
+    chosen = {
+        name: claim
+        for name, claim in claims.items()
+        if (name in ids if ids else setting != "quick" or not claim.only_full)
+        and (article is None or article in claim.articles)
+    }
+    if not chosen:
+        raise UserError(f"none of the claims {', '.join(ids)} is made by the article {article}")
+    return chosen
+
+
+def _on_data(config: ArmConfig, dataset: str, cifar: Path | None) -> ArmConfig:
+    """Return the arm on a data set, unless it names one of its own; `cifar`, a folder, takes CIFAR-10's place."""
+    if config.data.dataset != "cifar10" or cifar is None:
+        return with_dataset(config, dataset)
+    update = {"dataset": "image_folder", "path": str(cifar)}
+    return config.model_copy(update={"data": config.data.model_copy(update=update)})
+
+
+def plan_claims(
+    claims: Mapping[str, ClaimConfig],
+    folder: Path,
+    dataset: str,
+    seeds: Sequence[int],
+    root: Path,
+    overrides: Sequence[str] = (),
+    setting: Setting = "quick",
+    cifar: Path | None = None,
+) -> Plan:
+    """Resolve every arm and give it its key; arms that several claims share are one job.
+
+    A claim whose data set cannot be had, whose settings were not searched on it, or that the setting does not cover,
+    has no jobs but a failure that says so.
+
+    Args:
+        claims: what to judge.
+        folder: where their YAML files are.
+        dataset: a data set's name, not auto.
+        seeds: one a replica.
+        root: the folder of the data sets.
+        overrides: settings for every arm, as the texts of `--set`.
+        setting: of the register; the picks are the quick setting's.
+        cifar: a folder of pictures to take in CIFAR-10's place.
+    """
+    keys, picks = Keys(root), read_picks(folder, dataset)
+    planned: dict[str, list[Task]] = {}
+    failures: dict[str, str] = {}
+    for name, claim in claims.items():
+        planned[name] = [] if claim.check is None else [plan_check(claim.id, claim.check)]
+        if claim.only_full and setting == "quick":
+            failures[name] = f"judged in the full setting only: `vgt reproduce {name} --setting full`"
+            continue
+        try:
+            picked = picked_settings(claim, picks, dataset)
+            patches = {arm: as_patch(settings) for arm, settings in picked.items()}
+            arms = resolve_claim(folder / f"{name}.yaml", claim, overrides, patches, setting)
+            chosen = {arm: _on_data(config, dataset, cifar) for arm, config in arms.items()}
+            for other in {config.data.dataset for config in chosen.values()} - {dataset}:
+                files.resolve(other, root)
+            planned[name] += [keys.job(name, arm, config, seeds) for arm, config in chosen.items()]
+        except UserError as error:
+            failures[name] = str(error)
+    jobs: dict[str, Task] = {}
+    for task in (task for tasks in planned.values() for task in tasks):
+        jobs.setdefault(task.key, task)
+    wanted = {name: {task.name: task.key for task in tasks} for name, tasks in planned.items()}
+    return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures)
+
+
+def plan_beside(path: Path, plan: Plan, root: Path) -> list[Job]:
+    """Return the arms of an experiment that is no claim, on a plan's data and seeds; none without the file."""
+    if not path.exists():
+        return []
+    arms = resolve_arms(path, load_experiment(path, ExperimentConfig))
+    configs = {name: with_dataset(config, plan.dataset) for name, config in arms.items()}
+    return plan_arms(configs, plan.seeds, root, path.stem)
+
+
+def missing_tasks(tasks: Iterable[Task], results: Path) -> list[Task]:
+    """Return the tasks that have no intact record."""
+    return [task for task in tasks if read_record(results, task.key) is None]

@@ -1,0 +1,139 @@
+"""The figure that shows what a claim is about: the panels that its parts' metrics lead to, one below the other.
+
+Each arm has one colour and dash throughout the figure. Never a verdict, torch or pyplot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vgtemplate.figures.style import GRID, SERIES_COLOURS
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.report.panels import FONT, PANELS, Arms, Bars, Curves, Panel, Profile, Style, shorten
+from vgtemplate.lab.threshold import read_threshold
+from vgtemplate.records import Record
+
+_WIDTH = 4.9
+_TITLE, _FOOT, _BAR_FOOT, _ROW = 0.32, 0.5, 0.3, 0.21
+"""Heights in inches: above a panel, below it, below bars, and of a line of the legend."""
+_CHARACTER, _HANDLE = 0.085, 0.5
+"""Widths in inches: of a character of a name, and of the line before it."""
+_LEFT, _RIGHT = 0.55, 0.12
+_DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)))
+
+
+def choose_panels(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[Panel, dict[str, Record]]:
+    """Return the panels that show a claim's parts, each with the arms that it draws, those with the series it needs."""
+    panels: dict[Panel, dict[str, Record]] = {}
+    for part in claim.parts:
+        for panel in PANELS.get(part.metric, ()):
+            arms = {arm: records[arm] for arm in part.arms if arm in records and panel.series in records[arm].series}
+            if arms:
+                panels[panel] = panels.get(panel, {}) | arms
+    order = list(claim.arms)
+    return {panel: dict(sorted(arms.items(), key=lambda item: order.index(item[0]))) for panel, arms in panels.items()}
+
+
+def describe_marks(claim: ClaimConfig, records: Mapping[str, Record]) -> str:
+    """Say what the lines, bars and marks of a claim's figure mean."""
+    panels = choose_panels(claim, records)
+    words = ["thin: each seed; thick: their median"] if any(not isinstance(panel, Bars) for panel in panels) else []
+    if any(isinstance(panel, Profile) and panel.theory is not None for panel in panels):
+        words.append("dotted: the theory of wide networks, where it covers the arm")
+    if any(isinstance(panel, Curves) for panel in panels):
+        words.append("a cross: a seed that diverged")
+    if any(isinstance(panel, Bars) for panel in panels):
+        words.append("bar: the median over the seeds, each a dot; dashed: the threshold")
+    return "; ".join(words)
+
+
+def _styles(names: list[str]) -> dict[str, Style]:
+    """Give every arm a colour; arms beyond the colours get them again, dashed."""
+    count = len(SERIES_COLOURS)
+    return {
+        name: {"color": SERIES_COLOURS[index % count], "linestyle": _DASHES[index // count % len(_DASHES)]}
+        for index, name in enumerate(names)
+    }
+
+
+def _thresholds(claim: ClaimConfig, metric: str) -> dict[str, list[float]]:
+    """Return, by arm, the bounds of the parts that judge this metric of that arm alone."""
+    found: dict[str, list[float]] = {}
+    for part in claim.parts:
+        if part.metric == metric and part.combine == "only":
+            found.setdefault(part.arms[0], []).extend(read_threshold(part.threshold).bounds)
+    return found
+
+
+def _foot(panel: Panel) -> float:
+    return _BAR_FOOT if isinstance(panel, Bars) else _FOOT
+
+
+def _draw_legend(figure: Figure, styles: Mapping[str, Style], columns: int) -> None:
+    handles = [Line2D([], [], linewidth=1.9, label=shorten(name), **style) for name, style in styles.items()]
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=columns,
+        fontsize=FONT,
+        frameon=False,
+        borderpad=0.1,
+        handlelength=1.8,
+        columnspacing=1.2,
+        labelspacing=0.3,
+    )
+
+
+def _draw_panel(
+    figure: Figure, panel: Panel, arms: Arms, styles: Mapping[str, Style], claim: ClaimConfig, top: float
+) -> float:
+    """Draw one panel whose title begins `top` inches below the figure's top; return where the next one begins."""
+    height, total = panel.height(arms), figure.get_figheight()
+    names = max(len(shorten(arm)) for arm in arms) * _CHARACTER + 0.12 if isinstance(panel, Bars) else 0.0
+    left = max(_LEFT, names)
+    bottom = total - top - _TITLE - height
+    axes = figure.add_axes((left / _WIDTH, bottom / total, (_WIDTH - left - _RIGHT) / _WIDTH, height / total))
+    metric = panel.metric if isinstance(panel, Bars) else ""
+    panel.draw(axes, arms, styles, _thresholds(claim, metric))
+    figure.text(0.0, (bottom + height + 0.09) / total, panel.title, fontsize=FONT, fontweight="bold")
+    axes.tick_params(labelsize=FONT - 1, length=2.5)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return top + _TITLE + height + _foot(panel)
+
+
+def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | None:
+    """Draw what a claim's parts measure.
+
+    Args:
+        claim: its parts choose the panels.
+        records: by arm; an arm without one is left out.
+
+    Returns:
+        None where there is nothing to draw: an exact claim, or no record with the series.
+    """
+    panels = choose_panels(claim, records)
+    if not panels:
+        return None
+    drawn = {arm for arms in panels.values() for arm in arms}
+    styles = _styles([arm for arm in claim.arms if arm in drawn])
+    widest = max(len(shorten(name)) for name in styles) * _CHARACTER + _HANDLE
+    columns = max(1, min(len(styles), int(_WIDTH / widest)))
+    rows = math.ceil(len(styles) / columns)
+    legend = rows * _ROW + 0.08
+    heights = sum(_TITLE + panel.height(arms) + _foot(panel) for panel, arms in panels.items())
+    figure = Figure(figsize=(_WIDTH, legend + heights))
+    FigureCanvasAgg(figure)
+    _draw_legend(figure, styles, columns)
+    top = legend
+    for panel, arms in panels.items():
+        top = _draw_panel(figure, panel, arms, styles, claim, top)
+    return figure

@@ -1,0 +1,86 @@
+"""What the arms of a claim have in common and what they differ in, as text; read from the configurations that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.text import flatten, write_value
+
+_OFF = ("", "none", "no", "0")
+_IDLE = {
+    "model.norm_position": ("model.norm", _OFF),
+    "model.num_stages": ("model.kind", ("mlp",)),
+    "model.initialiser.gain": ("model.initialiser.gain", ("1",)),
+    "model.output": ("model.output", ("logits",)),
+    "probes.num_images": ("training.steps", ("1",)),
+    "clipping.threshold": ("clipping.kind", _OFF),
+    "pretraining.steps": ("pretraining.kind", _OFF),
+    "pretraining.lr": ("pretraining.kind", _OFF),
+    "pretraining.corruption": ("pretraining.kind", (*_OFF, "rbm")),
+}
+"""Settings that do nothing while another one has one of these values."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The arms of a claim: what all share, and a table of what they differ in."""
+
+    shared: Mapping[str, Sequence[str]]
+    """Section to its settings in words, e.g. {"model": ["depth 30", "width 64"]}."""
+    columns: Sequence[str]
+    """Names of the settings that differ."""
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """Each arm with its values in the order of the columns."""
+
+
+def _in_words(configuration: Mapping[str, Any]) -> dict[str, str]:
+    return {name: write_value(value) for name, value in flatten(configuration).items()}
+
+
+def name_setting(key: str) -> str:
+    """Return a setting's key as words; what merely names its section's value needs none."""
+    words = key.replace(".", " ").replace("_", " ")
+    return "" if words in ("name", "kind") else words.removesuffix(" name")
+
+
+def _is_idle(name: str, settings: Mapping[str, str]) -> bool:
+    """Say whether a setting is off, or without effect because another one is."""
+    if settings[name] in _OFF:
+        return True
+    other, values = _IDLE.get(name, (name, ()))
+    return settings.get(other) in values
+
+
+def compare(configurations: Mapping[str, Mapping[str, Any]]) -> Setting:
+    """Return what the arms' configurations share, without what is off in all of them, and what they differ in."""
+    flat = {arm: _in_words(configuration) for arm, configuration in configurations.items()}
+    names = list(dict.fromkeys(name for settings in flat.values() for name in settings))
+    values = {name: [settings.get(name, "-") for settings in flat.values()] for name in names}
+    differing = [name for name in names if len(set(values[name])) > 1]
+    shared: dict[str, list[str]] = {}
+    for name in names:
+        if name not in differing and not all(_is_idle(name, settings) for settings in flat.values()):
+            section, _, key = name.partition(".")
+            shared.setdefault(section, []).append(f"{name_setting(key)} {values[name][0]}".strip())
+    rows = [(arm, [settings.get(name, "-") for name in differing]) for arm, settings in flat.items()]
+    return Setting(shared, differing, rows)
+
+
+def describe_searches(claim: ClaimConfig, configurations: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each searched arm: what it was given, and what was tried."""
+    flat = {arm: _in_words(configuration) for arm, configuration in configurations.items()}
+    sentences = []
+    for search in claim.search:
+        tried = "; ".join(f"{name} in {write_value(values)}" for name, values in search.grid.items())
+        how = f"the one of least {search.metric}"
+        if search.first:
+            how = f"the first with {search.metric} {search.first} in every seed, else the closest that never diverges,"
+        for arm in search.arms:
+            given = ", ".join(f"{name} {flat[arm].get(name, '-')}" for name in search.grid) if arm in flat else "-"
+            factor = f", times {search.factors[arm]:g}" if arm in search.factors else ""
+            whose = f" for {search.trial}" if search.trial and search.trial != arm else ""
+            sentences.append(f"{arm}: {given} ({how}{whose} among {tried}{factor})")
+    return sentences

@@ -1,0 +1,114 @@
+"""Judges claims from the records on disk, and says what theory predicts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vgtemplate.lab.claim import ClaimConfig, Setting
+from vgtemplate.lab.judge import Verdict, judge_quantities, judge_records
+from vgtemplate.lab.plan import Plan
+from vgtemplate.prediction import Comparison, compare_slopes
+from vgtemplate.records import Record, read_record
+from vgtemplate.text import plain_number
+
+_NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim with its verdict (None where a job failed), and what a reader wants to see beside it."""
+
+    claim: ClaimConfig
+    verdict: Verdict | None
+    keys: Mapping[str, str]
+    dataset: str
+    seeds: tuple[int, ...]
+    setting: Setting
+    wall_seconds: float
+    slopes: Mapping[str, Comparison]
+    """Arm to its gradient slope at initialisation in theory and measured, where it has both."""
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain data; `effects` and `threshold` are those of the part that clears least.
+
+        JSON has no NaN and no infinity: NaN is null, infinities are "Infinity" and "-Infinity".
+        """
+        parts = self.verdict.parts if self.verdict else ()
+        deciding = min(parts, key=lambda part: part.cleared / len(part.effects), default=None)
+        return {
+            "id": self.claim.id,
+            "articles": self.claim.articles,
+            "kind": self.claim.kind,
+            "statement": self.claim.statement,
+            "verdict": self.verdict.verdict if self.verdict else "failed",
+            "provisional": bool(self.verdict and self.verdict.provisional),
+            "effects": [plain_number(effect) for effect in deciding.effects] if deciding else [],
+            "threshold": deciding.threshold if deciding else None,
+            "parts": [
+                {
+                    "title": part.title,
+                    "threshold": part.threshold,
+                    "effects": [plain_number(effect) for effect in part.effects],
+                    "cleared": part.cleared,
+                    "verdict": part.verdict,
+                    "published": self.claim.published.get(part.title),
+                }
+                for part in parts
+            ],
+            "literature": self.claim.literature,
+            "gradient_slopes": {arm: comparison.to_json() for arm, comparison in self.slopes.items()},
+            "dataset": self.dataset,
+            "setting": self.setting,
+            "seeds": list(self.seeds),
+            "records": dict(self.keys),
+            "wall_seconds": self.wall_seconds,
+            "failure": self.failure,
+        }
+
+
+def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str]) -> Result:
+    """Judge one claim from the records on disk."""
+    claim, keys = plan.claims[name], plan.keys[name]
+    read = {arm: read_record(results, key) for arm, key in keys.items()}
+    records = {arm: record for arm, record in read.items() if record is not None}
+    missing = (f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in keys.items() if arm not in records)
+    failure = plan.failures.get(name) or next(missing, None)
+    verdict = None
+    if failure is None:
+        if claim.check is not None:
+            verdict = judge_quantities(claim, read_quantities(records[claim.check]))
+        else:
+            verdict = judge_records(claim, records)
+    seconds = sum(record.wall_seconds for record in records.values())
+    exact = claim.check is not None
+    return Result(
+        claim=claim,
+        verdict=verdict,
+        keys=keys,
+        dataset="-" if exact else plan.dataset,
+        setting=plan.setting,
+        seeds=() if exact else plan.seeds,
+        wall_seconds=seconds,
+        slopes={} if exact else compare_all(records),
+        failure=failure,
+    )
+
+
+def read_quantities(record: Record) -> dict[str, list[float]]:
+    """Return a check's quantities by name, each with its value a block."""
+    return dict(zip(record.labels["quantity"], record.series["quantities"].tolist(), strict=True))
+
+
+def compare_all(records: Mapping[str, Record]) -> dict[str, Comparison]:
+    """Return each arm's gradient slope in theory and measured, where it has both."""
+    compared = {arm: compare_slopes(record) for arm, record in records.items()}
+    return {arm: comparison for arm, comparison in compared.items() if comparison is not None}
+
+
+def judge_all(plan: Plan, results: Path, failures: Mapping[str, str]) -> list[Result]:
+    """Judge every claim of the plan from the records on disk; `failures` says why a key has none."""
+    return [judge_claim(plan, name, results, failures) for name in plan.claims]

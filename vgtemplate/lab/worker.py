@@ -1,0 +1,144 @@
+"""A process that runs one job after another and can be killed without harm to any other.
+
+The heavy rooms are imported inside the functions that the process runs, so that its parent does without torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from vgtemplate.config.errors import Stopped, UserError
+from vgtemplate.jobs.job import Job
+from vgtemplate.jobs.run import run_job
+from vgtemplate.lab.check_job import run_check
+from vgtemplate.lab.plan import Task
+from vgtemplate.records import Record
+
+_STOP_SECONDS = 20.0
+"""How long a worker that was asked to end may take over its checkpoint."""
+
+
+def _end_with_the_parent() -> None:
+    """End this worker when the process that started it is gone, killed or not; records are written whole or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def run_task(task: Task, results: Path, root: Path, accelerator: str = "auto", fresh: bool = False) -> Record:
+    """Run a task of either kind in this process; arguments and errors as in `run_job`."""
+    if isinstance(task, Job):
+        return run_job(task, results, root, accelerator, fresh)
+    return run_check(task, results, fresh)
+
+
+def _attempt(arguments: tuple[Any, ...]) -> str | None:
+    """Run a task, given the arguments of `run_task`; return None, or what went wrong."""
+    from vgtemplate.training.memory import give_memory_back
+
+    try:
+        run_task(*arguments)
+    except UserError as error:
+        return str(error)
+    except Stopped as stopped:
+        os._exit(128 + stopped.signal_number)
+    except Exception as error:  # one arm's failure must not take the others' results with it
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    finally:
+        give_memory_back()
+    return None
+
+
+def _serve(connection: Connection, threads: int) -> None:
+    """Run the jobs that come down the connection until it is closed."""
+    import torch
+
+    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py). Else it unwinds what is being
+    # done: a record that is half written is taken away.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(_attempt(task))
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore SIGINT, as will what is started meanwhile: it goes to the whole group, and the parent decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Worker:
+    """A process of its own for one job at a time; `connection` becomes ready when a job has ended or the process has.
+
+    Args:
+        threads: with which it computes.
+    """
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        with _deaf_to_ctrl_c():
+            self._process.start()
+        theirs.close()
+        self.job: Task | None = None
+
+    def give(self, job: Task, *arguments: object) -> None:
+        """Hand out a job, with the arguments of `run_task`."""
+        self.job = job
+        # A process that has died is noticed where its answer is read.
+        with contextlib.suppress(OSError):
+            self.connection.send((job, *arguments))
+
+    def take(self) -> tuple[Task, str | None, str | None]:
+        """Return the job that has ended, what went wrong with it, and what killed the process: None if nothing did."""
+        assert self.job is not None
+        job, self.job = self.job, None
+        try:
+            return job, self.connection.recv(), None
+        except (EOFError, OSError):
+            self._process.join()
+            return job, None, describe_exit(self._process.exitcode or 0)
+
+    def ask_to_end(self) -> None:
+        """Ask for the end: an idle one ends, a training one writes its checkpoint first."""
+        self.connection.close()
+        if self.job is not None:
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Wait for the end that was asked for, but not for ever."""
+        self._process.join(_STOP_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended, by its exit code as multiprocessing gives it."""
+    if code >= 0:
+        return f"ended with code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")

@@ -1,0 +1,132 @@
+"""Runs jobs in worker processes and yields each as it ends; a worker that is killed costs its job one more try."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from vgtemplate.jobs.locks import is_held
+from vgtemplate.lab.cost import task_megabytes, task_seconds
+from vgtemplate.lab.plan import Task
+from vgtemplate.lab.worker import Worker
+from vgtemplate.records import drop_checkpoints
+
+_SMALL = 40
+"""A job is small that takes no more than this fraction of the room."""
+
+
+def room_megabytes() -> float:
+    """Return how much memory the tensors of all jobs may take together: half of the machine's."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e6
+    except (AttributeError, ValueError, OSError):
+        return 4_000.0
+
+
+def _take_next(queue: list[Task], running: Sequence[Task], results: Path, room: float) -> Task | None:
+    """Take the first job off the queue that may run now: one that fits beside the others, and that nobody else is at.
+
+    A small job always fits; one that never would runs beside small ones. If others are at all that is left, the first
+    of those is taken: its worker waits for them.
+    """
+    small = room / _SMALL
+    used = sum(size for job in running if (size := task_megabytes(job)) > small)
+    allowed = [index for index, job in enumerate(queue) if not used or task_megabytes(job) <= max(small, room - used)]
+    free = next((index for index in allowed if not is_held(results, queue[index].key)), None)
+    index = free if free is not None else next(iter(allowed), None)
+    return None if index is None else queue.pop(index)
+
+
+class _Crew:
+    """The workers; one that died is replaced."""
+
+    def __init__(self, number: int, threads: int) -> None:
+        self._threads = threads
+        self._workers = [Worker(threads) for _ in range(number)]
+
+    def idle(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.job is None]
+
+    def running(self) -> list[Task]:
+        return [worker.job for worker in self._workers if worker.job is not None]
+
+    def ready(self, timeout: float) -> list[Worker]:
+        """Return the workers whose job has ended, however it did."""
+        busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
+        found = multiprocessing.connection.wait(list(busy), timeout)
+        return [worker for connection, worker in busy.items() if connection in found]
+
+    def replace(self, worker: Worker) -> None:
+        self._workers[self._workers.index(worker)] = Worker(self._threads)
+
+    def dismiss(self) -> None:
+        for worker in self._workers:
+            worker.ask_to_end()
+        for worker in self._workers:
+            worker.end()
+
+
+def run_jobs(
+    jobs: Iterable[Task],
+    results: Path,
+    root: Path,
+    num_workers: int,
+    accelerator: str = "auto",
+    fresh: bool = False,
+    threads: int | None = None,
+    watch: Callable[[list[Task]], None] = lambda running: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[Task, str | None]]:
+    """Run jobs in worker processes, long ones first; yield each as it ends, with its failure or None.
+
+    A job whose worker is killed is run again, once, from its last checkpoint. A caller that stops early leaves
+    checkpoints of what was running.
+
+    Args:
+        jobs: what to run.
+        results: the folder of the records.
+        root: the folder of the data sets.
+        num_workers: most processes.
+        accelerator: Lightning's name.
+        fresh: run also what has a record.
+        threads: of each worker; None: the cores are shared out.
+        watch: called about every second with the jobs that are running.
+        say: given a line where a worker died.
+    """
+    queue = sorted(jobs, key=lambda job: -task_seconds(job))
+    if not queue:
+        return
+    for job in queue:
+        if fresh and not is_held(results, job.key):
+            drop_checkpoints(results, job.key)
+    num_workers = min(num_workers, len(queue))
+    crew = _Crew(num_workers, threads or max(1, num_cores() // num_workers))
+    retried: set[str] = set()
+    try:
+        while queue or crew.running():
+            for worker in crew.idle():
+                if (next_job := _take_next(queue, crew.running(), results, room_megabytes())) is not None:
+                    worker.give(next_job, results, root, accelerator, fresh)
+            watch(crew.running())
+            for worker in crew.ready(timeout=1):
+                job, failure, death = worker.take()
+                if death is not None:
+                    crew.replace(worker)
+                    if job.key not in retried:
+                        retried.add(job.key)
+                        queue.insert(0, job)
+                        say(f"{job.experiment}: {job.name}: its worker {death}; the arm is run again")
+                        continue
+                    failure = f"its worker {death}, a second time"
+                yield job, failure
+    finally:
+        crew.dismiss()
+
+
+def num_cores() -> int:
+    """Return the number of processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,273 @@
+"""What the theory of wide networks expects of an arm, and how it compares with what was measured; judges nothing.
+
+The measured networks and the theory share one text, the arm's configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
+from vgtemplate.metrics import gradient_slope
+from vgtemplate.records import Array, Record
+from vgtemplate.theory.layers import Layer
+from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
+from vgtemplate.theory.profiles import Prediction, predict_layers
+from vgtemplate.theory.resnet import predict_resnet
+
+TOLERANCE = 0.01
+"""Decades a layer within which a prediction is expected to lie, for plain networks of at least WIDE units."""
+WIDE = 64
+_TWO_LAYERS = 2
+
+
+def why_not_predicted(config: ArmConfig) -> str | None:
+    """Say why the theory does not cover an arm; None where it does."""
+    model = config.model
+    if config.pretraining.kind != "none":
+        return "pretrained weights are no independent draws"
+    if _is_resnet(model) and model.norm != "batch":
+        return "the activation stands after the shortcut, and no normalisation over the batch makes its branch Gaussian"
+    if model.norm == "batch" and model.norm_position == "after" and model.bias in ("normal", "pytorch_default"):
+        return "with random biases every unit has another variance for the normalisation to take out"
+    return None
+
+
+def _weight_std(initialiser: InitialiserConfig, fan_in: int, fan_out: int, width: int) -> float:
+    """Return the standard deviation of an initialiser of the catalogue for a layer of `width` units or channels."""
+    variances = {
+        "glorot_normal": 2 / (fan_in + fan_out),
+        "glorot_uniform": 2 / (fan_in + fan_out),
+        "lecun_normal": 1 / fan_in,
+        "lecun_uniform": 1 / fan_in,
+        "he_normal": 2 / fan_in,
+        "he_uniform": 2 / fan_in,
+        "pytorch_default": 1 / (3 * fan_in),
+        "normal": 1.0,
+        "orthogonal": 1 / max(fan_in, width),
+    }
+    if initialiser.name in variances:
+        deviation = math.sqrt(variances[initialiser.name])
+    else:
+        from vgtemplate.nn.for_theory import measure_weight_std
+
+        deviation = measure_weight_std(initialiser.name, fan_in, fan_out, width)
+    return deviation * initialiser.gain * (1.0 if initialiser.std is None else initialiser.std)
+
+
+@cache
+def theory_activation(name: str) -> Activation:
+    """Return an activation of the catalogue as the theory takes it: its formula, else its torch function."""
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    # Only a network with such a function needs torch to be predicted.
+    from vgtemplate.nn.for_theory import as_theory_has_it
+
+    return as_theory_has_it(name)
+
+
+def _bias_std(model: ModelConfig, fan_in: int) -> float:
+    return {"zeros": 0.0, "none": 0.0, "normal": 1.0, "pytorch_default": 1 / math.sqrt(3 * fan_in)}[model.bias]
+
+
+def describe_layers(model: ModelConfig, input_shape: Sequence[int]) -> list[Layer]:
+    """Return the hidden layers of a network as the theory sees them.
+
+    Args:
+        model: its settings.
+        input_shape: (C, H, W) of an image.
+    """
+    is_mlp = model.kind == "mlp"
+    area = 1 if is_mlp else 9
+    widths = [math.prod(input_shape) if is_mlp else input_shape[0], *model.widths()]
+    return [
+        Layer(
+            in_width=in_width,
+            width=width,
+            weight_std=_weight_std(model.initialiser, in_width * area, width * area, width),
+            bias_std=_bias_std(model, in_width * area),
+            kernel=1 if is_mlp else 3,
+            stride=stride,
+            norm=model.norm,
+            norm_position=model.norm_position,
+            residual=model.residual and not _is_resnet(model) and index > 0 and in_width == width,
+            dropout=model.dropout,
+        )
+        for index, ((in_width, width), stride) in enumerate(zip(pairwise(widths), model.strides(), strict=True))
+    ]
+
+
+def predict_arm(config: ArmConfig, input_shape: Sequence[int], inputs: Array | None = None) -> Prediction:
+    """Predict an arm's signal and gradient before the first update.
+
+    Args:
+        config: the arm.
+        input_shape: (C, H, W) of an image.
+        inputs: mean square of each pixel of some images, (N, H, W), (N, 1, 1) for an mlp; None: standardised ones.
+
+    Raises:
+        UserError: the theory does not cover it.
+    """
+    if (reason := why_not_predicted(config)) is not None:
+        raise UserError(f"the theory does not cover this network: {reason}")
+    activation = theory_activation(config.model.activation)
+    layers, squares = layers_and_inputs(config, input_shape, inputs)
+    return (
+        predict_resnet(activation, layers) if _is_resnet(config.model) else predict_layers(activation, layers, squares)
+    )
+
+
+def _is_resnet(model: ModelConfig) -> bool:
+    """Say whether the shortcuts go past two layers, and the activation stands after them."""
+    return model.kind == "resnet" and model.residual
+
+
+def layers_and_inputs(
+    config: ArmConfig, input_shape: Sequence[int], inputs: Array | None = None
+) -> tuple[list[Layer], Array]:
+    """Return what the theory needs to know of an arm and its images; arguments as in `predict_arm`."""
+    size = (1, 1) if config.model.kind == "mlp" else tuple(input_shape[1:])
+    squares = np.ones((1, *size)) if inputs is None else np.asarray(inputs, dtype=np.float64)
+    # Where noise is to be removed from the images, they are sent in with it.
+    return describe_layers(config.model, input_shape), squares + config.training.noise**2
+
+
+def narrowest(model: ModelConfig) -> int:
+    """Return the least width of the hidden layers from the second on, of which a slope's scatter depends."""
+    widths = model.widths()
+    return min(widths[1:] or widths)
+
+
+def predict_record(record: Record) -> Prediction | None:
+    """Predict what a record measured at its first probe; None where it probed nothing, or the theory has no word."""
+    config = _configuration(record)
+    if config is None or "gradient_rms" not in record.series or why_not_predicted(config) is not None:
+        return None
+    return predict_arm(config, record.dataset["input_shape"], record.series.get("input_mean_square"))
+
+
+def _configuration(record: Record) -> ArmConfig | None:
+    """Return a record's configuration; None if it is of a version that knew other settings, or of no images."""
+    if "input_shape" not in record.dataset:
+        return None
+    try:
+        return ArmConfig.model_validate(record.configuration)
+    except ValidationError:
+        return None
+
+
+def why_not_compared(record: Record) -> str:
+    """Say why `compare_slopes` has no answer for a record with gradients."""
+    config = _configuration(record)
+    if config is None:
+        return "recorded with other settings than this version knows"
+    return why_not_predicted(config) or "a single hidden layer, or a gradient of zero: there is no slope"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm's gradient slope at initialisation, in theory and measured; decades per layer."""
+
+    predicted: float
+    low: float
+    high: float
+    """The band of 19 of 20 networks of the arm's width."""
+    measured: tuple[float, ...]
+    """A seed each."""
+    width: int
+    """The least of the hidden layers from the second on."""
+    is_plain: bool
+    """Whether it is fully connected, without normalisation and shortcuts."""
+
+    @property
+    def is_wide_and_plain(self) -> bool:
+        """Whether the theory is expected to hold to TOLERANCE."""
+        return self.is_plain and self.width >= WIDE
+
+    @property
+    def median(self) -> float:
+        """The median over the seeds."""
+        return float(np.median(self.measured))
+
+    @property
+    def error(self) -> float:
+        """Measured less predicted."""
+        return self.median - self.predicted
+
+    @property
+    def reason(self) -> str:
+        """Why the two differ by more than 0.01; empty where they do not."""
+        if abs(self.error) <= TOLERANCE:
+            return ""
+        if not self.low <= self.median <= self.high:
+            return "outside the band of its width: not explained"
+        return f"inside the band of networks of width {self.width}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "predicted": self.predicted,
+            "low": self.low,
+            "high": self.high,
+            "measured": list(self.measured),
+            "median": self.median,
+            "error": self.error,
+            "width": self.width,
+            "is_plain": self.is_plain,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A network with the names of the arms that begin as it, and differ in how they are trained."""
+
+    comparison: Comparison
+    names: list[str]
+
+
+def group_alike(records: Iterable[tuple[str, Record]]) -> list[Alike]:
+    """Return every unlike network of named records that has a prediction, the largest error first."""
+    names: dict[Comparison, list[str]] = {}
+    for name, record in records:
+        if (comparison := compare_slopes(record)) is not None:
+            names.setdefault(comparison, []).append(name)
+    return sorted(map(Alike, names, names.values()), key=lambda alike: -abs(alike.comparison.error))
+
+
+def _slopes(prediction: Prediction, record: Record) -> tuple[float, tuple[float, float], Array]:
+    """Return the predicted slope, its band, the measured ones, (R,); of two hidden layers: from one to the other."""
+    if len(prediction.q) != _TWO_LAYERS:
+        return prediction.gradient_slope, prediction.gradient_slope_band, gradient_slope(record)
+    low, high = prediction.gradient_band
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, last = np.log10(record.probe("gradient_rms")).T
+        return prediction.total_change, (float(low[0]), float(high[0])), np.asarray(first - last)
+
+
+def compare_slopes(record: Record) -> Comparison | None:
+    """Set an arm's predicted gradient slope beside the measured; None where one of the two has no value."""
+    prediction, config = predict_record(record), _configuration(record)
+    if prediction is None or config is None:
+        return None
+    predicted, (low, high), slopes = _slopes(prediction, record)
+    if not math.isfinite(predicted) or not np.isfinite(slopes).all():
+        return None
+    model = config.model
+    return Comparison(
+        predicted=predicted,
+        low=low,
+        high=high,
+        measured=tuple(float(slope) for slope in slopes),
+        width=narrowest(model),
+        is_plain=model.kind == "mlp" and model.norm == "none" and not model.residual,
+    )

@@ -1,1 +1,0 @@
-"""From claims to results: plan the arms, run what has no record yet, judge."""

@@ -1,0 +1,74 @@
+"""How numbers, seeds and settings are written, for people and as JSON; one way each, wherever they appear."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+Plain: TypeAlias = "float | str | None"
+"""A number in JSON, which has no NaN and no infinity: null, "Infinity", "-Infinity"."""
+
+_INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def plain_number(value: float) -> Plain:
+    """Return a number as JSON has it; `read_number` reads it back."""
+    return None if math.isnan(value) else _INFINITIES.get(value, float(value))
+
+
+def read_number(value: Plain) -> float:
+    """Return what `plain_number` was given."""
+    return math.nan if value is None else float(value)
+
+
+def write_number(value: float) -> str:
+    """Write a number with three significant digits, an infinity as its sign, NaN in words."""
+    if math.isnan(value):
+        return "no value"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.3g}"
+
+
+def write_spread(values: Sequence[float]) -> str:
+    """Write median, minimum and maximum, or a single value; NaN, which has no place in an order, is counted apart."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return "no value"
+    text = write_number(statistics.median(known))
+    if len(values) > 1:
+        text += f" [{write_number(min(known))}, {write_number(max(known))}]"
+    missing = len(values) - len(known)
+    return f"{text}, {missing} without a value" if missing else text
+
+
+def describe_seeds(seeds: Sequence[int]) -> str:
+    """Write seeds: "seeds 0 to 9", "seed 3", or a list."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return "seeds " + ", ".join(map(str, seeds))
+
+
+def write_value(value: object) -> str:
+    """Write a setting."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(write_value, value))
+    return "none" if value is None else str(value)
+
+
+def flatten(settings: object, prefix: str = "") -> dict[str, object]:
+    """Return nested settings by dotted name, {"model": {"depth": 2}} -> {"model.depth": 2}."""
+    if not isinstance(settings, Mapping):
+        return {prefix: settings}
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
