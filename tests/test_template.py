@@ -1,0 +1,218 @@
+"""What README and docs/architecture.md promise to whoever takes the template, done as they say, from outside.
+
+Each test works on a copy of the repository with an environment of its own: an editable install would find in the first
+checkout what was deleted in the copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+COPIED = ("vgtemplate", "experiments", "tests", "docs", "benchmarks", "data", "README.md", "Makefile", "pyproject.toml")
+LABORATORY = ("vgtemplate/lab", "tests/lab", "experiments/claims")
+
+MISH = '''
+
+@activation("Misra 2019", max_derivative=1.0884, initialiser="he_normal")
+def mish(z: Tensor) -> Tensor:
+    """Return z tanh(log(1 + exp(z)))."""
+    return F.mish(z)
+'''
+NARROW = '''
+
+@initialiser("ours: half of LeCun's deviation")
+def narrow(shape: Shape, fans: Fans, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 1/(4 fan_in))."""
+    return torch.randn(shape, generator=generator) / math.sqrt(4 * fans.fan_in)
+'''
+BARS = '''
+
+@dataset("ours: horizontal and vertical bars, 8x8")
+def bars(_: DataConfig, __: Path) -> Images:
+    """Draw an image of one bar each."""
+    def draw(count: int, first: int) -> tuple[Bytes, Labels]:
+        pixels = np.zeros((count, 1, 8, 8), dtype=np.uint8)
+        for index in range(count):
+            if index % 2:
+                pixels[index, 0, (index + first) % 8] = 255
+            else:
+                pixels[index, 0, :, (index + first) % 8] = 255
+        return pixels, as_labels(np.arange(count) % 2)
+
+    return Images(*draw(400, 0), *draw(100, 3), classes=("standing", "lying"), name="bars", fingerprint="")
+'''
+MIDDLE = '''
+
+@metric("log10 of the gradient at the middle hidden layer", unit="decades")
+def middle_gradient(record: Record) -> Array:
+    """Return log10 of the RMS gradient at the middle hidden layer at step 0."""
+    profile = record.probe("gradient_rms")
+    return np.log10(profile[:, profile.shape[1] // 2])
+'''
+CLAIM = """\
+id: middle-is-alive
+articles: []
+statement: A tanh network of ten layers has a gradient in its middle.
+kind: initial
+base: initial
+arms:
+  tanh: {model: {activation: tanh, depth: 10}}
+parts:
+  - {metric: middle_gradient, arms: [tanh], threshold: "> -10"}
+literature: Nobody has asked.
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the repository, with an environment that holds its dependencies but not the project."""
+    folder = tmp_path / "copy"
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "MNIST", "results")
+    for name in COPIED:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    venv.create(tmp_path / "environment", with_pip=False, symlinks=True)
+    (packages,) = (tmp_path / "environment").glob("lib/python*/site-packages")
+    # A path file's lines are put on the path as they are: the editable install beside the packages is not followed.
+    (packages / "copy.pth").write_text(f"{folder}\n{sysconfig.get_path('purelib')}\n")
+    return folder
+
+
+@pytest.fixture
+def python(copy: Path) -> Callable[..., str]:
+    """Run the copy's Python in the copy's folder and return what it prints; whatever fails, fails the test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VGT_", "MLFLOW", "PYTEST"))}
+    environment = kept | {"VGT_RESULTS_DIR": "results", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
+
+    def call(*arguments: str) -> str:
+        command = [str(copy.parent / "environment" / "bin" / "python"), *arguments]
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return call
+
+
+@pytest.fixture
+def vgt(python: Callable[..., str]) -> Callable[..., str]:
+    """Run a command line of the copy's vgt."""
+
+    def call(line: str) -> str:
+        return python("-m", "vgtemplate", *line.split())
+
+    return call
+
+
+def add(path: Path, text: str) -> None:
+    """Write a function below the others of a file."""
+    path.write_text(path.read_text() + text)
+
+
+TRAIN = "train experiments/mlp-variants.yaml --arm plain --dataset digits --seeds 2 --set training.steps=30"
+
+
+@pytest.mark.slow
+def test_without_the_laboratory_the_template_works(
+    copy: Path, python: Callable[..., str], vgt: Callable[..., str]
+) -> None:
+    for name in LABORATORY:
+        shutil.rmtree(copy / name)
+    assert "reproduce" not in vgt("--help")
+    assert json.loads(vgt(f"{TRAIN} --dry-run"))[0]["arm"] == "plain"
+    assert "gradient slope" in vgt(f"{TRAIN} --set training.validate_every=10 --set data.num_validation=200")
+    (model,) = (copy / "results").glob("*/best.pt")
+    python("-c", "from PIL import Image; Image.new('L', (8, 8)).save('black.png')")
+    assert "black.png" in vgt(f"classify {model} black.png")
+    assert "vanishes" in vgt("predict --activation sigmoid --depth 10")
+    assert "plain" in vgt("predict --records")
+    assert "critical" in vgt("phase-diagram tanh --plot tanh.png")
+    assert "digits" in vgt("data list")
+    assert "intact" in vgt("data list")
+    assert "missed nothing" in vgt("track sync")
+    assert "MLflow" in vgt("ui --help")
+    for experiment in sorted((copy / "experiments").glob("*.yaml")):
+        vgt(f"train {experiment.relative_to(copy)} --dry-run --dataset digits --seeds 1")
+
+
+@pytest.mark.slow
+def test_without_the_laboratory_the_tests_pass(copy: Path, python: Callable[..., str]) -> None:
+    for name in LABORATORY:
+        shutil.rmtree(copy / name)
+    collected = python("-m", "pytest", "--collect-only", "-q")
+    assert "error" not in collected.lower()
+    assert int(re.findall(r"(\d+) tests collected", collected)[0]) > 500
+    fast = ["tests/core/config", "tests/core/theory", "tests/core/test_architecture.py", "tests/core/test_metrics.py"]
+    python("-m", "pytest", "-q", "-x", "-m", "not slow and not real_data", *fast)
+
+
+@pytest.mark.slow
+def test_activation_is_one_function(copy: Path, python: Callable[..., str], vgt: Callable[..., str]) -> None:
+    add(copy / "vgtemplate/nn/activations.py", MISH)
+    table = vgt(f"{TRAIN} --set model.activation=mish --variant plain")
+    predicted = json.loads(vgt("predict --activation mish --depth 20 --json"))["gradient_slope"]
+    assert predicted == pytest.approx(json.loads(vgt("predict --records --json"))[0]["predicted"], abs=0.01)
+    assert "in theory" in table
+    vgt("phase-diagram mish --plot mish.png")
+    assert (copy / "mish.png").stat().st_size > 10_000
+    claim = (copy / "experiments/claims/relu-keeps-gradient.yaml").read_text()
+    own = claim.replace("relu-keeps-gradient", "mish-keeps-gradient").replace("activation: relu", "activation: mish")
+    (copy / "experiments/claims/mish-keeps-gradient.yaml").write_text(own)
+    vgt("reproduce mish-keeps-gradient --dataset digits --seeds 2")
+    vgt("report --dataset digits --seeds 2")
+    assert "mish-keeps-gradient" in (copy / "results/report/index.html").read_text()
+    assert "mish-keeps-gradient" in (copy / "results/report/theory.html").read_text()
+    python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/core/nn/test_activations.py")
+
+
+@pytest.mark.slow
+def test_initialiser_is_one_function(copy: Path, vgt: Callable[..., str]) -> None:
+    add(copy / "vgtemplate/nn/initialisers.py", NARROW)
+    vgt(f"{TRAIN} --set model.initialiser=narrow --set model.activation=tanh")
+    (found,) = json.loads(vgt("predict --records --json"))
+    assert found["predicted"] == pytest.approx(found["median"], abs=0.05)
+
+
+@pytest.mark.slow
+def test_data_set_is_one_function(copy: Path, python: Callable[..., str], vgt: Callable[..., str]) -> None:
+    add(copy / "vgtemplate/data/sources.py", BARS)
+    assert "horizontal and vertical bars" in vgt("data list")
+    vgt("data verify bars")
+    table = vgt("train experiments/mlp-variants.yaml --arm residual --dataset bars --seeds 2 --set training.steps=40")
+    assert "on bars" in table
+    vgt("predict --activation tanh --dataset bars")
+    vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2")
+    vgt("report --dataset bars --seeds 2")
+    assert "horizontal and vertical bars" in (copy / "results/report/index.html").read_text()
+    assert "missed nothing" in vgt("track sync")
+    python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/core/data/test_sources.py")
+
+
+@pytest.mark.slow
+def test_metric_is_one_function_and_a_claim_one_file(
+    copy: Path, python: Callable[..., str], vgt: Callable[..., str]
+) -> None:
+    add(copy / "vgtemplate/metrics.py", MIDDLE)
+    (copy / "experiments/claims/middle-is-alive.yaml").write_text(CLAIM)
+    (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --json"))
+    assert (result["verdict"], result["articles"]) == ("confirmed", [])
+    vgt("report --dataset digits --seeds 2")
+    page = (copy / "results/report/index.html").read_text()
+    assert "middle-is-alive" in page
+    assert "middle gradient (decades)" in page
+    python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/lab/test_register.py")
