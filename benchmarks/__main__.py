@@ -24,7 +24,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.training.environment import describe_environment
 
 SUITES = {
-    "throughput": "training steps a second, against other ways to train",
+    "throughput": "training steps per second, against other ways to train",
     "looking": "what probes cost, against other loggers",
     "startup": "how long a person waits",
     "scaling": "time and memory against replicas, depth, data",

@@ -56,7 +56,7 @@ def arm(
 
 
 class MemoryData(pl.LightningDataModule):
-    """The images of some work as `vgtemplate` feeds them: in memory, gathered a replica at a time on the device."""
+    """The images of some work as `vgtemplate` feeds them: in memory, gathered replica by replica on the device."""
 
     def __init__(self, work: Work, num_replicas: int) -> None:
         super().__init__()

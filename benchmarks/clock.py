@@ -31,7 +31,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:
-        """Summarise one value a round."""
+        """Summarise one value per round."""
         return cls(statistics.median(values), min(values), max(values))
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ class Contestant:
 
 
 def prepare(threads: int, is_ours: bool) -> None:
-    """Set a contestants' process up: threads, and nothing printed (bars are drawn as ever, seen by nobody)."""
+    """Set up a process of contestants: its threads, and its output (progress bars are drawn, but go to /dev/null)."""
     torch.set_num_threads(threads)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -98,7 +98,7 @@ def prepare(threads: int, is_ours: bool) -> None:
 def race(
     contestants: Mapping[str, Contestant], rounds: int, watch: Callable[[str], None], title: str
 ) -> dict[str, list[float]]:
-    """Let every contestant run once a round, each round beginning with another; return each one's seconds a round.
+    """Let every contestant run once a round, each round beginning with another; return each one's seconds per round.
 
     Ours share a process that keeps freed memory, as `vgt` does; all others share one that is as Python starts it.
     """

@@ -36,7 +36,7 @@ def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
 
 
 def measure(options: Options) -> list[Row]:
-    """Return one row a number of replicas and way: replica-steps a second, and by how much (a) is slower."""
+    """Return one row per number of replicas and way: replica-steps per second, and by how much (a) is slower."""
     most = 256 if options.device == "cuda" else 16
     depth, steps = (4, 2) if options.quick else (50, 20)
     rows = []

@@ -61,24 +61,24 @@ def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
 
     return {
         OURS: ours(work),
-        "ours: every probe, 50 times a run (default)": ours(probed(None)),
+        "ours: every probe, 50 times per run (default)": ours(probed(None)),
         "ours: the gradient probe at every step": ours(work, GradientProbe(1)),
         "ours: every probe at every step": ours(probed(1)),
         THEIRS: theirs(),
-        "Lightning: .item() a parameter": theirs(ItemLogger()),
+        "Lightning: .item() per parameter": theirs(ItemLogger()),
         "Lightning: grad_norm": theirs(GradNormLogger()),
-        "Lightning: a histogram a parameter": theirs(HistogramLogger()),
+        "Lightning: a histogram per parameter": theirs(HistogramLogger()),
     }
 
 
 def measure(options: Options) -> list[Row]:
-    """Return one row a contestant: its step time over the same without looking."""
+    """Return one row per contestant: its step time over the same without looking."""
     depth, steps = (4, 3) if options.quick else (50, 500)
     work = Work(f"MLP depth {depth}, width 64", arm("mlp", depth, 64), steps, 0, options.device)
     seconds = race(contestants(work, options.replicas), options.rounds, options.watch, work.name)
     over = {"ours": ratios(seconds, OURS), "Lightning": ratios(seconds, THEIRS)}
     return [
-        Row(work.name, name, {"time over not looking": over[name.partition(":")[0]][name], "ms a step": milliseconds})
+        Row(work.name, name, {"time over not looking": over[name.partition(":")[0]][name], "ms per step": milliseconds})
         for name, milliseconds in (
             (name, Spread.of([1e3 * each for each in values])) for name, values in seconds.items()
         )

@@ -16,7 +16,7 @@ from vgtemplate.training.trainer import Hardware, build_trainer, quiet_lightning
 
 
 def build_population(work: Work, num_replicas: int) -> PopulationModule:
-    """Return the module of the work's network, a replica a seed, with probe images if it is probed."""
+    """Return the module of the work's network, one replica per seed, with probe images if it is probed."""
     model = build_model(work.config.model, SHAPE, NUM_CLASSES, range(num_replicas))
     probed = work.config.probes.every != 0
     images = work.images()[0][: work.config.probes.num_images] if probed else None
@@ -34,7 +34,7 @@ def population(
     transform: Callable[[nn.Module], nn.Module] = as_it_is,
     callbacks: Sequence[pl.Callback] = (),
 ) -> float:
-    """Train a population with the observers that its configuration asks for; return the seconds a step and replica.
+    """Train a population with the observers that its configuration asks for; return the seconds per step and replica.
 
     Args:
         work: what to train.

@@ -1,4 +1,4 @@
-"""Step time and memory against the number of replicas, the depth, the number of images: one fresh process a point."""
+"""Step time and memory against the number of replicas, the depth, the number of images: one fresh process per point."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _megabytes(field: str) -> float:
 
 
 def measure_point(work: Work, num_replicas: int, rounds: int, threads: int) -> tuple[list[float], float]:
-    """Return the seconds of a step of the whole population, a round each, and the megabytes that it takes at most."""
+    """Return the seconds of a step of the whole population, one per round, and the most megabytes that it takes."""
     prepare(threads, is_ours=True)
     before = _megabytes("VmRSS")
     seconds = [population(work, num_replicas) * num_replicas for _ in range(rounds)]
@@ -54,7 +54,7 @@ def points(options: Options) -> list[tuple[str, float, Work, int]]:
 
 
 def measure(options: Options) -> list[Row]:
-    """Return one row a point: milliseconds a step, and a step and replica, and megabytes."""
+    """Return one row per point: milliseconds per step, and per step and replica, and megabytes."""
     context = multiprocessing.get_context("spawn")
     rows = []
     for name, value, work, num_replicas in points(options):
@@ -65,8 +65,8 @@ def measure(options: Options) -> list[Row]:
             )
         step = [1e3 * each for each in seconds]
         values: dict[str, Spread | float] = {
-            "ms a step": Spread.of(step),
-            "ms a step and replica": Spread.of([each / num_replicas for each in step]),
+            "ms per step": Spread.of(step),
+            "ms per step and replica": Spread.of([each / num_replicas for each in step]),
             "MB": megabytes,
         }
         rows.append(Row(name, f"{value:g}", values))

@@ -12,7 +12,7 @@ from benchmarks.clock import Spread
 from benchmarks.suite import Options, Row
 
 FIRST_STEP = (
-    "train experiments/variants-mlp.yaml --arm plain --variant plain --seeds 1 --dataset synthetic --no-tracking "
+    "train experiments/mlp-variants.yaml --arm plain --variant plain --seeds 1 --dataset synthetic --no-tracking "
     "--set training.steps=1 --set training.evaluate=false"
 )
 BY_HAND = (
@@ -42,7 +42,7 @@ def run_python(arguments: tuple[str, ...], results: str) -> float:
 
 
 def measure(options: Options) -> list[Row]:
-    """Return one row a command: its seconds."""
+    """Return one row per command: its seconds."""
     rows = []
     for (work, contestant), arguments in COMMANDS.items():
         options.watch(f"{work}: {contestant}")

@@ -1,4 +1,4 @@
-"""How many replica-steps a second, against other ways to train the same networks."""
+"""How many replica-steps per second, against other ways to train the same networks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
 
 
 def measure(options: Options) -> list[Row]:
-    """Return one row a network and contestant: replica-steps a second, and its time over ours."""
+    """Return one row per network and contestant: replica-steps per second, and its time over ours."""
     rows = []
     for work in works(options):
         seconds = race(contestants(work, options.replicas), options.rounds, options.watch, work.name)

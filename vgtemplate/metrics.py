@@ -1,4 +1,4 @@
-"""From a record to numbers: each metric turns one arm's record into one number a seed.
+"""From a record to numbers: each metric turns one arm's record into one number per seed.
 
 Pure functions of arrays. A metric that cannot be computed is NaN, which no threshold is cleared by.
 """
@@ -21,10 +21,11 @@ FUNCTIONS: dict[str, Metric] = {}
 """By name: a record, and the options of the metric's row, to one number per seed, (R,)."""
 metric = METRICS.decorator(FUNCTIONS)
 CHANCE = 0.1
-"""What a diverged run's accuracy counts as (register, How a claim is judged)."""
+"""What a diverged run's accuracy counts as (docs/register.md, How a claim is judged)."""
 
 
-def _log10(values: Array) -> Array:
+def log10(values: Array) -> Array:
+    """Return log10 without a warning: -inf of zero, NaN of what is negative."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log10(values)
 
@@ -45,16 +46,16 @@ def fit_line(y: Array) -> tuple[Array, Array]:
 
 def _log_profile(record: Record) -> Array:
     """Return log10 of the gradient profile of hidden layers L down to 2: its index is the distance from the output."""
-    return _log10(record.probe("gradient_rms")[:, :0:-1])
+    return log10(record.probe("gradient_rms")[:, :0:-1])
 
 
-@metric("register, Terms", unit="decades per layer")
+@metric("docs/register.md, Terms", unit="decades per layer")
 def gradient_slope(record: Record) -> Array:
-    """Return the gradient slope at step 0 (register, Terms): decades per layer, negative where it vanishes."""
+    """Return the gradient slope at step 0 (docs/register.md, Terms): decades per layer, negative where it vanishes."""
     return fit_line(_log_profile(record))[0]
 
 
-@metric("register, Terms", unit="decades per layer")
+@metric("docs/register.md, Terms", unit="decades per layer")
 def abs_gradient_slope(record: Record) -> Array:
     """Return |gradient slope|."""
     return np.abs(gradient_slope(record))
@@ -66,13 +67,13 @@ def gradient_fit_r2(record: Record) -> Array:
     return fit_line(_log_profile(record))[1]
 
 
-@metric("register, Terms", unit="decades per layer")
+@metric("docs/register.md, Terms", unit="decades per layer")
 def signal_slope(record: Record) -> Array:
-    """Return the signal slope at step 0 (register, Terms): decades per layer, over hidden layers 2 to L."""
-    return fit_line(_log10(record.probe("signal_rms")[:, 1:]))[0]
+    """Return the signal slope at step 0 (docs/register.md, Terms): decades per layer, over hidden layers 2 to L."""
+    return fit_line(log10(record.probe("signal_rms")[:, 1:]))[0]
 
 
-@metric("register, Terms", unit="decades per layer")
+@metric("docs/register.md, Terms", unit="decades per layer")
 def abs_signal_slope(record: Record) -> Array:
     """Return |signal slope|."""
     return np.abs(signal_slope(record))
@@ -92,7 +93,7 @@ def _mean_log_factor(record: Record) -> Array:
     """
     widths = np.array(ModelConfig.model_validate(record.configuration["model"]).widths(), dtype=np.float64)
     factors = np.sqrt(widths[2:]) * record.probe("weight_rms")[:, 2:] * record.probe("derivative_rms")[:, 1:-1]
-    return np.asarray(_log10(factors).mean(axis=1)) if factors.shape[1] else np.full(len(factors), np.nan)
+    return np.asarray(log10(factors).mean(axis=1)) if factors.shape[1] else np.full(len(factors), np.nan)
 
 
 @metric("|gradient slope - mean log10 of the per-layer factor|", unit="decades per layer")
@@ -119,16 +120,17 @@ def bias_gradient_ratio(record: Record) -> Array:
 @metric("Nielsen, ch. 5: last over first hidden layer", unit="decades")
 def log10_bias_gradient_ratio(record: Record) -> Array:
     """Return log10 of bias_gradient_ratio, in decades."""
-    return _log10(bias_gradient_ratio(record))
+    return log10(bias_gradient_ratio(record))
 
 
-@metric("register, Terms; mean over hidden layers")
+@metric("docs/register.md, Terms; mean over hidden layers")
 def saturated_fraction(record: Record) -> Array:
     """Return the share of saturated pre-activations, averaged over the hidden layers."""
     return np.asarray(record.probe("saturated_fraction").mean(axis=1))
 
 
-def _variance(record: Record) -> Array:
+def signal_variance(record: Record) -> Array:
+    """Return the variance of each layer's activations at step 0, (R, L)."""
     return np.asarray(record.probe("signal_rms") ** 2 - record.probe("signal_mean") ** 2)
 
 
@@ -147,7 +149,7 @@ def largest_abs_mean(record: Record, from_layer: int = 1) -> Array:
 @metric("largest |variance - 1| of the activations over layers")
 def largest_variance_error(record: Record, from_layer: int = 1) -> Array:
     """Return the largest |variance - 1| of the activations over hidden layers `from_layer` (from 1) to L."""
-    return _largest(np.abs(_variance(record) - 1), from_layer)
+    return _largest(np.abs(signal_variance(record) - 1), from_layer)
 
 
 @metric("how far outside Klambauer's band: > 1 is outside")
@@ -164,21 +166,22 @@ def update_ratio_spread(record: Record) -> Array:
         return np.asarray(ratios.max(axis=1) / ratios.min(axis=1))
 
 
-def _offsets(record: Record) -> Array:
+def signal_offset(record: Record) -> Array:
+    """Return |mean|/deviation of each layer's activations at step 0, (R, L)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.abs(record.probe("signal_mean")) / np.sqrt(_variance(record)))
+        return np.asarray(np.abs(record.probe("signal_mean")) / np.sqrt(signal_variance(record)))
 
 
 @metric("smallest |mean|/std of the activations over layers")
 def smallest_offset(record: Record) -> Array:
     """Return the smallest |mean|/std of the activations over the hidden layers."""
-    return np.asarray(_offsets(record).min(axis=1))
+    return np.asarray(signal_offset(record).min(axis=1))
 
 
 @metric("|mean|/std of the activations, averaged over layers")
 def offset(record: Record) -> Array:
     """Return |mean|/std of the activations, averaged over the hidden layers."""
-    return np.asarray(_offsets(record).mean(axis=1))
+    return np.asarray(signal_offset(record).mean(axis=1))
 
 
 @metric("share of test images classified correctly; diverged = 0.1")
@@ -242,7 +245,7 @@ def diverged(record: Record) -> Array:
 
 @metric("||W_t - W_0|| / ||W_0|| of hidden layer 1 at the end")
 def first_layer_travel(record: Record) -> Array:
-    """Return the travel of hidden layer 1 at the end (register, Terms)."""
+    """Return the travel of hidden layer 1 at the end (docs/register.md, Terms)."""
     return _last(record, "travel")[:, 0]
 
 
@@ -251,7 +254,7 @@ def log10_travel_ratio(record: Record) -> Array:
     """Return log10 of the last hidden layer's travel over the first's, at the end, in decades."""
     travel = _last(record, "travel")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _log10(travel[:, -1] / travel[:, 0])
+        return log10(travel[:, -1] / travel[:, 0])
 
 
 @metric("steps until the training loss is at stop_loss; never = inf", unit="steps")
@@ -269,9 +272,9 @@ def steps_to_loss(record: Record) -> Array:
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + LOSS_WINDOW, np.inf)
 
 
-@metric("share of hidden units that are dead at the end (register, Terms)")
+@metric("share of hidden units that are dead at the end (docs/register.md, Terms)")
 def dead_fraction(record: Record) -> Array:
-    """Return the share of dead hidden units at the end (register, Terms), averaged over the layers."""
+    """Return the share of dead hidden units at the end (docs/register.md, Terms), averaged over the layers."""
     return np.asarray(_last(record, "dead_fraction").mean(axis=1))
 
 
@@ -287,9 +290,9 @@ def _mean_above_first_layer(record: Record, name: str) -> Array:
     return np.asarray(values.mean(axis=(1, 2))) if values.shape[2] else np.full(len(values), np.nan)
 
 
-@metric("Ioffe & Szegedy 2015: drift of each layer's input a step, averaged", unit="deviations")
+@metric("Ioffe & Szegedy 2015: drift of each layer's input per step, averaged", unit="deviations")
 def input_shift(record: Record) -> Array:
-    """Return the drift of the input of hidden layers 2 to L in a step, averaged over steps and layers."""
+    """Return the drift per step of the input of hidden layers 2 to L, averaged over steps and layers."""
     return _mean_above_first_layer(record, "input_shift")
 
 

@@ -14,7 +14,7 @@ from benchmarks import peers
 from benchmarks.cases import NUM_CLASSES, SHAPE, Work, arm
 from benchmarks.clock import Clock
 from benchmarks.ours import population
-from benchmarks.reproduction import products
+from benchmarks.price import products
 from vgtemplate.nn.build import build_model
 
 NETWORKS = [("mlp", 3, 7, "none"), ("mlp", 2, 5, "batch"), ("cnn", 6, 4, "none"), ("cnn", 3, 4, "batch")]

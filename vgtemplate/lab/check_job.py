@@ -14,11 +14,12 @@ from vgtemplate.lab.checks.registry import load_check
 from vgtemplate.records import Record, drop_leftovers, read_record, write_record
 
 _DECIDING = ("config/seeding.py", "nn", "lab/checks")
+"""The source that decides a check's numbers."""
 
 
 @dataclass(frozen=True)
 class CheckJob:
-    """One exact check to be made; `experiment` is the claim that asked for it."""
+    """One exact check to be made; `experiment` is the claim that asked for it first, should several share it."""
 
     key: str
     name: str
@@ -26,7 +27,7 @@ class CheckJob:
 
 
 def plan_check(claim: str, check: str) -> CheckJob:
-    """Return the job of a check, by its name."""
+    """Return the job of a check that a claim asks for."""
     return CheckJob(hash_of({"check": check, "source": source_hash(_DECIDING)}), check, claim)
 
 

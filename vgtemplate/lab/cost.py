@@ -1,5 +1,6 @@
-"""Roughly how long an arm takes and how much memory, so that long ones start first, large ones not together, and the
-time left can be told; decides no number.
+"""Roughly how long a task takes and how much memory it needs; decides no number.
+
+So long tasks can start first, large ones do not run together, and the time left can be told.
 
 The constants are seconds on one core of a 2020s server for ten replicas; what other machines make of them is measured
 while the arms run.
@@ -19,7 +20,7 @@ _PROBED_STEPS = 50
 _PIXELS = 28 * 28
 _RESNET_PIXELS = 32 * 32
 _RESNET_RATE = 75e9
-"""Operations a second of a residual network's grouped convolutions."""
+"""Operations per second of a residual network's grouped convolutions."""
 _COPIES = 8
 """Tensors of a layer's size that are alive for each layer of a convolutional network; half as many for others."""
 
@@ -32,7 +33,7 @@ def _relative_size(model: ModelConfig) -> float:
 def _resnet_seconds(model: ModelConfig, batch_size: int) -> float:
     """Return the seconds of one training step on images of 32x32: each layer has as many products as any other."""
     products = max(1, model.depth - 2) * 9 * model.widths()[0] ** 2 * _RESNET_PIXELS
-    # Forward and backward, ten replicas, two operations a product.
+    # Forward and backward, ten replicas, two operations per product.
     return 6 * products * batch_size * 10 / _RESNET_RATE
 
 
@@ -80,10 +81,10 @@ def estimate_megabytes(config: ArmConfig, num_seeds: int) -> float:
 
 
 def task_seconds(task: Job | CheckJob) -> float:
-    """Return rough seconds on one core, so that long tasks start first and the time left can be told."""
+    """Return roughly how long a task takes on one core, in seconds."""
     return estimate_seconds(task.config, len(task.seeds)) if isinstance(task, Job) else 1.0
 
 
 def task_megabytes(task: Job | CheckJob) -> float:
-    """Return the rough memory of a task's tensors, so that no more run at once than fit."""
+    """Return roughly how much memory a task's tensors take, in megabytes."""
     return estimate_megabytes(task.config, len(task.seeds)) if isinstance(task, Job) else 0.0

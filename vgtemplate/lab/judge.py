@@ -1,4 +1,4 @@
-"""The register's rule, and nothing else: effects and thresholds in, verdicts out; literature is never looked at."""
+"""How a claim is judged (docs/register.md): effects and thresholds in, verdicts out; literature is never looked at."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def judge_effects(effects: Sequence[float], threshold: str, title: str = "") -> 
 def join_parts(parts: Sequence[PartVerdict]) -> str:
     """Return a claim's verdict: its only part's; of several, what all of them are if all agree, else mixed.
 
-    Several parts that are all inconclusive agree on nothing that the register names, so they are mixed.
+    All inconclusive is mixed too: docs/register.md lets parts agree on confirmed and on refuted only.
     """
     verdicts = {part.verdict for part in parts}
     if len(parts) == 1 or verdicts in ({CONFIRMED}, {REFUTED}):
@@ -79,7 +79,7 @@ def judge_records(claim: ClaimConfig, records: Mapping[str, Record]) -> Verdict:
 def judge_quantities(claim: ClaimConfig, quantities: Mapping[str, Sequence[float]]) -> Verdict:
     """Judge an exact claim from the quantities its check measured; it has no seeds and is never provisional.
 
-    A quantity has one value, or one a block of measurements, which are judged as seeds are.
+    A quantity has one value, or one per block of measurements; blocks are judged as seeds are.
     """
     parts = tuple(judge_effects(quantities[part.metric], part.threshold, part.title) for part in claim.parts)
     return Verdict(claim.id, join_parts(parts), False, parts)

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ExperimentConfig
-from vgtemplate.config.load import load_experiment, resolve_arms
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data import files
-from vgtemplate.jobs.job import Job, Keys, plan_arms, with_dataset
+from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.catalogue import ARTICLES
 from vgtemplate.lab.check_job import CheckJob, plan_check
 from vgtemplate.lab.claim import ClaimConfig, Setting
@@ -21,22 +19,22 @@ from vgtemplate.lab.picks import as_patch, picked_settings, read_picks
 from vgtemplate.records import read_record
 
 Task = Job | CheckJob
-"""What a worker runs."""
+"""A job of either kind: what a worker runs."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a reproduction needs: the claims, each arm's job by claim, and the data set."""
+    """What a reproduction needs: the claims, the jobs by key, which claim needs which of them, and the data set."""
 
     claims: Mapping[str, ClaimConfig]
     jobs: Mapping[str, Task]
     keys: Mapping[str, Mapping[str, str]]
-    """Claim to arm to key; an exact claim's only arm is its check."""
+    """Claim to arm to key; an exact claim has its check in the place of arms."""
     dataset: str
     seeds: tuple[int, ...]
     setting: Setting = "quick"
     failures: Mapping[str, str] = field(default_factory=dict)
-    """Why a claim cannot be run on this data set."""
+    """Claim to why it cannot be run on this data set."""
 
 
 def select_claims(
@@ -92,10 +90,10 @@ def plan_claims(
         claims: what to judge.
         folder: where their YAML files are.
         dataset: a data set's name, not auto.
-        seeds: one a replica.
+        seeds: one per replica.
         root: the folder of the data sets.
         overrides: settings for every arm, as the texts of `--set`.
-        setting: of the register; the picks are the quick setting's.
+        setting: quick, full or short; all use the picks of the quick one.
         cifar: a folder of pictures to take in CIFAR-10's place.
     """
     keys, picks = Keys(root), read_picks(folder, dataset)
@@ -121,15 +119,6 @@ def plan_claims(
         jobs.setdefault(task.key, task)
     wanted = {name: {task.name: task.key for task in tasks} for name, tasks in planned.items()}
     return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures)
-
-
-def plan_beside(path: Path, plan: Plan, root: Path) -> list[Job]:
-    """Return the arms of an experiment that is no claim, on a plan's data and seeds; none without the file."""
-    if not path.exists():
-        return []
-    arms = resolve_arms(path, load_experiment(path, ExperimentConfig))
-    configs = {name: with_dataset(config, plan.dataset) for name, config in arms.items()}
-    return plan_arms(configs, plan.seeds, root, path.stem)
 
 
 def missing_tasks(tasks: Iterable[Task], results: Path) -> list[Task]:

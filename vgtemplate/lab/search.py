@@ -27,7 +27,7 @@ MOST_VALIDATION = 2_000
 
 @dataclass(frozen=True)
 class Search:
-    """The search of one arm of a claim: a job a candidate."""
+    """The search of one arm of a claim: one job per candidate."""
 
     claim: str
     arm: str

@@ -1,6 +1,6 @@
 """A process that runs one job after another and can be killed without harm to any other.
 
-The heavy rooms are imported inside the functions that the process runs, so that its parent does without torch.
+What loads torch is imported inside the functions that the process runs, so that its parent does without.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vgtemplate.jobs.run import run_job
 from vgtemplate.lab.check_job import run_check
 from vgtemplate.lab.plan import Task
 from vgtemplate.records import Record
+from vgtemplate.training.memory import give_memory_back
 
 _STOP_SECONDS = 20.0
 """How long a worker that was asked to end may take over its checkpoint."""
@@ -44,9 +45,7 @@ def run_task(task: Task, results: Path, root: Path, accelerator: str = "auto", f
 
 
 def _attempt(arguments: tuple[Any, ...]) -> str | None:
-    """Run a task, given the arguments of `run_task`; return None, or what went wrong."""
-    from vgtemplate.training.memory import give_memory_back
-
+    """Run a task, given the arguments of `run_task`; return what went wrong, or None."""
     try:
         run_task(*arguments)
     except UserError as error:
@@ -64,8 +63,8 @@ def _serve(connection: Connection, threads: int) -> None:
     """Run the jobs that come down the connection until it is closed."""
     import torch
 
-    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py). Else it unwinds what is being
-    # done: a record that is half written is taken away.
+    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py). At any other time it raises
+    # SystemExit, so that a half-written record is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
@@ -79,7 +78,7 @@ def _serve(connection: Connection, threads: int) -> None:
 
 @contextlib.contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Ignore SIGINT, as will what is started meanwhile: it goes to the whole group, and the parent decides."""
+    """Ignore SIGINT, as will a process started meanwhile: Ctrl-C reaches the whole group, and the parent decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -124,7 +123,7 @@ class Worker:
             return job, None, describe_exit(self._process.exitcode or 0)
 
     def ask_to_end(self) -> None:
-        """Ask for the end: an idle one ends, a training one writes its checkpoint first."""
+        """Ask for the end: an idle worker ends, one that trains writes its checkpoint first."""
         self.connection.close()
         if self.job is not None:
             self._process.terminate()

@@ -1,4 +1,4 @@
-"""Runs jobs in worker processes and yields each as it ends; a worker that is killed costs its job one more try."""
+"""Runs jobs in worker processes and yields each as it ends; a job whose worker is killed is run once more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from vgtemplate.jobs.locks import is_held
 from vgtemplate.lab.cost import task_megabytes, task_seconds
 from vgtemplate.lab.plan import Task
@@ -14,22 +16,19 @@ from vgtemplate.lab.worker import Worker
 from vgtemplate.records import drop_checkpoints
 
 _SMALL = 40
-"""A job is small that takes no more than this fraction of the room."""
+"""A job is small if this many of its kind fit in the room."""
 
 
 def room_megabytes() -> float:
-    """Return how much memory the tensors of all jobs may take together: half of the machine's."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2e6
-    except (AttributeError, ValueError, OSError):
-        return 4_000.0
+    """Return how many megabytes the tensors of all jobs may take together: half of the machine's memory."""
+    return psutil.virtual_memory().total / 2e6
 
 
 def _take_next(queue: list[Task], running: Sequence[Task], results: Path, room: float) -> Task | None:
-    """Take the first job off the queue that may run now: one that fits beside the others, and that nobody else is at.
+    """Take the first job off the queue that fits beside the running ones and that no other process is running.
 
-    A small job always fits; one that never would runs beside small ones. If others are at all that is left, the first
-    of those is taken: its worker waits for them.
+    A small job always fits; one too large for the room runs beside small ones. If other processes are running all that
+    fits, the first of these is taken: its worker waits for the record.
     """
     small = room / _SMALL
     used = sum(size for job in running if (size := task_megabytes(job)) > small)

@@ -1,4 +1,4 @@
-"""The functions behind the exact checks, by name; filled by the files beside this one as they are imported."""
+"""The exact checks by name: each file beside this one declares its own when it is imported."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ check = CHECKS.decorator(FUNCTIONS)
 
 def load_check(name: str) -> Check:
     """Return the function of a check of the catalogue; loads torch."""
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
         importlib.import_module(f"{__package__}.{file.stem}")
     return FUNCTIONS[name]

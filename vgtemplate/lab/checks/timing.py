@@ -16,7 +16,7 @@ _ELEMENTS = 4_000_000
 _BLOCKS = 10
 _ROUNDS = 5
 _CLAIM = 39
-"""The seed of the draw: the claim's number in the register."""
+"""The seed of the draw: the claim's number in docs/register.md."""
 
 
 def _time(name: str, z: Tensor, upstream: Tensor) -> float:

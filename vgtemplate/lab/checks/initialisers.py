@@ -1,0 +1,77 @@
+"""Check of the initialisers: moments, range and distribution of the weights as drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from scipy import stats
+
+from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.seeding import Stream, derive
+from vgtemplate.lab.checks.registry import check
+from vgtemplate.nn.initialisers import build_draws
+from vgtemplate.nn.linear import Linear
+from vgtemplate.records import Array
+
+_VARIANCE: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
+    {
+        "glorot": lambda fan_in, fan_out: 1 / ((fan_in + fan_out) / 2),
+        "lecun": lambda fan_in, _: 1 / fan_in,
+        "he": lambda fan_in, _: 2 / fan_in,
+    }
+)
+
+
+def _draw_weights(name: str, fan_in: int, fan_out: int, counter: int) -> Array:
+    """Return the weights of a layer of eight replicas, flat; equal counters mean equal generators."""
+    seeds = [derive(5, Stream.CHECKS, counter, replica) for replica in range(8)]
+    layer = Linear(fan_in, fan_out, build_draws(InitialiserConfig(name=name), "zeros", seeds))
+    return layer.weight.detach().double().flatten().numpy()
+
+
+def _measure_weights(weights: Array, variance: float, shape: str) -> dict[str, float]:
+    """Hold weights against N(0, variance), or the uniform law of that variance, whose range is sqrt(3 variance)."""
+    deviation, r = math.sqrt(variance), math.sqrt(3 * variance)
+    law = stats.norm(scale=deviation) if shape == "normal" else stats.uniform(-r, 2 * r)
+    quantities = {
+        "variance_error": float(abs(weights.var() / variance - 1)),
+        "offset": float(abs(weights.mean()) / deviation),
+        "ks_p": float(stats.kstest(weights, law.cdf, method="asymp").pvalue),
+    }
+    return quantities | ({"reach": float(np.abs(weights).max() / r)} if shape == "uniform" else {})
+
+
+def _square_difference(shape: str) -> float:
+    """Return the largest difference between LeCun's and Glorot's weights where fan_in = fan_out."""
+    lecun, glorot = (_draw_weights(f"{family}_{shape}", 250, 250, counter=0) for family in ("lecun", "glorot"))
+    return float(np.abs(lecun - glorot).max())
+
+
+@check(
+    "480,000 weights per layer, fans 300 and 200 either way; scipy.stats.kstest",
+    quantities=(
+        "glorot_normal_variance_error glorot_normal_offset glorot_normal_ks_p "
+        "glorot_uniform_variance_error glorot_uniform_offset glorot_uniform_ks_p glorot_uniform_reach "
+        "lecun_normal_variance_error lecun_normal_offset lecun_normal_ks_p lecun_uniform_variance_error "
+        "lecun_uniform_offset lecun_uniform_ks_p lecun_uniform_reach he_normal_variance_error "
+        "he_normal_offset he_normal_ks_p he_uniform_variance_error he_uniform_offset he_uniform_ks_p "
+        "he_uniform_reach square_difference"
+    ),
+)
+def init_formulas() -> dict[str, float]:
+    """Measure moments, range and distribution of all six initialisers' draws, the worse of two non-square layers."""
+    quantities: dict[str, float] = {}
+    names = [(family, shape) for family in ("glorot", "lecun", "he") for shape in ("normal", "uniform")]
+    for number, (family, shape) in enumerate(names):
+        name = f"{family}_{shape}"
+        wide, tall = (
+            _measure_weights(_draw_weights(name, *fans, counter), _VARIANCE[family](*fans), shape)
+            for counter, fans in ((2 * number + 1, (300, 200)), (2 * number + 2, (200, 300)))
+        )
+        for quantity, value in wide.items():
+            worse = min if quantity == "ks_p" else max
+            quantities[f"{name}_{quantity}"] = worse(value, tall[quantity])
+    return {**quantities, "square_difference": max(_square_difference("normal"), _square_difference("uniform"))}
