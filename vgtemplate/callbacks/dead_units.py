@@ -8,23 +8,31 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
 from vgtemplate import measure
+from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking, require
 from vgtemplate.callbacks.layers import find_layers
 from vgtemplate.callbacks.recorder import to_host
+from vgtemplate.callbacks.stopping import StopAtAccuracy
 
 _CHUNK = 100
-"""Probe images a forward pass; bounds the memory of a deep convolutional population."""
+"""Probe images per forward pass; bounds the memory of a deep convolutional population."""
+_CHANGE_WEIGHTS = (StopAtAccuracy, StochasticWeightAveraging, WeightAveraging)
+"""What puts other weights in place at the end of the training."""
 
 
 class DeadUnitProbe(pl.Callback):
     """Records the share of dead units of each hidden layer, over the module's `probe_images` (N, ...).
 
     Works on populations, which offer these and `num_replicas`; of others it records nothing. Looks before the first
-    step and after the last only: with 1,000 images a look takes as long as three training steps. Must stand after
-    callbacks that change the weights at the end of the training. Series: dead_fraction (R, 2, L), NaN where an output
-    is.
+    step and after the last only: with 1,000 images a look takes as long as three training steps. Series: dead_fraction
+    (R, 2, L), NaN where an output is.
+
+    Raises:
+        ValueError: at the start of the training, if a callback that puts other weights in place at its end stands after
+            it.
     """
 
     def __init__(self) -> None:
@@ -36,6 +44,11 @@ class DeadUnitProbe(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._looks = [look.numpy() for look in state_dict["looks"]]
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for other in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(other, _CHANGE_WEIGHTS):
+                check_order(trainer, other, self)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self._looks:
             self._look(trainer, pl_module)
@@ -45,10 +58,11 @@ class DeadUnitProbe(pl.Callback):
 
     def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         layers = [layer for layer in find_layers(pl_module) if layer.activation is not None]
-        images, num_replicas = getattr(pl_module, "probe_images", None), getattr(pl_module, "num_replicas", None)
-        if not layers or images is None or num_replicas is None:
+        if not layers or lacking(pl_module, ShowsImages):
             return
-        found = to_host(_dead_fractions(pl_module, [layer.activation for layer in layers], images, num_replicas))
+        module = require(pl_module, ShowsImages, self)
+        activations = [layer.activation for layer in layers]
+        found = to_host(_dead_fractions(pl_module, activations, module.probe_images, module.num_replicas))
         self._looks.append(found)
         for logger in trainer.loggers:
             medians = np.median(found, axis=0)

@@ -9,8 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from vgtemplate.callbacks.contracts import GivesLosses, ReportsLosses, require
 from vgtemplate.callbacks.layers import find_layers
-from vgtemplate.callbacks.replay import alone, call, noise_steps
+from vgtemplate.callbacks.replay import alone, call
+from vgtemplate.nn.noise import current_step
 
 NEVER = -1
 
@@ -40,8 +42,7 @@ class DivergenceRecorder(pl.Callback):
         self._batch = None
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        losses = pl_module.newest_losses
-        assert isinstance(losses, Tensor)
+        losses = require(pl_module, ReportsLosses, self).newest_losses
         if not len(self._layer):
             self._layer = torch.full_like(losses, NEVER, dtype=torch.int64)
         self._layer = self._layer.to(losses.device)  # a checkpoint gave it back on the processor
@@ -56,12 +57,13 @@ class DivergenceRecorder(pl.Callback):
     @torch.no_grad()
     def _find(self, pl_module: pl.LightningModule, num_replicas: int) -> Tensor:
         """Return the number of the first layer, from 1, whose output is not finite, (R,); L + 1: the network's own."""
+        require(pl_module, GivesLosses, self)
         finite: list[Tensor] = []
 
         def watch(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
             finite.append(output.isfinite().flatten(1).all(dim=1))
 
-        with alone(pl_module, noise_steps(pl_module)):
+        with alone(pl_module, current_step(pl_module)):
             handles = [output.register_forward_hook(watch) for output in self._outputs]
             call(pl_module, "replica_losses", self._batch, parameters={})
             for handle in handles:

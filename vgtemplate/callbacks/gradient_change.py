@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vgtemplate import measure
+from vgtemplate.callbacks.contracts import GivesLosses, require
 from vgtemplate.callbacks.probe import Probe
-from vgtemplate.callbacks.replay import NoiseSteps, alone, call, noise_steps
+from vgtemplate.callbacks.replay import alone, call
+from vgtemplate.nn.noise import current_step
 
 
 class GradientChangeProbe(Probe):
@@ -27,7 +29,7 @@ class GradientChangeProbe(Probe):
 
     L is the module's `replica_losses(batch)` (R,), so without clipping and without penalties on the weights; a
     step is what the optimiser made of it. 0 for layer 1, which has no layer below; NaN where G is zero. Costs a
-    forward and a backward pass a layer and a copy of the parameters.
+    forward and a backward pass per layer and a copy of the parameters.
 
     Raises:
         ValueError: at the start of the training, if the module is no population with `hidden_layers` or offers no
@@ -36,12 +38,8 @@ class GradientChangeProbe(Probe):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        is_population = all(layer.is_population and layer.output is not None for layer in self.layers)
-        if not is_population or not hasattr(pl_module, "replica_losses"):
-            raise ValueError(
-                f"GradientChangeProbe cannot probe {type(pl_module).__name__}: it needs a population with "
-                "hidden_layers and replica_losses"
-            )
+        self.require_population(pl_module)
+        require(pl_module, GivesLosses, self)
         names = {module: name for name, module in pl_module.named_modules()}
         self._weights = [f"{names[layer.weighted]}.weight" for layer in self.layers]
         self._members = [
@@ -58,7 +56,7 @@ class GradientChangeProbe(Probe):
     ) -> None:
         # Here, since another callback may pass other batches through the network before this one's turn at the end.
         if self.active:
-            self._noise: NoiseSteps = noise_steps(pl_module)
+            self._noise_step = current_step(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -70,7 +68,7 @@ class GradientChangeProbe(Probe):
     def end(self, pl_module: pl.LightningModule) -> None:
         after = {name: parameter.detach() for name, parameter in pl_module.named_parameters()}
         state, self._before = self._before, {}
-        with alone(pl_module, self._noise):
+        with alone(pl_module, self._noise_step):
             gradients = self._gradients(pl_module, state, self._weights)
             changes = [torch.zeros(len(gradients[0]), dtype=torch.float64, device=gradients[0].device)]
             for index in range(1, len(self.layers)):

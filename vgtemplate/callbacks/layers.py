@@ -64,12 +64,12 @@ class ProbedLayer:
 def find_layers(module: pl.LightningModule) -> list[ProbedLayer]:
     """Return the hidden layers from input to output.
 
-    A population is recognised by its `hidden_layers`; one of `replicate` offers its parameters only, not what flows
-    through it; in any other network these are all linear and convolutional
-    modules but the last, in the order in which they were defined.
+    A population of vgtemplate.nn lists them itself as `hidden_layers`. In any other network they are all linear and
+    convolutional modules but the last, in the order in which they were defined. Where that network is a population of
+    `replicate` (`has_stacked_parameters`), only its parameters can be probed, not what flows through it.
     """
     for child in module.modules():
-        if hasattr(child, "vectorise"):  # of `replicate`: the parameters are stacked, what flows through is vmap's
+        if getattr(child, "has_stacked_parameters", False):
             return [
                 replace(layer, is_population=True, activation=None, output=None) for layer in _ordinary_layers(child)
             ]

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.hooks import RemovableHandle
 
+from vgtemplate.callbacks.contracts import check_order
 from vgtemplate.callbacks.layers import ProbedLayer, find_layers
 from vgtemplate.callbacks.recorder import Recorder
 
@@ -17,8 +18,11 @@ class Probe(pl.Callback):
     Where the trainer accumulates gradients, it looks at the batch that completes a step.
 
     Args:
-        every: probe each so many steps, from 1, step 0 and the last always; None: 50 probes a run.
+        every: probe each so many steps, from 1, step 0 and the last always; None: 50 probes per run.
         recorder: the shared recorder, which then must stand after the probes in the trainer's callbacks.
+
+    Raises:
+        ValueError: at the start of the training, if the shared recorder does not stand after it.
     """
 
     def __init__(self, every: int | None = None, recorder: Recorder | None = None) -> None:
@@ -29,6 +33,8 @@ class Probe(pl.Callback):
         self.active = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._owns_recorder:
+            check_order(trainer, self, self.recorder)
         self.layers = find_layers(pl_module)
         self.recorder.layers = [layer.name for layer in self.layers]
 
@@ -66,6 +72,12 @@ class Probe(pl.Callback):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def require_population(self, pl_module: pl.LightningModule) -> None:
+        """Raise a ValueError unless the module is a population that shows what flows through its layers."""
+        if not all(layer.is_population and layer.output is not None for layer in self.layers):
+            who, what = type(self).__name__, type(pl_module).__name__
+            raise ValueError(f"{who} needs a population with hidden_layers; {what} has none")
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         """Act before a probed step: put in hooks (through `_handles`), keep what the step will change."""

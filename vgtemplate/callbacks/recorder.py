@@ -26,7 +26,7 @@ class Recorder(pl.Callback):
     """Collects the probes' (R, L) tensors and moves each probed step's as one.
 
     Args:
-        every: probe each so many steps, from 1, step 0 and the last always; None: MAX_PROBES probes a run.
+        every: probe each so many steps, from 1, step 0 and the last always; None: MAX_PROBES probes per run.
 
     Raises:
         ValueError: `every` is below 1.
@@ -60,7 +60,7 @@ class Recorder(pl.Callback):
         return trainer.global_step % every == 0 or trainer.global_step == total - 1
 
     def add(self, name: str, values: list[Tensor]) -> None:
-        """Keep one (R,) tensor a layer under `name` until the step ends."""
+        """Keep one (R,) tensor per layer under `name` until the step ends."""
         if values:
             self._pending[name] = torch.stack(values, dim=1)
 

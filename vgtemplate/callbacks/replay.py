@@ -13,34 +13,23 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.func import functional_call
 
-NoiseSteps = Mapping[nn.Module, int]
-"""Sources of noise, and the training step for which each draws."""
+from vgtemplate.nn.noise import current_step, set_step
+
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def noise_steps(module: nn.Module) -> dict[nn.Module, int]:
-    """Return every source of noise of a network (what has a `step`, as vgtemplate.nn.noise) with the step it is at."""
-    steps = {child: vars(child).get("step") for child in module.modules()}
-    return {child: step for child, step in steps.items() if isinstance(step, int)}
-
-
-def _tell(steps: NoiseSteps) -> None:
-    for source, step in steps.items():
-        source.step = step  # type: ignore[assignment]
-
-
 @contextmanager
-def alone(module: nn.Module, steps: NoiseSteps) -> Iterator[None]:
-    """Take the hooks of all others out and tell the sources of noise their steps, until the end of the block."""
-    told = noise_steps(module)
+def alone(module: nn.Module, step: int) -> Iterator[None]:
+    """Until the end of the block, take the hooks of all others out, and let the noise be that of a training step."""
+    told = current_step(module)
     hooks = [(child, name, getattr(child, name)) for child in module.modules() for name in _HOOKS]
     try:
         for child, name, _ in hooks:
             setattr(child, name, OrderedDict())
-        _tell(steps)
+        set_step(module, step)
         yield
     finally:
-        _tell(told)
+        set_step(module, told)
         for child, name, kept in hooks:
             setattr(child, name, kept)
 

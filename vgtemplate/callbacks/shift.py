@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vgtemplate import measure
+from vgtemplate.callbacks.contracts import ShowsImages, require
 from vgtemplate.callbacks.probe import Probe
-from vgtemplate.callbacks.replay import alone, call, noise_steps
+from vgtemplate.callbacks.replay import alone, call
 
 _NOISE_STEP = 0
 """The step whose noise every measurement sees, so that noise is no shift."""
@@ -42,12 +43,8 @@ class ShiftProbe(Probe):
         super().on_fit_start(trainer, pl_module)
         self._moments: Moments = []
         self._measured_at = -1
-        is_population = all(layer.is_population and layer.output is not None for layer in self.layers)
-        if not is_population or getattr(pl_module, "probe_images", None) is None:
-            raise ValueError(
-                f"ShiftProbe cannot probe {type(pl_module).__name__}: it needs a population with hidden_layers "
-                "and probe_images"
-            )
+        self.require_population(pl_module)
+        require(pl_module, ShowsImages, self)
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         # Where every step is probed, the last one's end is this one's start.
@@ -62,11 +59,10 @@ class ShiftProbe(Probe):
         unmoved = torch.zeros(len(self._images(pl_module)), dtype=torch.float64, device=pl_module.device)
         self.recorder.add("input_shift", [unmoved, *shifts])
 
-    @staticmethod
-    def _images(pl_module: Any) -> Tensor:
+    def _images(self, pl_module: pl.LightningModule) -> Tensor:
         """Return the probe images, the same for every replica: (N, ...) -> (R, N, ...), without a copy."""
-        images: Tensor = pl_module.probe_images
-        return images.expand(pl_module.num_replicas, *images.shape)
+        module = require(pl_module, ShowsImages, self)
+        return module.probe_images.expand(module.num_replicas, *module.probe_images.shape)
 
     @torch.no_grad()
     def _measure(self, pl_module: pl.LightningModule) -> Moments:
@@ -76,7 +72,7 @@ class ShiftProbe(Probe):
         def watch(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             found.append(measure.moments(inputs[0]))
 
-        with alone(pl_module, dict.fromkeys(noise_steps(pl_module), _NOISE_STEP)):
+        with alone(pl_module, _NOISE_STEP):
             for layer in self.layers[1:]:
                 if layer.output is not None:
                     layer.output.register_forward_pre_hook(watch)

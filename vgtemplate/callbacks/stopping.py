@@ -11,15 +11,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from vgtemplate.callbacks.contracts import Scores, require
 from vgtemplate.config.schema import LOSS_WINDOW
-from vgtemplate.training.module import Batch, PopulationModule
 
 
 class StopAtLoss(pl.Callback):
     """Ends the run once every replica's training loss, averaged over LOSS_WINDOW steps, was at `target` or below.
 
     A replica that reached it goes on training until all have; one that diverged is not waited for. The device is asked
-    once a window.
+    once per window.
 
     Args:
         target: in the unit of the loss.
@@ -60,24 +60,26 @@ class StopAtAccuracy(pl.Callback):
     Args:
         target: an accuracy in (0, 1].
         batches: the training images in order, (R, b, ...), and their labels.
+
+    Raises:
+        ValueError: at the start of the training, if the module has no `model`, `num_replicas` or `score_over`.
     """
 
-    def __init__(self, target: float, batches: Iterable[Batch]) -> None:
+    def __init__(self, target: float, batches: Iterable[Any]) -> None:
         self.target = target
         self._batches = batches
         self._resumed: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PopulationModule)
-        device = pl_module.device
+        module, device = require(pl_module, Scores, self), pl_module.device
         resumed, self._resumed = self._resumed, {}
         if resumed:
             self._finished, self._finished_at = resumed["finished"].to(device), resumed["finished_at"].numpy()
             self._kept = {name: tensor.to(device) for name, tensor in resumed["kept"].items()}
             return
-        self._finished = torch.zeros(pl_module.num_replicas, dtype=torch.bool, device=device)
-        self._finished_at = np.full(pl_module.num_replicas, -1)
-        self._kept = {name: tensor.clone() for name, tensor in pl_module.model.state_dict().items()}
+        self._finished = torch.zeros(module.num_replicas, dtype=torch.bool, device=device)
+        self._finished_at = np.full(module.num_replicas, -1)
+        self._kept = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"finished": self._finished, "finished_at": torch.from_numpy(self._finished_at), "kept": self._kept}
@@ -86,19 +88,18 @@ class StopAtAccuracy(pl.Callback):
         self._resumed = state_dict
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PopulationModule)
-        newly = (pl_module.score_over(self._batches) >= self.target) & ~self._finished
+        module = require(pl_module, Scores, self)
+        newly = (module.score_over(self._batches) >= self.target) & ~self._finished
         if newly.any():
             self._finished |= newly
             self._finished_at[newly.cpu().numpy()] = trainer.global_step
-            for name, tensor in pl_module.model.state_dict().items():
+            for name, tensor in module.model.state_dict().items():
                 self._kept[name][newly] = tensor[newly]
         if self._finished.all():
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PopulationModule)
-        for name, tensor in pl_module.model.state_dict().items():
+        for name, tensor in require(pl_module, Scores, self).model.state_dict().items():
             tensor[self._finished] = self._kept[name][self._finished]
 
     def series(self) -> dict[str, npt.NDArray[Any]]:

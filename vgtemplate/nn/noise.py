@@ -47,7 +47,7 @@ class Noise(nn.Module):
     """A source of random numbers for one layer: each replica's own, new at each step.
 
     Args:
-        seeds: one seed a replica.
+        seeds: one seed per replica.
         layer: the layer's number in the network, so that layers differ.
     """
 
@@ -99,3 +99,8 @@ def set_step(model: nn.Module, step: int) -> None:
     """Tell every source of noise which training step comes next; with equal steps the noise is equal."""
     for source in noise_sources(model):
         source.step = step
+
+
+def current_step(model: nn.Module) -> int:
+    """Return the step that a network's sources of noise were told last; 0 where it has none."""
+    return next((source.step for source in noise_sources(model)), 0)

@@ -35,9 +35,12 @@ class Population(nn.Module):
 
     Args:
         network: the stacked network.
-        seeds: one seed a replica.
+        seeds: one seed per replica.
         vectorise: whether the replicas run at once (vmap) or one after the other.
     """
+
+    has_stacked_parameters = True
+    """Tells callbacks that the replica axis is in the parameters only, not in what flows through the layers."""
 
     def __init__(self, network: nn.Module, seeds: Sequence[int], vectorise: bool) -> None:
         super().__init__()
@@ -102,7 +105,7 @@ class Population(nn.Module):
 
 
 def replicate(factory: Callable[[], nn.Module], seeds: Sequence[int], *, vectorise: bool = True) -> Population:
-    """Return a population of the networks that `factory` builds, one a seed, for any ordinary nn.Module.
+    """Return a population of the networks that `factory` builds, one per seed, for any ordinary nn.Module.
 
     Replica r is what `factory()` returns under torch's global generator seeded from seeds[r] alone, so it is the
     same network whatever stands beside it; the global generator is left as it was.
@@ -188,7 +191,7 @@ class _Draws:
     """Lends torch's global generators to one replica after the other; each goes on where it stopped.
 
     Args:
-        seeds: one seed a replica.
+        seeds: one seed per replica.
         step: the training step; with equal steps the numbers are equal.
         device: where the population lives.
     """

@@ -1,35 +1,21 @@
-"""Checkpoints of a run in progress: one that is killed or stopped anywhere goes on as if it never had been.
-
-They are Lightning's own, read with `weights_only=True`, written whole or not at all. What the observers have measured
-is part of them. All random numbers of a step come from (seed, step), so no random state is kept.
-"""
+"""Where checkpoints are kept, and how they are written: whole or not at all."""
 
 from __future__ import annotations
 
 import io
-import signal
-import threading
-import time
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from vgtemplate.atomic import write_whole
-from vgtemplate.config.errors import Stopped
-from vgtemplate.training.environment import versions
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where the checkpoints of one arm are kept, a file a stage, and how often one is written.
+    """Where the checkpoints of one arm are kept, one file per stage, and how often one is written.
 
     Args:
         folder: of this arm alone.
@@ -48,117 +34,3 @@ class WholeFileIO(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), buffer.getvalue())
-
-
-def _fault(path: Path) -> str | None:
-    """Return why a checkpoint cannot be used; None if it can."""
-    try:
-        # torch reads past a flipped bit; the archive's own checksums tell.
-        with zipfile.ZipFile(path) as archive:
-            if (member := archive.testzip()) is not None:
-                return f"{member} in it is altered"
-        found = torch.load(path, map_location="cpu", weights_only=True)["versions"]
-    except Exception as error:  # a damaged archive makes either library raise what it pleases
-        return " ".join(str(error).split()) or type(error).__name__
-    return None if found == versions() else "other versions of the libraries wrote it"
-
-
-class Checkpointer(pl.Callback):
-    """Saves the run before a step, when it is time or when SIGTERM or SIGINT asks for the end; then raises Stopped.
-
-    Must be the first of the callbacks, so that none of them is in the middle of a step. Before a step all of the one
-    before it is done, validation and the end of an epoch included, which after a step they are not.
-
-    Args:
-        path: of the file.
-        every_seconds: between two checkpoints.
-        keeps_end: leave a checkpoint of the finished stage too.
-
-    `parts` says where the run was taken up, and by what: one entry a process that worked on it; `earlier_seconds` how
-    long those before this one have trained.
-    """
-
-    def __init__(self, path: Path, every_seconds: float, keeps_end: bool = False) -> None:
-        self.path = path
-        self.parts: list[dict[str, Any]] = []
-        self._every_seconds = every_seconds
-        self._keeps_end = keeps_end
-        self._signal: int | None = None
-        self._handlers: dict[int, Any] = {}
-        self.earlier_seconds = 0.0
-        self._started = self._saved = time.monotonic()
-
-    def usable(self) -> Path | None:
-        """Return the file to go on from, or None; one that cannot be used is said, and dropped."""
-        if not self.path.exists():
-            return None
-        if (fault := _fault(self.path)) is None:
-            return self.path
-        warnings.warn(f"{self.path}: the checkpoint cannot be used ({fault}); the run starts anew", stacklevel=2)
-        self.path.unlink(missing_ok=True)
-        return None
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started = self._saved = time.monotonic()
-        place = {"from_step": trainer.global_step, "device": pl_module.device.type, "threads": torch.get_num_threads()}
-        self.parts.append(place)
-        if threading.current_thread() is threading.main_thread():
-            # Instead of Lightning's own, which end the run without a checkpoint. What is ignored stays ignored: Ctrl-C
-            # reaches a worker as well as its parent, which will ask it to end.
-            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-            self._handlers = {number: signal.signal(number, self._notice) for number in heard}
-
-    def _notice(self, number: int, _: object) -> None:
-        if self._signal is not None:  # asked twice: at once
-            self._put_handlers_back()
-            signal.raise_signal(number)
-        self._signal = number
-
-    def _put_handlers_back(self) -> None:
-        handlers, self._handlers = self._handlers, {}
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        is_due = time.monotonic() - self._saved >= self._every_seconds
-        if trainer.global_step and (is_due or self._signal is not None):
-            self._save(trainer)
-        if self._signal is not None:
-            raise Stopped(f"stopped at step {trainer.global_step}; the same command goes on from there", self._signal)
-
-    def _save(self, trainer: pl.Trainer) -> None:
-        try:
-            trainer.save_checkpoint(self.path)
-        except OSError as error:
-            warnings.warn(f"{self.path}: no checkpoint can be written ({error.strerror})", stacklevel=2)
-        self._saved = time.monotonic()
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["versions"] = versions()
-        # Lightning has counted the step that is about to begin already; left so, validations would come a step early,
-        # and the last batch of an epoch would be passed over.
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        for count in (progress["total"], progress["current"]):
-            count["ready"] = count["completed"]
-        progress["is_last_batch"] = False
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._put_handlers_back()
-        if self._keeps_end:
-            self._save(trainer)
-        if self._signal is not None:
-            signal.raise_signal(self._signal)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._put_handlers_back()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"parts": self.parts, "seconds": self.earlier_seconds + time.monotonic() - self._started}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.parts = state_dict["parts"]
-        self.earlier_seconds = state_dict["seconds"]

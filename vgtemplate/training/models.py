@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -35,50 +34,14 @@ _BLOCK = 256
 Weights = Mapping[str, Tensor]
 
 
-class BestKeeper(pl.Callback):
-    """Keeps each replica's weights of its best validation as the module's `best_weights`.
-
-    Of equal scores the first counts.
-    """
-
-    def __init__(self) -> None:
-        self._best: dict[str, Tensor] | None = None
-        self._score = torch.empty(0)
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PopulationModule)
-        pl_module.best_weights = self._best
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PopulationModule)
-        if trainer.state.fn != "fit":
-            return
-        score = pl_module.validations[-1][2].nan_to_num(nan=-torch.inf)
-        weights = {name: tensor.detach().cpu().clone() for name, tensor in pl_module.model.state_dict().items()}
-        if self._best is None:
-            self._best, self._score = weights, score
-            pl_module.best_weights = weights
-            return
-        better = score > self._score
-        self._score = torch.where(better, score, self._score)
-        for name, tensor in weights.items():
-            self._best[name][better] = tensor[better]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {} if self._best is None else {"best": self._best, "score": self._score}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._best, self._score = state_dict["best"], state_dict["score"]
-
-
 @dataclass(frozen=True)
 class TrainedModel:
     """A trained population with what it needs to read a picture.
 
     Args:
         config: of the arm.
-        seeds: one a replica.
-        dataset: what the record says of the data: `classes`, `input_shape` (C, H, W), `mean` and `std` a channel.
+        seeds: one per replica.
+        dataset: what the record says of the data: `classes`, `input_shape` (C, H, W), `mean` and `std` per channel.
         weights: of the network, each with the replica axis.
     """
 
@@ -171,6 +134,6 @@ def read_model(path: Path) -> TrainedModel:
         raise UserError(f"{path}: is a folder; name {BEST} or {LAST} in it") from None
     except ValidationError:
         raise UserError(f"{path}: another version of vgtemplate wrote this model") from None
-    except Exception as error:  # torch raises what it pleases where a file is not its own
+    except Exception as error:  # torch does not say which errors a file that is not its own leads to
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"{path}: is no model of `vgt train` ({reason or type(error).__name__})") from None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.nn.noise import Noise, noise_sources
+from vgtemplate.nn.noise import noise_sources, set_step
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value
 from vgtemplate.training.loss import replica_accuracies, replica_losses
 from vgtemplate.training.optimiser import build_optimiser, build_schedule
@@ -108,17 +108,13 @@ class PopulationModule(pl.LightningModule):
         return self.config.optimiser.l1 * norms.sum()
 
     @cached_property
-    def _noise_sources(self) -> list[Noise]:
+    def _noise_sources(self) -> nn.ModuleList:
         # Found once: to walk a deep network at each step takes longer than one of its layers.
-        return noise_sources(self)
-
-    def _set_step(self, step: int) -> None:
-        for source in self._noise_sources:
-            source.step = step
+        return nn.ModuleList(noise_sources(self))
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         # Under ddp every process draws its own noise for its share of the batch.
-        self._set_step(self.global_step * self.trainer.world_size + self.trainer.global_rank)
+        set_step(self._noise_sources, self.global_step * self.trainer.world_size + self.trainer.global_rank)
         losses, scores = self.compare(batch)
         self.newest_losses = losses.detach()
         if self.trainer.loggers:
@@ -127,7 +123,7 @@ class PopulationModule(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, batch_idx: int) -> None:
         # Counted down from -1, so that no noise of the evaluation is one that was trained on.
-        self._set_step(-1 - batch_idx)
+        set_step(self._noise_sources, -1 - batch_idx)
         losses, scores = self.compare(batch)
         self.losses.update(losses, batch[1].shape[1])
         self.scores.update(scores, batch[1].shape[1])

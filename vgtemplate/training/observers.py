@@ -8,6 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from vgtemplate.callbacks.activation import ActivationProbe
+from vgtemplate.callbacks.best import BestKeeper
 from vgtemplate.callbacks.curves import CurveRecorder
 from vgtemplate.callbacks.dead_units import DeadUnitProbe
 from vgtemplate.callbacks.divergence import DivergenceRecorder
@@ -21,7 +22,6 @@ from vgtemplate.callbacks.stopping import StopAtAccuracy, StopAtLoss
 from vgtemplate.callbacks.weight import WeightProbe
 from vgtemplate.config.schema import ArmConfig, ProbeConfig
 from vgtemplate.data.module import PopulationData
-from vgtemplate.training.models import BestKeeper
 from vgtemplate.training.module import PopulationModule
 
 

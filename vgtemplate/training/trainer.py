@@ -14,10 +14,12 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.profilers import PassThroughProfiler
 
+from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import MOST, ArmConfig
 from vgtemplate.data.module import PopulationData
-from vgtemplate.training.checkpoint import Checkpointer, Checkpoints, WholeFileIO
+from vgtemplate.training.checkpoint import Checkpoints, WholeFileIO
+from vgtemplate.training.environment import versions
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Fitting:
             trainer.fit(module, datamodule=self._data)
             return trainer
         path = self._checkpoints.folder / f"{stage}.ckpt"
-        checkpointer = Checkpointer(path, self._checkpoints.every_seconds, keeps_end=steps is not None)
+        checkpointer = Checkpointer(path, versions(), self._checkpoints.every_seconds, keeps_end=steps is not None)
         self._checkpointers.append(checkpointer)
         trainer = build_trainer(self._config, self._hardware, [checkpointer, *callbacks], steps, min_steps)
         trainer.fit(module, datamodule=self._data, ckpt_path=checkpointer.usable(), weights_only=True)

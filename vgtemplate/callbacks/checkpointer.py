@@ -1,0 +1,148 @@
+"""Saves a run in progress: one that is killed or stopped anywhere goes on as if it never had been.
+
+Checkpoints are Lightning's own, read with `weights_only=True`. What the other callbacks have measured is part of them.
+All random numbers of a step come from (seed, step), so no random state is kept.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from vgtemplate.callbacks.contracts import check_order
+from vgtemplate.config.errors import Stopped
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _fault(path: Path, versions: Mapping[str, str]) -> str | None:
+    """Return why a checkpoint cannot be used; None if it can."""
+    try:
+        # torch reads past a flipped bit; the archive's own checksums tell.
+        with zipfile.ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:
+                return f"{member} in it is altered"
+        found = torch.load(path, map_location="cpu", weights_only=True)["versions"]
+    except Exception as error:  # which errors a damaged archive leads to, neither library says
+        return " ".join(str(error).split()) or type(error).__name__
+    return None if found == versions else "other versions of the libraries wrote it"
+
+
+class Checkpointer(pl.Callback):
+    """Saves the run before a step, when it is time or when SIGTERM or SIGINT asks for the end; then raises Stopped.
+
+    Must stand before all callbacks that act before a step, so that none of them is in the middle of one. Before a step
+    everything of the step before it is done, validation and the end of an epoch included; after a step it is not.
+
+    Args:
+        path: of the file.
+        versions: of the libraries; a checkpoint that others have written is not used.
+        every_seconds: between two checkpoints.
+        keeps_end: leave a checkpoint of the finished stage too.
+
+    `parts` says where the run was taken up, and by what: one entry per process that worked on it; `earlier_seconds` how
+    long those before this one have trained.
+
+    Raises:
+        ValueError: at the start of the training, if a callback that acts before a step stands before it.
+    """
+
+    def __init__(self, path: Path, versions: Mapping[str, str], every_seconds: float, keeps_end: bool = False) -> None:
+        self.path = path
+        self._versions = dict(versions)
+        self.parts: list[dict[str, Any]] = []
+        self._every_seconds = every_seconds
+        self._keeps_end = keeps_end
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+        self.earlier_seconds = 0.0
+        self._started = self._saved = time.monotonic()
+
+    def usable(self) -> Path | None:
+        """Return the file to go on from, or None; one that cannot be used is said, and dropped."""
+        if not self.path.exists():
+            return None
+        if (fault := _fault(self.path, self._versions)) is None:
+            return self.path
+        warnings.warn(f"{self.path}: the checkpoint cannot be used ({fault}); the run starts anew", stacklevel=2)
+        self.path.unlink(missing_ok=True)
+        return None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for other in trainer.callbacks:  # type: ignore[attr-defined]
+            if other is not self and type(other).on_train_batch_start is not pl.Callback.on_train_batch_start:
+                check_order(trainer, self, other)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = self._saved = time.monotonic()
+        place = {"from_step": trainer.global_step, "device": pl_module.device.type, "threads": torch.get_num_threads()}
+        self.parts.append(place)
+        if threading.current_thread() is threading.main_thread():
+            # Instead of Lightning's own, which end the run without a checkpoint. What is ignored stays ignored: Ctrl-C
+            # reaches a worker as well as its parent, which will ask it to end.
+            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._handlers = {number: signal.signal(number, self._notice) for number in heard}
+
+    def _notice(self, number: int, _: object) -> None:
+        if self._signal is not None:  # asked twice: at once
+            self._put_handlers_back()
+            signal.raise_signal(number)
+        self._signal = number
+
+    def _put_handlers_back(self) -> None:
+        handlers, self._handlers = self._handlers, {}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        is_due = time.monotonic() - self._saved >= self._every_seconds
+        if trainer.global_step and (is_due or self._signal is not None):
+            self._save(trainer)
+        if self._signal is not None:
+            raise Stopped(f"stopped at step {trainer.global_step}; the same command goes on from there", self._signal)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        try:
+            trainer.save_checkpoint(self.path)
+        except OSError as error:
+            warnings.warn(f"{self.path}: no checkpoint can be written ({error.strerror})", stacklevel=2)
+        self._saved = time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["versions"] = self._versions
+        # Lightning has counted the step that is about to begin already; left so, validations would come a step early,
+        # and the last batch of an epoch would be passed over.
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for count in (progress["total"], progress["current"]):
+            count["ready"] = count["completed"]
+        progress["is_last_batch"] = False
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._put_handlers_back()
+        if self._keeps_end:
+            self._save(trainer)
+        if self._signal is not None:
+            signal.raise_signal(self._signal)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._put_handlers_back()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": self.parts, "seconds": self.earlier_seconds + time.monotonic() - self._started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.parts = state_dict["parts"]
+        self.earlier_seconds = state_dict["seconds"]
