@@ -52,7 +52,7 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
 
     monkeypatch.setattr("vgtemplate.data.fetch._download", download)
     monkeypatch.chdir(tmp_path)
-    for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "VGT_EXPERIMENTS_DIR", "MLFLOW_TRACKING_URI"):
+    for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "VGT_CLAIMS_DIR", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(variable, raising=False)
 
     def call(*arguments: str) -> Ended:
@@ -85,10 +85,12 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mnist_root() -> Path:
-    """The folder that holds real MNIST; required where VGT_DATA_DIR is set, as it is in CI."""
-    root = data_root()
-    if not is_present("mnist", root) and not os.environ.get("VGT_DATA_DIR"):
-        pytest.skip("MNIST is not in data/: run `vgt data fetch mnist`, or set VGT_DATA_DIR")
-    return root
+    """The folder that holds real MNIST; where VGT_DATA_DIR is set, as it is in CI, it has to be there."""
+    root = data_root().resolve()
+    if is_present("mnist", root):
+        return root
+    if os.environ.get("VGT_DATA_DIR"):
+        pytest.fail(f"VGT_DATA_DIR is set, and MNIST is not in {root}")
+    pytest.skip("MNIST is not in data/: run `vgt data fetch mnist`, or set VGT_DATA_DIR")

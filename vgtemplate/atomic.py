@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 
 def sync_folder(folder: Path) -> None:
@@ -18,8 +20,12 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | Callable[[IO[bytes]], object]) -> None:
     """Write a file under a temporary name, flush it, and rename it; readable by all.
+
+    Args:
+        path: the file.
+        content: what it is to hold, or what writes that into the open file it is called with.
 
     Raises:
         OSError: the disk refuses; nothing is left behind, and what was there stays.
@@ -27,7 +33,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     descriptor, staging = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         Path(staging).chmod(0o644)

@@ -82,11 +82,12 @@ BLOCKS = table(
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """A data set: where it comes from, and whether it can be fetched over the network."""
+    """A data set: where it comes from, whether it can be fetched over the network, whether it needs `data.path`."""
 
     name: str
     source: str
     fetchable: bool = False
+    needs_path: bool = False
 
 
 DATASETS = Declared(DatasetRow, "dataset", "data/sources.py")

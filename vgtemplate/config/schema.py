@@ -164,7 +164,7 @@ class DataConfig(Settings):
     dataset: DatasetName = "auto"
     """A row of the catalogue; auto: mnist if present or fetchable, else digits."""
     path: str | None = None
-    """image_folder only: the folder that holds train/ and test/."""
+    """image_folder only (catalogue: needs_path): the folder that holds train/ and test/."""
     num_train: Count = 10_000
     """Number of training images, the first of the official split; less if the data set has fewer."""
     num_validation: int = Field(0, ge=0, le=MOST)
@@ -179,9 +179,10 @@ class DataConfig(Settings):
     """crop_flip: each training image is padded by 4 pixels, cropped at random to its size, mirrored half the time."""
 
     @model_validator(mode="after")
-    def _path_belongs_to_image_folder(self) -> DataConfig:
-        if (self.dataset == "image_folder") != (self.path is not None):
-            raise ValueError("data.path goes with data.dataset: image_folder, and is required there")
+    def _path_belongs_to_a_data_set_that_needs_one(self) -> DataConfig:
+        takers = [row.name for row in catalogue.DATASETS.values() if row.needs_path]
+        if (self.dataset in takers) != (self.path is not None):
+            raise ValueError(f"data.path goes with data.dataset: {' or '.join(takers)}, and is required there")
         return self
 
 

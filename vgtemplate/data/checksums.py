@@ -23,27 +23,23 @@ from vgtemplate.config.errors import UserError
 
 State = Literal["ok", "missing", "truncated", "altered", "unverifiable"]
 _RACY_NANOSECONDS = 2_000_000_000
+_MOST_BYTES = 2**28
+"""More than any file holds whose size is not published."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a data set, with what is known of it.
+    """A file of a data set, with what is published of it.
 
     Args:
-        path: relative to the data folder.
-        md5: of the file; None where only the archive's is published.
-        archive_md5: of the archive beside it (same name and .gz) that the file was unpacked from.
+        path: relative to the data folder; the file may also lie there gzipped, under this name and `.gz`.
+        md5: of the file, unpacked if it lies there gzipped: anybody can pack it, and no two archives are alike.
         num_bytes: the file's size; None where it is not published.
     """
 
     path: str
-    md5: str | None = None
-    archive_md5: str | None = None
+    md5: str
     num_bytes: int | None = None
-
-    def kept_paths(self) -> tuple[str, ...]:
-        """Return what must lie in the data folder: the file, and the archive it is verified by."""
-        return (self.path,) if self.md5 is not None else (self.path, f"{self.path}.gz")
 
 
 @dataclass(frozen=True)
@@ -63,17 +59,10 @@ _IDX_FILES = (
 )
 
 
-def _idx_files(
-    folder: str, md5s: tuple[str, ...] | None = None, archive_md5s: tuple[str, ...] | None = None
-) -> tuple[DataFile, ...]:
+def _idx_files(folder: str, *md5s: str) -> tuple[DataFile, ...]:
     return tuple(
-        DataFile(
-            f"{folder}/raw/{name}",
-            md5s[index] if md5s else None,
-            archive_md5s[index] if archive_md5s else None,
-            num_bytes,
-        )
-        for index, (name, num_bytes) in enumerate(_IDX_FILES)
+        DataFile(f"{folder}/raw/{name}", md5, num_bytes)
+        for (name, num_bytes), md5 in zip(_IDX_FILES, md5s, strict=True)
     )
 
 
@@ -82,30 +71,23 @@ def _idx_files(
 FILES: Mapping[str, tuple[DataFile, ...]] = {
     "mnist": _idx_files(
         "MNIST",
-        md5s=(
-            "6bbc9ace898e44ae57da46a324031adb",
-            "a25bea736e30d166cdddb491f175f624",
-            "2646ac647ad5339dbf082846283269ea",
-            "27ae3e4e09519cfbb04c329615203637",
-        ),
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
     ),
     "fashion_mnist": _idx_files(
         "FashionMNIST",
-        md5s=(
-            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-            "9018921c3c673c538a1fc5bad174d6f9",
-            "8181f5470baa50b63fa0f6fddb340f0a",
-            "15d484375f8d13e6eb1aabb0c3f46965",
-        ),
+        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "9018921c3c673c538a1fc5bad174d6f9",
+        "8181f5470baa50b63fa0f6fddb340f0a",
+        "15d484375f8d13e6eb1aabb0c3f46965",
     ),
-    "kmnist": _idx_files(
-        "KMNIST",
-        archive_md5s=(
-            "bdb82020997e1d708af4cf47b453dcf7",
-            "e144d726b3acfaa3e44228e80efcd344",
-            "5c965bf0a639b31b8f53240b1b52f4d7",
-            "7320c461ea6c1c855c0b718fb2a4b134",
-        ),
+    "kmnist": (
+        DataFile("KMNIST/raw/train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
+        DataFile("KMNIST/raw/train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
+        DataFile("KMNIST/raw/t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
+        DataFile("KMNIST/raw/t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
     ),
     "cifar10": (
         DataFile("cifar-10-batches-py/data_batch_1", "c99cafc152244af753f735de768cd75f", num_bytes=31_035_704),
@@ -128,7 +110,7 @@ DIGITS_MD5 = "a0339c30a8a5312a1b6f9e5c719dcce5"
 
 
 def digits_path() -> Path:
-    """Return where scikit-learn keeps its digits, without importing it.
+    """Return where scikit-learn keeps its digits, but for the `.gz`, without importing it.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -136,7 +118,17 @@ def digits_path() -> Path:
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise UserError("data set 'digits' comes with scikit-learn, which is not installed; run `make setup`")
-    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv"
+
+
+def files_of(name: str) -> tuple[DataFile, ...]:
+    """Return the files of a data set; none for one that is drawn or lies in a folder of the user's.
+
+    Raises:
+        UserError: there is no data set of this name, or it is digits and scikit-learn is not installed.
+    """
+    check_name("data set", name, DATASETS)
+    return (DataFile(str(digits_path()), DIGITS_MD5),) if name == "digits" else FILES.get(name, ())
 
 
 def md5_of(content: bytes) -> str:
@@ -144,28 +136,47 @@ def md5_of(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def exists(path: Path) -> bool:
+    """Say whether there is something at a path; False also where that cannot be known."""
+    return os.access(path, os.F_OK)
+
+
+def locate(file: DataFile, root: Path) -> tuple[Path, bool]:
+    """Return where a file lies, and whether it is gzipped there: as it is, or else packed."""
+    path = root / file.path
+    packed = path.with_name(f"{path.name}.gz")
+    return (packed, True) if exists(packed) and not exists(path) else (path, False)
+
+
+def _read(path: Path, is_packed: bool, most: int) -> bytes:
+    """Return what a file holds, unpacked, or the first of it: of what is too long, `most` bytes and one more."""
+    with gzip.open(path) if is_packed else path.open("rb") as file:
+        return file.read(most + 1)
+
+
 @lru_cache(maxsize=256)
-def _md5_at(path: Path, unpack: bool, *_identity: int) -> str:
-    with gzip.open(path) if unpack else path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _measure_once(path: Path, is_packed: bool, most: int, *_identity: int) -> tuple[str, int]:
+    content = _read(path, is_packed, most)
+    return md5_of(content), len(content)
 
 
-def _md5(path: Path, unpack: bool = False) -> str:
-    """Return the md5 of a file, or of what it unpacks to, remembered while inode, size and times stay the same."""
-    status = path.stat()
+def _measure(path: Path, is_packed: bool, most: int, status: os.stat_result) -> tuple[str, int]:
+    """Return md5 and length of what a file holds, remembered while inode, size and times stay the same."""
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     # Two changes within the file system's clock tick leave one time stamp: a young file is always read anew.
-    look = _md5_at.__wrapped__ if time.time_ns() - changed < _RACY_NANOSECONDS else _md5_at
-    return look(path, unpack, status.st_ino, status.st_size, changed)
+    measure = _measure_once.__wrapped__ if time.time_ns() - changed < _RACY_NANOSECONDS else _measure_once
+    return measure(path, is_packed, most, status.st_ino, status.st_size, changed)
 
 
-def _compare(path: Path, expected: str, num_bytes: int | None = None, unpack: bool = False) -> FileState:
+def check(file: DataFile, root: Path) -> FileState:
+    """Return the state of one file."""
+    path, is_packed = locate(file, root)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             # Reading a pipe or a device would never end.
             return FileState(str(path), "unverifiable", "is no regular file")
-        size, found = status.st_size, _md5(path, unpack)
+        found, size = _measure(path, is_packed, file.num_bytes or _MOST_BYTES, status)
     except FileNotFoundError:
         return FileState(str(path), "missing", "no such file")
     except EOFError:
@@ -174,56 +185,20 @@ def _compare(path: Path, expected: str, num_bytes: int | None = None, unpack: bo
         return FileState(str(path), "altered", f"no intact gzip archive: {error}")
     except OSError as error:
         return FileState(str(path), "unverifiable", f"cannot be read: {error.strerror}")
-    if found == expected:
+    if found == file.md5:
         return FileState(str(path), "ok")
-    if size < (num_bytes or 1):
-        return FileState(str(path), "truncated", f"{size:,} bytes, should be {num_bytes or 'more'}")
-    return FileState(str(path), "altered", f"md5 {found}, should be {expected}")
-
-
-def _compare_archive(path: Path, expected: str) -> FileState:
-    state = _compare(path, expected)
-    if state.state != "altered":
-        return state
-    # Unpacking tells a truncated archive from an altered one.
-    fault = _compare(path, expected, unpack=True)
-    return fault if fault.state == "truncated" else state
-
-
-def exists(path: Path) -> bool:
-    """Say whether there is something at a path; False also where that cannot be known."""
-    return os.access(path, os.F_OK)
-
-
-def _expected_md5(file: DataFile, root: Path) -> str | FileState:
-    """Return the md5 that the file must have, or the state of what keeps it from being known."""
-    if file.md5 is not None:
-        return file.md5
-    path, archive = root / file.path, root / f"{file.path}.gz"
-    if not exists(path):
-        return FileState(str(path), "missing", "no such file")
-    if not exists(archive):
-        return FileState(str(path), "unverifiable", f"it is verified by {archive.name}, which is missing")
-    state = _compare_archive(archive, str(file.archive_md5))
-    return _md5(archive, unpack=True) if state.state == "ok" else state
-
-
-def check(file: DataFile, root: Path) -> FileState:
-    """Return the state of one file; where its archive is at fault, the archive is named."""
-    expected = _expected_md5(file, root)
-    return _compare(root / file.path, expected, file.num_bytes) if isinstance(expected, str) else expected
+    if size < (file.num_bytes or 1):
+        return FileState(str(path), "truncated", f"{size:,} bytes, should be {file.num_bytes or 'more'}")
+    return FileState(str(path), "altered", f"md5 {found}, should be {file.md5}")
 
 
 def verify(name: str, root: Path) -> list[FileState]:
-    """Return the state of every file of a data set; none for one that is drawn or lies in a folder of the user's.
+    """Return the state of every file of a data set.
 
     Raises:
         UserError: there is no data set of this name.
     """
-    check_name("data set", name, DATASETS)
-    if name == "digits":
-        return [_compare(digits_path(), DIGITS_MD5, unpack=True)]
-    return [check(file, root) for file in FILES.get(name, ())]
+    return [check(file, root) for file in files_of(name)]
 
 
 def refusal(name: str, state: FileState) -> UserError:
@@ -244,21 +219,19 @@ def require_intact(name: str, root: Path) -> None:
 
 
 def read_verified(name: str, file: DataFile, root: Path) -> bytes:
-    """Return a file's bytes, these very bytes having been verified.
+    """Return a file's bytes, unpacked, these very bytes having been verified.
 
     Raises:
         UserError: the file is missing, truncated, altered or unverifiable.
     """
-    expected = _expected_md5(file, root)
-    if isinstance(expected, str):
-        path = root / file.path
-        try:
-            content = path.read_bytes() if path.is_file() else b""
-        except OSError:
-            content = b""
-        if md5_of(content) == expected:
-            return content
-    raise refusal(name, check(file, root))
+    path, is_packed = locate(file, root)
+    try:
+        content = _read(path, is_packed, file.num_bytes or _MOST_BYTES) if path.is_file() else b""
+    except (OSError, EOFError, zlib.error):
+        content = b""
+    if md5_of(content) != file.md5:
+        raise refusal(name, check(file, root))
+    return content
 
 
 def content_hash(*parts: str | bytes | memoryview) -> str:
@@ -272,8 +245,6 @@ def content_hash(*parts: str | bytes | memoryview) -> str:
     return digest.hexdigest()[:32]
 
 
-def files_fingerprint(name: str, root: Path) -> str:
+def files_fingerprint(name: str) -> str:
     """Return the fingerprint of a data set whose files are intact: the same wherever and however they are kept."""
-    if name == "digits":
-        return content_hash(name, DIGITS_MD5)
-    return content_hash(name, *(str(_expected_md5(file, root)) for file in FILES[name]))
+    return content_hash(name, *(file.md5 for file in files_of(name)))

@@ -79,9 +79,8 @@ def _make_staging(name: str, root: Path) -> Path:
 
 def _move_in(name: str, staging: Path, root: Path) -> None:
     for file in FILES[name]:
-        for path in file.kept_paths():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (staging / path).replace(root / path)
+        (root / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (staging / file.path).replace(root / file.path)
 
 
 def fetch(name: str, root: Path, timeout_seconds: float = 5.0, attempts: int = 2, quiet: bool = True) -> None:

@@ -1,7 +1,4 @@
-"""Where data sets are kept, which of them can be had, and the fingerprint that identifies what would be trained on.
-
-Plans are made with this file alone: it loads neither torch nor an image (an image folder's first fingerprint apart).
-"""
+"""Where data sets are kept, and which of them can be had."""
 
 from __future__ import annotations
 
@@ -11,12 +8,8 @@ from pathlib import Path
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
-from vgtemplate.data.checksums import FILES, FileState, exists, files_fingerprint, refusal, require_intact, verify
+from vgtemplate.data.checksums import exists, files_of, locate, refusal, verify
 from vgtemplate.data.fetch import fetch
-from vgtemplate.data.folder import folder_fingerprint
-from vgtemplate.data.synthetic import synthetic_fingerprint
-
-__all__ = ["FileState", "data_root", "fingerprint", "is_present", "resolve", "verify"]
 
 AUTO_FIRST = "mnist"
 AUTO_ELSE = "digits"
@@ -41,8 +34,7 @@ def _home_in(path: str, what: str) -> Path:
 
 def is_present(name: str, root: Path) -> bool:
     """Say whether every file of a data set is there, intact or not; True for one that needs no files."""
-    check_name("data set", name, DATASETS)
-    return all(exists(root / path) for file in FILES.get(name, ()) for path in file.kept_paths())
+    return all(exists(locate(file, root)[0]) for file in files_of(name))
 
 
 def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
@@ -74,18 +66,3 @@ def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
 def folder_of(config: DataConfig) -> Path:
     """Return the folder of an image_folder's pictures."""
     return _home_in(str(config.path), "data.path")
-
-
-def fingerprint(config: DataConfig, root: Path) -> str:
-    """Return the hash that identifies a data set's exact images and labels; their files are verified first.
-
-    Raises:
-        UserError: a file is missing, truncated, altered or unverifiable; the message names it and says what to do.
-    """
-    name = resolve("auto", root) if config.dataset == "auto" else config.dataset
-    if name == "image_folder":
-        return folder_fingerprint(folder_of(config), root)
-    if name == "synthetic":
-        return synthetic_fingerprint()
-    require_intact(name, root)
-    return files_fingerprint(name, root)

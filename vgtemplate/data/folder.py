@@ -5,12 +5,12 @@ Never trusts the cache beyond its listing: a picture added, removed, resized or 
 
 from __future__ import annotations
 
-import os
-import tempfile
+import functools
 import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.data.checksums import content_hash
-from vgtemplate.data.images import Bytes, Images, as_labels
+from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
 
 CACHE_FOLDER = "image_folder_cache"
-_FORMAT = "2"
+_FORMAT = "3"
 _SPLITS = ("train", "test")
 _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -82,7 +83,7 @@ def _decode(path: Path) -> Bytes:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as picture:
                 return _as_bytes(picture)
-    except Exception as error:  # each of Pillow's decoders raises what it pleases
+    except Exception as error:  # each of Pillow's decoders has errors of its own
         reason = " ".join(str(error).replace(str(path), "the file").split())
         raise UserError(f"{path}: cannot be read as a picture ({reason or type(error).__name__})") from None
 
@@ -126,10 +127,16 @@ def _stack(pictures: list[Bytes], grey: bool) -> Bytes:
     return np.ascontiguousarray(np.stack(colour).transpose(0, 3, 1, 2))
 
 
+def _shuffle(split: str, images: Bytes, labels: Labels) -> tuple[Bytes, Labels]:
+    """Return a split in a fixed random order: the first 10,000 images of a folder would be of its first classes."""
+    order = generator(0, Stream.DATA, _SPLITS.index(split)).permutation(len(labels))
+    return np.ascontiguousarray(images[order]), labels[order]
+
+
 def decode_folder(listing: Listing) -> Images:
     """Decode every picture: RGB, or one channel if all of them are grey; 16 bits are rounded to 8.
 
-    Each split is in a fixed random order, since a folder lists class after class.
+    Each split is in a fixed random order.
 
     Raises:
         UserError: a file is no picture, or has another size than the first.
@@ -137,28 +144,12 @@ def decode_folder(listing: Listing) -> Images:
     pictures = {split: _decode_split(listing[split]) for split in _SPLITS}
     _check_sizes(listing, pictures)
     grey = all(picture.ndim == 2 for split in _SPLITS for picture in pictures[split])
-    images = {split: _stack(pictures.pop(split), grey) for split in _SPLITS}
-    labels = {
-        split: as_labels(np.repeat(np.arange(len(listing[split])), [len(paths) for paths in listing[split].values()]))
-        for split in _SPLITS
-    }
-    for index, split in enumerate(_SPLITS):
-        # A folder lists class after class: without a fixed shuffle "the first 10,000 images" would be of two classes.
-        order = generator(0, Stream.DATA, index).permutation(len(labels[split]))
-        images[split], labels[split] = np.ascontiguousarray(images[split][order]), labels[split][order]
-    classes = tuple(listing["train"])
-    parts: list[str | memoryview] = ["image_folder", *classes]
-    for split in _SPLITS:
-        parts += [repr(images[split].shape), images[split].data.cast("B"), labels[split].data.cast("B")]
-    return Images(
-        images["train"],
-        labels["train"],
-        images["test"],
-        labels["test"],
-        classes=classes,
-        name="image_folder",
-        fingerprint=content_hash(*parts),
-    )
+    splits: dict[str, tuple[Bytes, Labels]] = {}
+    for split, classes in listing.items():
+        labels = as_labels(np.repeat(np.arange(len(classes)), [len(paths) for paths in classes.values()]))
+        splits[split] = _shuffle(split, _stack(pictures.pop(split), grey), labels)
+    images = Images(*splits["train"], *splits["test"], classes=tuple(listing["train"]), name="image_folder")
+    return replace(images, fingerprint=content_fingerprint(images))
 
 
 def _cache_path(folder: Path, listing: Listing, root: Path) -> Path:
@@ -190,31 +181,24 @@ def _read_cache(path: Path) -> Images | None:
 
 
 def _write_cache(path: Path, images: Images) -> None:
-    """Write under a temporary name and rename; drop the caches of the folder's earlier contents."""
-    staging: Path | None = None
+    """Write what a folder's pictures decode to; drop the caches of the folder's earlier contents."""
+    write = functools.partial(
+        np.savez,
+        allow_pickle=False,
+        train_images=images.train_images,
+        train_labels=images.train_labels,
+        test_images=images.test_images,
+        test_labels=images.test_labels,
+        classes=np.array(images.classes),
+        fingerprint=np.array(images.fingerprint),
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
-            staging = Path(file.name)
-            np.savez(
-                file,
-                allow_pickle=False,
-                train_images=images.train_images,
-                train_labels=images.train_labels,
-                test_images=images.test_images,
-                test_labels=images.test_labels,
-                classes=np.array(images.classes),
-                fingerprint=np.array(images.fingerprint),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        staging.replace(path)
+        write_whole(path, write)
         for old in path.parent.glob(f"{path.name.partition('-')[0]}-*.npz"):
             if old != path:
                 old.unlink(missing_ok=True)
     except OSError as error:
-        if staging is not None:
-            staging.unlink(missing_ok=True)
         warnings.warn(
             f"{path.parent}: the decoded pictures cannot be cached ({error.strerror}); they are decoded each time",
             stacklevel=2,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vgtemplate.data.checksums import content_hash
+
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
@@ -24,9 +26,9 @@ class Images:
         test_images: the official test split.
         test_labels: their classes.
         classes: the K names, by label.
-        name: the catalogue's name.
-        fingerprint: identifies exactly these images and labels.
         max_value: the pixel value that stands for 1.0.
+        name: the catalogue's name; `load_images` fills it in.
+        fingerprint: identifies exactly these images and labels; where a loader gives none, `load_images` does.
     """
 
     train_images: Bytes
@@ -34,11 +36,19 @@ class Images:
     test_images: Bytes
     test_labels: Labels
     classes: tuple[str, ...]
-    name: str
-    fingerprint: str
     max_value: int = 255
+    name: str = ""
+    fingerprint: str = ""
 
 
 def as_labels(labels: Any) -> Labels:
     """Return class numbers as int64, shape (N,)."""
     return np.asarray(labels, dtype=np.int64)
+
+
+def content_fingerprint(images: Images) -> str:
+    """Return the fingerprint of a data set by its arrays and the names of its classes."""
+    parts: list[str | memoryview] = [str(images.max_value), *images.classes]
+    for array in (images.train_images, images.train_labels, images.test_images, images.test_labels):
+        parts += [repr(array.shape), np.ascontiguousarray(array).data.cast("B")]
+    return content_hash(*parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,16 @@ import numpy as np
 from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
-from vgtemplate.data.checksums import FILES, digits_path, files_fingerprint, read_verified, require_intact
+from vgtemplate.data.checksums import FILES, files_fingerprint, files_of, read_verified, require_intact
 from vgtemplate.data.files import folder_of, is_present, resolve
-from vgtemplate.data.folder import load_folder
-from vgtemplate.data.images import Bytes, Images, Labels, as_labels
-from vgtemplate.data.synthetic import draw_synthetic
+from vgtemplate.data.folder import folder_fingerprint, load_folder
+from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
+from vgtemplate.data.synthetic import draw_synthetic, synthetic_fingerprint
 from vgtemplate.data.unpickle import read_table
 
 Loader = Callable[[DataConfig, Path], Images]
 LOADERS: dict[str, Loader] = {}
-"""By name; to add a data set, write its loader below with its decorator: (configuration, data folder) to Images."""
+"""By name; a data set is one function: its loader, (configuration, data folder) to Images, below its decorator."""
 dataset = DATASETS.decorator(LOADERS)
 DIGITS_TRAIN = 1_437
 """The first of scikit-learn's 1,797 digits; the last 360 are the test split."""
@@ -55,16 +57,18 @@ def read_idx(content: bytes, path: str) -> Bytes:
 
 
 def _load_idx(config: DataConfig, root: Path) -> Images:
-    name = config.dataset
-    arrays = [read_idx(read_verified(name, file, root), file.path) for file in FILES[name]]
+    arrays = []
+    for file in FILES[config.dataset]:
+        content = read_verified(config.dataset, file, root)
+        # Of KMNIST the archives themselves are published with their md5.
+        arrays.append(read_idx(gzip.decompress(content) if file.path.endswith(".gz") else content, file.path))
+    train_images, train_labels, test_images, test_labels = arrays
     return Images(
-        arrays[0][:, None],
-        as_labels(arrays[1]),
-        arrays[2][:, None],
-        as_labels(arrays[3]),
-        classes=_CLASSES[name],
-        name=name,
-        fingerprint=files_fingerprint(name, root),
+        train_images[:, None],
+        as_labels(train_labels),
+        test_images[:, None],
+        as_labels(test_labels),
+        classes=_CLASSES[config.dataset],
     )
 
 
@@ -85,8 +89,6 @@ def _load_cifar(config: DataConfig, root: Path) -> Images:
             *join(list(tables.values())),
             *join([test]),
             classes=tuple(meta["label_names" if name == "cifar10" else "fine_label_names"]),
-            name=name,
-            fingerprint=files_fingerprint(name, root),
         )
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{name}: its tables are not CIFAR's ({error})") from None
@@ -125,9 +127,9 @@ def cifar100(config: DataConfig, root: Path) -> Images:
 @dataset("scikit-learn (Alpaydin & Kaynak 1998): 1,437 + 360 real digits, 8x8")
 def digits(_: DataConfig, root: Path) -> Images:
     """Load scikit-learn's digits."""
-    require_intact("digits", root)
-    with gzip.open(digits_path(), "rt", encoding="ascii") as file:
-        table = np.loadtxt(file, delimiter=",", dtype=np.int64)
+    (file,) = files_of("digits")
+    lines = read_verified("digits", file, root).decode("ascii").splitlines()
+    table = np.loadtxt(lines, delimiter=",", dtype=np.int64)
     pixels, labels = table[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8), as_labels(table[:, -1])
     return Images(
         pixels[:DIGITS_TRAIN],
@@ -135,13 +137,11 @@ def digits(_: DataConfig, root: Path) -> Images:
         pixels[DIGITS_TRAIN:],
         labels[DIGITS_TRAIN:],
         classes=_DIGIT_NAMES,
-        name="digits",
-        fingerprint=files_fingerprint("digits", root),
         max_value=DIGITS_MAX_VALUE,
     )
 
 
-@dataset("your own: PATH/train/CLASS/* and PATH/test/CLASS/*")
+@dataset("your own: PATH/train/CLASS/* and PATH/test/CLASS/*", needs_path=True)
 def image_folder(config: DataConfig, root: Path) -> Images:
     """Load a folder of pictures."""
     return load_folder(folder_of(config), root)
@@ -153,7 +153,7 @@ def synthetic(_: DataConfig, __: Path) -> Images:
     return draw_synthetic()
 
 
-def _require_consistent(images: Images) -> Images:
+def _require_consistent(images: Images) -> None:
     """Raise UserError unless every image has a label, every label a class, and both splits one size of image."""
     name = images.name
     for split, pixels, labels in (
@@ -168,7 +168,6 @@ def _require_consistent(images: Images) -> Images:
             raise UserError(f"{name}: the {split} split has labels beyond its {len(images.classes)} classes")
     if images.train_images.shape[1:] != images.test_images.shape[1:]:
         raise UserError(f"{name}: the images of its train and test splits differ in size")
-    return images
 
 
 def load_images(config: DataConfig, root: Path) -> Images:
@@ -180,4 +179,33 @@ def load_images(config: DataConfig, root: Path) -> Images:
     name = config.dataset
     if name == "auto" or not is_present(name, root):
         name = resolve(name, root)
-    return _require_consistent(LOADERS[name](config.model_copy(update={"dataset": name}), root))
+    images = replace(LOADERS[name](config.model_copy(update={"dataset": name}), root), name=name)
+    _require_consistent(images)
+    if not images.fingerprint:
+        known = files_fingerprint(name) if files_of(name) else content_fingerprint(images)
+        images = replace(images, fingerprint=known)
+    return images
+
+
+@cache
+def _loaded_fingerprint(name: str, path: str | None, root: Path) -> str:
+    return load_images(DataConfig(dataset=name, path=path), root).fingerprint
+
+
+def fingerprint(config: DataConfig, root: Path) -> str:
+    """Return the hash that identifies a data set's exact images and labels; its files are verified first.
+
+    A data set without files is loaded for it, once in a process.
+
+    Raises:
+        UserError: a file is missing, truncated, altered or unverifiable; the message names it and says what to do.
+    """
+    name = resolve("auto", root) if config.dataset == "auto" else config.dataset
+    if name == "image_folder":
+        return folder_fingerprint(folder_of(config), root)
+    if name == "synthetic":
+        return synthetic_fingerprint()
+    if files_of(name):
+        require_intact(name, root)
+        return files_fingerprint(name)
+    return _loaded_fingerprint(name, config.path, root)

@@ -44,6 +44,5 @@ def draw_synthetic() -> Images:
         *_draw(centres, NUM_TRAIN, 1),
         *_draw(centres, NUM_TEST, 2),
         classes=tuple(str(label) for label in range(NUM_CLASSES)),
-        name="synthetic",
         fingerprint=synthetic_fingerprint(),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig, DataConfig
-from vgtemplate.data import files
+from vgtemplate.data.sources import fingerprint
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Keys:
         self._fingerprint = cache(self._compute)
 
     def _compute(self, dataset: str, path: str | None) -> str:
-        return files.fingerprint(DataConfig(dataset=dataset, path=path), self._root)
+        return fingerprint(DataConfig(dataset=dataset, path=path), self._root)
 
     def of(self, config: ArmConfig, seeds: Sequence[int]) -> str:
         """Return the key of an arm whose data set is named."""

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import pickle
 from pathlib import Path
 
@@ -54,14 +53,18 @@ def tiny_mnist(mnist_table, tmp_path):
 
 
 @pytest.fixture
+def packed_mnist(mnist_table, tmp_path):
+    """Return a data folder that holds a tiny MNIST, every file gzipped by somebody."""
+    write({f"{path}.gz": gzip.compress(content, 1) for path, content in mnist_table.items()}, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def kmnist_table(monkeypatch):
-    """Make the table expect a tiny KMNIST, known by its archives; return raw files and archives."""
-    files, rows = {}, []
-    for name, content in idx_contents().items():
-        archive = gzip.compress(content, mtime=0)
-        files |= {f"KMNIST/raw/{name}": content, f"KMNIST/raw/{name}.gz": archive}
-        rows.append(DataFile(f"KMNIST/raw/{name}", archive_md5=md5(archive), num_bytes=len(content)))
-    monkeypatch.setitem(checksums.FILES, "kmnist", tuple(rows))
+    """Make the table expect a tiny KMNIST, known by its archives, which are nowhere yet; return them."""
+    files = {f"KMNIST/raw/{name}.gz": gzip.compress(content, mtime=0) for name, content in idx_contents().items()}
+    rows = tuple(DataFile(path, md5(archive)) for path, archive in files.items())
+    monkeypatch.setitem(checksums.FILES, "kmnist", rows)
     return files
 
 
@@ -96,13 +99,3 @@ def tiny_cifar(cifar_table, tmp_path):
     """Return a data folder that holds a tiny CIFAR-10."""
     write(cifar_table, tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def real_mnist():
-    """Return the folder of the real MNIST; where VGT_DATA_DIR is set it must be there."""
-    given = os.environ.get("VGT_DATA_DIR")
-    root = Path(given or "data")
-    if not given and not (root / "MNIST").is_dir():
-        pytest.skip("MNIST is not in data/, and VGT_DATA_DIR is not set")
-    return root

@@ -7,10 +7,9 @@ import torchvision.datasets
 from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
-from vgtemplate.data import sources
-from vgtemplate.data.checksums import FILES, digits_path, files_fingerprint, require_intact, verify
-from vgtemplate.data.files import fingerprint
-from vgtemplate.data.sources import load_images
+from vgtemplate.data import checksums, sources
+from vgtemplate.data.checksums import FILES, DataFile, digits_path, files_fingerprint, require_intact, verify
+from vgtemplate.data.sources import fingerprint, load_images
 
 
 def truncate(content: bytes) -> bytes:
@@ -74,31 +73,20 @@ def test_damaged_cifar_file_is_refused_before_it_is_unpickled(tiny_cifar, cifar_
     assert_refused_by_name("cifar10", tiny_cifar, path, DAMAGES[damage])
 
 
-@pytest.mark.parametrize("damage", [alter, truncate, wrong_magic, empty], ids=lambda damage: damage.__name__)
-def test_damaged_archive_is_named_and_refused(tiny_kmnist, kmnist_table, damage):
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damaged_archive_of_published_checksum_is_named_and_refused(tiny_kmnist, kmnist_table, damage):
     path = "KMNIST/raw/train-images-idx3-ubyte.gz"
     (tiny_kmnist / path).write_bytes(damage(kmnist_table[path]))
-    assert_refused_by_name("kmnist", tiny_kmnist, path, "truncated" if damage in {truncate, empty} else "altered")
+    # How long the archive should be is not published.
+    assert_refused_by_name("kmnist", tiny_kmnist, path, "truncated" if damage is empty else "altered")
 
 
-def test_file_that_is_no_archive_at_all_is_named(tiny_kmnist):
-    path = "KMNIST/raw/t10k-labels-idx1-ubyte.gz"
-    (tiny_kmnist / path).write_bytes(b"<html>not found</html>")
-    assert_refused_by_name("kmnist", tiny_kmnist, path, "altered")
-
-
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_raw_file_is_held_against_its_archive(tiny_kmnist, kmnist_table, damage):
-    path = "KMNIST/raw/t10k-images-idx3-ubyte"
-    (tiny_kmnist / path).write_bytes(damage(kmnist_table[path]))
-    assert_refused_by_name("kmnist", tiny_kmnist, path, DAMAGES[damage])
-
-
-def test_raw_file_without_a_known_checksum_is_unverifiable(tiny_kmnist):
-    (tiny_kmnist / "KMNIST/raw/train-labels-idx1-ubyte.gz").unlink()
-    states = [state.state for state in verify("kmnist", tiny_kmnist)]
-    assert states == ["ok", "unverifiable", "ok", "ok"]
-    with pytest.raises(UserError, match=r"train-labels-idx1-ubyte: unverifiable .*vgt data fetch kmnist"):
+def test_raw_file_does_not_stand_in_for_the_archive_of_published_checksum(tiny_kmnist, kmnist_table):
+    path = "KMNIST/raw/train-labels-idx1-ubyte.gz"
+    (tiny_kmnist / path).unlink()
+    (tiny_kmnist / path.removesuffix(".gz")).write_bytes(gzip.decompress(kmnist_table[path]))
+    assert [state.state for state in verify("kmnist", tiny_kmnist)] == ["ok", "missing", "ok", "ok"]
+    with pytest.raises(UserError, match=r"train-labels-idx1-ubyte.gz: missing .*vgt data fetch kmnist"):
         require_intact("kmnist", tiny_kmnist)
 
 
@@ -133,39 +121,40 @@ def test_file_changed_right_after_it_was_verified_is_noticed(tiny_mnist, mnist_t
         assert verify("mnist", tiny_mnist)[3].state == "altered"
 
 
-def test_old_file_is_read_once(tiny_mnist, monkeypatch):
-    from vgtemplate.data import checksums
-
+@pytest.mark.parametrize("folder", ["tiny_mnist", "packed_mnist"])
+def test_old_file_is_read_once(request, folder, monkeypatch):
+    root = request.getfixturevalue(folder)
     monkeypatch.setattr(checksums, "_RACY_NANOSECONDS", 0)
-    path = tiny_mnist / "MNIST/raw/t10k-labels-idx1-ubyte"
-    assert verify("mnist", tiny_mnist)[3].state == "ok"
-    before = checksums._md5_at.cache_info().misses
-    assert verify("mnist", tiny_mnist)[3].state == "ok"
-    assert checksums._md5_at.cache_info().misses == before
+    path, _ = checksums.locate(checksums.FILES["mnist"][3], root)
+    assert verify("mnist", root)[3].state == "ok"
+    before = checksums._measure_once.cache_info().misses
+    assert verify("mnist", root)[3].state == "ok"
+    assert checksums._measure_once.cache_info().misses == before
     os.utime(path, ns=(1, 1))
-    verify("mnist", tiny_mnist)
-    assert checksums._md5_at.cache_info().misses == before + 1
+    verify("mnist", root)
+    assert checksums._measure_once.cache_info().misses == before + 1
 
 
-def test_fingerprint_changes_with_any_file_and_not_with_the_folder(tiny_mnist, mnist_table, monkeypatch):
-    from vgtemplate.data import checksums
-
+def test_fingerprint_changes_with_any_file(mnist_table, monkeypatch):
     rows = checksums.FILES["mnist"]
-    fingerprints = {files_fingerprint("mnist", tiny_mnist)}
-    assert fingerprints == {files_fingerprint("mnist", tiny_mnist / "elsewhere")}
+    fingerprints = {files_fingerprint("mnist")}
     for index, row in enumerate(rows):
-        other = checksums.DataFile(row.path, row.md5[::-1])
+        other = DataFile(row.path, row.md5[::-1])
         monkeypatch.setitem(checksums.FILES, "mnist", (*rows[:index], other, *rows[index + 1 :]))
-        fingerprints.add(files_fingerprint("mnist", tiny_mnist))
+        fingerprints.add(files_fingerprint("mnist"))
     assert len(fingerprints) == 5
 
 
+def test_fingerprint_of_mnist_is_the_one_that_records_are_kept_under():
+    assert files_fingerprint("mnist") == "8be3ae23b65417a4b84c6e0282a86858"
+
+
 def test_altered_digits_are_refused(tmp_path, monkeypatch):
-    content = gzip.decompress(digits_path().read_bytes())
+    packed = digits_path().with_name("digits.csv.gz")
+    content = gzip.decompress(packed.read_bytes())
     copy = tmp_path / "digits.csv.gz"
     copy.write_bytes(gzip.compress(content.replace(b"0,0,5,13", b"0,0,5,12", 1)))
-    for module in ("checksums", "sources"):
-        monkeypatch.setattr(f"vgtemplate.data.{module}.digits_path", lambda: copy)
+    monkeypatch.setattr(checksums, "digits_path", lambda: tmp_path / "digits.csv")
     with pytest.raises(UserError, match=r"digits.csv.gz: altered .*scikit-learn"):
         load_images(DataConfig(dataset="digits"), tmp_path)
     copy.write_bytes(gzip.compress(content)[:-100])
@@ -189,8 +178,8 @@ def test_the_table_holds_exactly_the_fetchable_data_sets():
 
 
 def test_checksums_are_those_of_torchvision():
-    archives = {f"KMNIST/raw/{name[:-3]}": md5 for name, md5 in torchvision.datasets.KMNIST.resources}
-    assert {file.path: file.archive_md5 for file in FILES["kmnist"]} == archives
+    archives = {f"KMNIST/raw/{name}": md5 for name, md5 in torchvision.datasets.KMNIST.resources}
+    assert {file.path: file.md5 for file in FILES["kmnist"]} == archives
     for name, dataset in (("cifar10", torchvision.datasets.CIFAR10), ("cifar100", torchvision.datasets.CIFAR100)):
         published = {*map(tuple, dataset.train_list), *map(tuple, dataset.test_list)}
         published.add((dataset.meta["filename"], dataset.meta["md5"]))
@@ -203,19 +192,19 @@ def test_checksums_are_those_of_torchvision():
 
 
 @pytest.mark.real_data
-def test_real_mnist_is_intact(real_mnist):
-    assert [state.state for state in verify("mnist", real_mnist)] == ["ok"] * 4
+def test_real_mnist_is_intact(mnist_root):
+    assert [state.state for state in verify("mnist", mnist_root)] == ["ok"] * 4
 
 
 @pytest.mark.real_data
-def test_real_mnist_with_one_label_changed_is_refused(real_mnist, tmp_path):
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
+def test_real_mnist_with_one_label_changed_is_refused(mnist_root, tmp_path):
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
     for file in FILES["mnist"]:
-        (tmp_path / file.path).symlink_to((real_mnist / file.path).resolve())
-    path = folder / "train-labels-idx1-ubyte"
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(alter(content))
+        path, _ = checksums.locate(file, mnist_root)
+        (tmp_path / path.relative_to(mnist_root)).symlink_to(path)
+    labels = FILES["mnist"][1]
+    content = checksums.read_verified("mnist", labels, mnist_root)
+    (tmp_path / labels.path).unlink(missing_ok=True)
+    (tmp_path / labels.path).write_bytes(alter(content))
     with pytest.raises(UserError, match="train-labels-idx1-ubyte: altered"):
         load_images(DataConfig(dataset="mnist"), tmp_path)

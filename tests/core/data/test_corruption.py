@@ -11,7 +11,6 @@ import gzip
 import os
 import pickle
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from vgtemplate.data.checksums import DataFile, md5_of
 from vgtemplate.data.sources import load_images
 from vgtemplate.data.unpickle import read_table
 
-REPOSITORY = Path(__file__).parents[2]
 FEW = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MANY = settings(FEW, max_examples=5000)
 
@@ -136,30 +134,21 @@ REPLACEMENTS = (
 @pytest.fixture
 def assert_never_trained(call_vgt, tmp_path, monkeypatch) -> Callable[[str, str], None]:
     """Check that no command comes as far as training on a data set, and that each names the file."""
-    experiments = tmp_path / "experiments"
-    experiments.mkdir()
-    for name in ("sigmoid-vanishes", "base-initial"):
-        shutil.copy(REPOSITORY / "experiments" / f"{name}.yaml", experiments)
     (tmp_path / "it.yaml").write_text("arms: {a: {}}")
-    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", "experiments")
     monkeypatch.setenv("VGT_DATA_DIR", ".")
 
     def check(name: str, path: str) -> None:
-        for arguments in (
-            ("train", "it.yaml", "--dry-run"),
-            ("train", "it.yaml", "--no-tracking"),
-            ("reproduce", "sigmoid-vanishes", "--no-tracking"),
-        ):
-            ended = call_vgt(*arguments, "--dataset", name)
-            assert ended.refused, (arguments, ended)
-            assert path in ended.err, (arguments, ended)
+        for option in ("--dry-run", "--no-tracking"):
+            ended = call_vgt("train", "it.yaml", option, "--dataset", name)
+            assert ended.refused, (option, ended)
+            assert path in ended.err, (option, ended)
         assert not Path("results").exists()
 
     return check
 
 
 SETS = ["mnist", "kmnist", "cifar10", "cifar100"]
-INDEX = [(name, index) for name, count in zip(SETS, (4, 8, 7, 3), strict=True) for index in range(count)]
+INDEX = [(name, index) for name, count in zip(SETS, (4, 4, 7, 3), strict=True) for index in range(count)]
 
 
 @pytest.mark.parametrize(("data_set", "index"), INDEX, indirect=["data_set"])
@@ -168,7 +157,7 @@ def test_damage_that_the_checksum_tells(data_set, index, tmp_path, assert_never_
     path = list(files)[index]
     for damaged in damages(files[path], index).values():
         (tmp_path / path).write_bytes(damaged)
-        assert_never_trained(name, path.removesuffix(".gz"))
+        assert_never_trained(name, path)
 
 
 @pytest.mark.parametrize("replace", REPLACEMENTS, ids=lambda replace: replace.__name__)
@@ -178,7 +167,7 @@ def test_something_else_in_the_place_of_a_file(data_set, index, replace, tmp_pat
     path = list(files)[index]
     (tmp_path / path).unlink()
     replace(tmp_path / path)
-    assert_never_trained(name, path.removesuffix(".gz"))
+    assert_never_trained(name, path)
 
 
 @contextlib.contextmanager
@@ -364,21 +353,22 @@ def test_any_bytes_as_a_pickle(content):
 
 
 @pytest.mark.real_data
-def test_real_mnist_with_any_byte_flipped_is_refused(real_mnist, tmp_path, call_vgt, monkeypatch):
-    source = real_mnist.resolve()
+def test_real_mnist_with_any_byte_flipped_is_refused(mnist_root, tmp_path, call_vgt, monkeypatch):
     monkeypatch.setenv("VGT_DATA_DIR", ".")
     (tmp_path / "it.yaml").write_text("arms: {a: {}}")
-    rows = checksums.FILES["mnist"]
     (tmp_path / "MNIST/raw").mkdir(parents=True)
-    for row in rows:
-        (tmp_path / row.path).symlink_to(source / row.path)
+    sources = [checksums.locate(row, mnist_root)[0] for row in checksums.FILES["mnist"]]
+    for source in sources:
+        (tmp_path / source.relative_to(mnist_root)).symlink_to(source)
     draw = random.Random(0)
-    for row in rows:
-        content = (source / row.path).read_bytes()
+    for source in sources:
+        content, path = source.read_bytes(), tmp_path / source.relative_to(mnist_root)
         for _ in range(10):
-            (tmp_path / row.path).unlink()
-            (tmp_path / row.path).write_bytes(flipped(content, draw.randrange(len(content)), 1 << draw.randrange(8)))
+            # Of an archive, its first ten bytes and its last eight say nothing of the content.
+            place = draw.randrange(10, len(content) - 8)
+            path.unlink()
+            path.write_bytes(flipped(content, place, 1 << draw.randrange(8)))
             ended = call_vgt("train", "it.yaml", "--dataset", "mnist", "--dry-run")
             assert ended.refused, ended
-            assert row.path in ended.err
-        (tmp_path / row.path).write_bytes(content)
+            assert path.name in ended.err
+        path.write_bytes(content)

@@ -7,8 +7,8 @@ import pytest
 from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
-from vgtemplate.data.files import data_root, fingerprint, is_present, resolve
-from vgtemplate.data.sources import load_images
+from vgtemplate.data.files import data_root, is_present, resolve
+from vgtemplate.data.sources import LOADERS, fingerprint, load_images
 
 
 def test_data_root_is_the_variable_else_data(monkeypatch):
@@ -70,7 +70,7 @@ def test_fingerprint_does_not_depend_on_what_is_used_of_the_data(tiny_mnist):
 def test_planning_loads_neither_torch_nor_scikit_learn(tmp_path):
     program = (
         "import sys; from pathlib import Path; from vgtemplate.config.schema import DataConfig;"
-        "from vgtemplate.data.files import fingerprint, resolve; from vgtemplate.data.sources import load_images;"
+        "from vgtemplate.data.files import resolve; from vgtemplate.data.sources import fingerprint, load_images;"
         "names = ['digits', 'synthetic'];"
         "[fingerprint(DataConfig(dataset=resolve(name, Path())), Path()) for name in names];"
         "load_images(DataConfig(dataset='digits'), Path());"
@@ -82,11 +82,9 @@ def test_planning_loads_neither_torch_nor_scikit_learn(tmp_path):
 
 
 def test_every_data_set_of_the_catalogue_has_its_loader():
-    from vgtemplate.data.sources import LOADERS
-
     assert set(LOADERS) == set(DATASETS)
 
 
 @pytest.mark.real_data
-def test_real_mnist_is_what_auto_stands_for(real_mnist):
-    assert resolve("auto", real_mnist) == "mnist"
+def test_real_mnist_is_what_auto_stands_for(mnist_root):
+    assert resolve("auto", mnist_root) == "mnist"

@@ -10,8 +10,7 @@ from PIL import Image
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data import folder as folder_file
-from vgtemplate.data.files import fingerprint
-from vgtemplate.data.sources import load_images
+from vgtemplate.data.sources import fingerprint, load_images
 
 RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 256, (2, 2, 3, 6, 5, 3), np.uint8)

@@ -214,8 +214,8 @@ def test_tensors_live_on_the_trainers_device():
 
 
 @pytest.mark.real_data
-def test_real_mnist_is_standardised_by_its_published_statistics(real_mnist):
-    data = PopulationData(DataConfig(dataset="mnist", num_train=60_000), SEEDS, real_mnist)
+def test_real_mnist_is_standardised_by_its_published_statistics(mnist_root):
+    data = PopulationData(DataConfig(dataset="mnist", num_train=60_000), SEEDS, mnist_root)
     data.setup()
     assert data.info["mean"] == [pytest.approx(0.1307, abs=5e-5)]
     assert data.info["std"] == [pytest.approx(0.3081, abs=5e-5)]
