@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich import box
 from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.config.schema import ModelConfig
-
-if TYPE_CHECKING:
-    from vgtemplate.theory.profiles import Prediction
+from vgtemplate.text import write_number
+from vgtemplate.theory.profiles import Prediction
 
 _STABLE = 1.0
 """Decades over the whole depth up to which a gradient counts as stable."""
@@ -40,7 +39,7 @@ def verdict(prediction: Prediction, width: int) -> str:
         return words + "."
     low, high = prediction.gradient_slope_band
     return (
-        f"{words}, {prediction.gradient_slope:+.4f} decades a layer "
+        f"{words}, {prediction.gradient_slope:+.4f} decades per layer "
         f"(19 of 20 networks of width {width}: {low:+.4f} to {high:+.4f})."
     )
 
@@ -64,25 +63,25 @@ def advice(model: ModelConfig, facts: dict[str, Any]) -> list[str]:
         return ["Every block adds to the gradient that goes past it: no scale of the weights is critical."]
     if facts["gain"] is None:
         return []
-    critical, balancing = facts["critical_gain"], facts["balancing_gain"]
+    critical, balancing, scales = facts["critical_gain"], facts["balancing_gain"], facts["depth_scales"]
     words = f"Weights have the standard deviation g / sqrt(fan_in) with g = {facts['gain']:.4g}; critical is "
-    words += f"g = {critical:.4g}" if critical is not None else "no g"
+    words += f"g = {critical:.4g}" if math.isfinite(critical) else "no g"
     words += " in the limit of depth (chi_1 = 1)"
-    if balancing is not None:
+    if math.isfinite(balancing):
         words += f", and g = {balancing:.4g} keeps the gradient over this depth"
     lines = [words + "."]
-    scales = facts["depth_scales"]
-    if scales and scales["of_c"] and scales["q_star"]:
+    if scales and 0 < scales["of_c"] < math.inf and scales["q_star"]:
         lines.append(
-            f"Fixed point: variance {scales['q_star']:.3g}, two images' correlation {scales['c_star']:.3g}, chi_1 "
-            f"{scales['chi_1']:.4g}; depth scales: correlation {scales['of_c']:.3g} layers (signals reach about six), "
-            f"squared gradient {_layers(scales['of_gradient'])}."
+            f"Fixed point: variance {write_number(scales['q_star'])}, two images' correlation "
+            f"{write_number(scales['c_star'])}, chi_1 {scales['chi_1']:.4g}; depth scales: correlation "
+            f"{write_number(scales['of_c'])} layers (signals reach about six), squared gradient "
+            f"{_layers(scales['of_gradient'])}."
         )
     return lines
 
 
-def _layers(value: float | None) -> str:
-    return "unlimited" if value is None else f"{value:.3g} layers"
+def _layers(value: float) -> str:
+    return f"{write_number(value)} layers" if math.isfinite(value) else "unlimited"
 
 
 def _rows(depth: int) -> list[int]:
@@ -92,32 +91,39 @@ def _rows(depth: int) -> list[int]:
     return sorted({round(step * (depth - 1) / (_ROWS - 1)) for step in range(_ROWS)})
 
 
-def profile_table(prediction: Prediction) -> Table:
-    """Return the predicted profiles, the gradient as a bar over its decades too."""
+def profile_table(prediction: Prediction, width: int) -> Table:
+    """Return the predicted profiles, the gradient also as a bar over its decades, no wider than `width`."""
     gradient, (low, high) = prediction.log10_gradient_rms, prediction.gradient_band
     finite = [value for value in gradient if math.isfinite(value)]
     bottom, top = (min(finite), max(finite)) if finite else (0.0, 0.0)
     span = max(top - bottom, _STABLE)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("layer", "q", "signal RMS", "gradient RMS", "19 of 20 networks"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column(f"gradient: a bar of {_BAR} is {span:.3g} decades", no_wrap=True)
+    columns = (
+        Column("layer", justify="right"),
+        Column("q", rank=3, justify="right"),
+        Column("signal RMS", rank=2, justify="right"),
+        Column("gradient RMS", justify="right"),
+        Column("19 of 20 networks", rank=1, justify="right"),
+        Column(f"gradient: a bar of {_BAR} is {write_number(span)} decades"),
+    )
+    rows = []
     for row in _rows(len(gradient)):
         value = gradient[row]
         bar = round(_BAR * (1 - (top - value) / span)) if math.isfinite(value) else 0
-        table.add_row(
-            str(row + 1),
-            f"{prediction.q[row]:.3g}",
-            f"{10 ** prediction.log10_signal_rms[row]:.3g}",
-            _power(value),
-            f"{_power(low[row])} to {_power(high[row])}",
-            "█" * bar or "▏",
+        rows.append(
+            [
+                str(row + 1),
+                write_number(prediction.q[row]),
+                write_number(10 ** prediction.log10_signal_rms[row]),
+                _power(value),
+                f"{_power(low[row])} to {_power(high[row])}",
+                "█" * bar or "▏",
+            ]
         )
-    return table
+    return make_table("", columns, rows, width)
 
 
 def _power(decades: float) -> str:
     """Write a number by its decades: as a number near 1, else as a power of ten."""
     if not math.isfinite(decades):
         return "0" if decades < 0 else "-"
-    return f"{10**decades:.3g}" if abs(decades) < 3 else f"10^{decades:.2f}"
+    return write_number(10**decades) if abs(decades) < 3 else f"10^{decades:.2f}"

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vgtemplate.tracking.outbox import Run, pending
+from vgtemplate.records import Record
+from vgtemplate.tracking.outbox import Description, Run, pending
 from vgtemplate.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from vgtemplate.records import Record
-    from vgtemplate.tracking.outbox import Description, Run
 
 
 def _draw(record: Record, arm: str) -> dict[str, bytes]:
@@ -21,25 +17,22 @@ def _draw(record: Record, arm: str) -> dict[str, bytes]:
 
 
 class Sender:
-    """Sends runs and verdicts, or nothing at all where tracking is off.
+    """Sends runs and what is said of experiments, or nothing at all where tracking is off.
 
     Args:
         results: the folder of the records.
         enabled: whether to track.
-        say: prints one line of plain text; called at most once a reason.
+        say: prints one line of plain text; called at most once per reason.
     """
 
     def __init__(self, results: Path, enabled: bool, say: Callable[[str], None]) -> None:
         self._results = results
         self._say = say
         self._said: set[str] = set()
-        self._tracker = None
-        if enabled:
-            self._tracker = Tracker(results, _draw)
+        self._tracker = Tracker(results, _draw) if enabled else None
 
     def pending(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs that the store does not have yet; a matter of looking up files."""
-
         return pending(self._results, runs) if self._tracker is not None else []
 
     def _report(self, reason: str | None) -> None:

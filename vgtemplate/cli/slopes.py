@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-import click
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
+from vgtemplate.cli.console import print_json
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
-from vgtemplate.prediction import TOLERANCE, WIDE, group_alike
+from vgtemplate.prediction import TOLERANCE, WIDE, Comparison, group_alike
 from vgtemplate.records import read_all
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+Arms = list[tuple[str, Comparison]]
 
-    from vgtemplate.prediction import Comparison
+_COLUMNS = (
+    Column("arm", folds=True),
+    Column("theory", justify="right"),
+    Column("19 of 20 networks", rank=2, justify="right"),
+    Column("measured: median \\[min, max]", rank=1, justify="right"),
+    Column("error", justify="right"),
+    Column(f"where the error is above {TOLERANCE:g}", rank=3, folds=True),
+)
 
 
-Arms = list[tuple[str, "Comparison"]]
-
-
-def slope_table(arms: Arms, title: str) -> Table:
-    """Return the table of arms, the largest error first."""
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("arm", overflow="fold")
-    for column in ("theory", "19 of 20 networks", "measured: median \\[min, max]", "error"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column(f"where the error is above {TOLERANCE:g}", overflow="fold")
-    for name, found in arms:
-        table.add_row(
+def slope_table(arms: Arms, title: str, width: int) -> Table:
+    """Return the table of arms in their order, no wider than `width`."""
+    rows = [
+        [
             escape(name),
             f"{found.predicted:+.4f}",
             f"{found.low:+.3f} to {found.high:+.3f}",
             escape(f"{found.median:+.4f} [{min(found.measured):+.3f}, {max(found.measured):+.3f}]"),
             f"{found.error:+.4f}",
             found.reason,
-        )
-    return table
+        ]
+        for name, found in arms
+    ]
+    return make_table(title, _COLUMNS, rows, width)
 
 
 def print_slopes(console: Console, as_json: bool) -> None:
@@ -51,26 +49,25 @@ def print_slopes(console: Console, as_json: bool) -> None:
     Raises:
         UserError: there is none.
     """
-
     results = results_dir()
     networks = group_alike((record.name, record) for record in read_all(results))
     if not networks:
-        raise UserError(f"{results}: holds no record of a gradient that the theory covers; `vgt reproduce` makes some")
+        raise UserError(f"{results}: holds no record of a gradient that the theory covers; `vgt train` makes some")
     arms = [(_join(network.names), network.comparison) for network in networks]
     if as_json:
-        click.echo(json.dumps([{"arm": name} | found.to_json() for name, found in arms], indent=1))
+        print_json([{"arm": name} | found.to_json() for name, found in arms])
         return
-    console.print(slope_table(arms, "Gradient slope at initialisation, decades a layer; negative vanishes"))
+    title = "Gradient slope at initialisation, decades per layer; negative vanishes"
+    console.print(slope_table(arms, title, console.width))
     console.print(summary([found for _, found in arms]), highlight=False)
 
 
 def summary(compared: Sequence[Comparison]) -> str:
-    """Say how many networks lie within the tolerance, plain and wide ones by themselves."""
-
+    """Say how many networks lie within the tolerance, and how many of the plain and wide ones."""
     wide = [found for found in compared if found.is_wide_and_plain]
     near = sum(not found.reason for found in compared)
     return (
-        f"{near} of {len(compared)} networks within {TOLERANCE:g} decades a layer; of the {len(wide)} plain ones of "
+        f"{near} of {len(compared)} networks within {TOLERANCE:g} decades per layer; of the {len(wide)} plain ones of "
         f"width {WIDE} and more, {sum(not found.reason for found in wide)}."
     )
 

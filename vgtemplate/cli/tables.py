@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.metrics import final_loss, gradient_slope, test_accuracy
 from vgtemplate.prediction import compare_slopes
 from vgtemplate.records import Record
@@ -30,30 +30,38 @@ def usage(record: Record) -> str:
     """Say how fast an arm was trained and how much memory each of its networks took, as far as the record knows."""
     environment = record.environment
     known = [
-        ("images_per_second", "images a second"),
-        ("megabytes_a_replica", "MB of memory a seed"),
+        ("images_per_second", "images per second"),
+        ("megabytes_a_replica", "MB of memory per seed"),
     ]
     return ", ".join(f"{environment[name]:,.0f} {words}" for name, words in known if name in environment)
 
 
-def arm_table(records: Sequence[Record], title: str) -> Table:
-    """Return the table of trained arms: median [min, max] over the seeds."""
+_COLUMNS = (
+    Column("arm", folds=True),
+    Column("training loss", rank=3),
+    Column("test accuracy"),
+    Column("gradient slope", rank=1),
+    Column("in theory", rank=4),
+    Column("diverged", rank=2),
+    Column("time", rank=5),
+)
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("arm", overflow="fold")
-    for column in ("training loss", "test accuracy", "gradient slope", "in theory", "diverged", "time"):
-        table.add_column(column, no_wrap=True)
+
+def arm_table(records: Sequence[Record], title: str, width: int) -> Table:
+    """Return the table of trained arms, no wider than `width`: median [min, max] over the seeds."""
+    rows = []
     for record in records:
         accuracy = test_accuracy(record) if "test_accuracy" in record.series else None
         slope = gradient_slope(record) if "gradient_rms" in record.series else None
         compared = compare_slopes(record)
-        table.add_row(
-            record.name,
-            escape(write_spread(list(final_loss(record)))),
-            "-" if accuracy is None else escape(write_spread(list(accuracy))),
-            "-" if slope is None else escape(write_spread(list(slope))),
-            "-" if compared is None else write_number(compared.predicted),
-            _divergence(record),
-            f"{record.wall_seconds:.1f} s",
+        spreads = [None if values is None else list(values) for values in (final_loss(record), accuracy, slope)]
+        rows.append(
+            [
+                escape(record.name),
+                *("-" if values is None else escape(write_spread(values)) for values in spreads),
+                "-" if compared is None else write_number(compared.predicted),
+                _divergence(record),
+                f"{record.wall_seconds:.1f} s",
+            ]
         )
-    return table
+    return make_table(title, _COLUMNS, rows, width)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
+from vgtemplate.cli.console import make_console
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
+from vgtemplate.data.checksums import verify as verify_dataset
 from vgtemplate.data.fetch import fetch as fetch_dataset
 from vgtemplate.data.files import data_root
-from vgtemplate.data.files import verify as verify_dataset
 
+_COLUMNS = (Column("name"), Column("what", rank=2, folds=True), Column("state"), Column("files", rank=1, folds=True))
 _DAMAGED = {"truncated", "altered", "unverifiable"}
 
 
@@ -33,26 +34,19 @@ def _summary(states: set[str]) -> str:
 @data.command("list")
 def list_() -> None:
     """Show every data set, what it is, and whether its files are there and intact."""
-
-    root = data_root()
-    table = Table(title=f"data sets in {escape(str(root))}", title_justify="left")
-    for heading in ("name", "what", "state", "files"):
-        table.add_column(heading, overflow="fold")
+    root, console = data_root(), make_console()
+    rows = []
     for row in DATASETS.values():
-        states = verify_dataset(row.name, root)
-        where = {"digits": "scikit-learn", "image_folder": "data.path", "synthetic": "none"}.get(
-            row.name, escape(str(root))
-        )
-        state = "yours" if row.name == "image_folder" else _summary({file.state for file in states})
-        table.add_row(row.name, row.source, state, where)
-    Console().print(table)
+        state = "yours" if row.needs_path else _summary({file.state for file in verify_dataset(row.name, root)})
+        where = "data.path" if row.needs_path else str(root) if row.fetchable else "-"
+        rows.append([row.name, escape(row.source), state, escape(where)])
+    console.print(make_table(f"data sets in {escape(str(root))}", _COLUMNS, rows, console.width))
 
 
 @data.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def fetch(names: tuple[str, ...]) -> None:
     """Fetch data sets, and replace files of theirs that are damaged."""
-
     root = data_root()
     for name in names:
         check_name("data set", name, DATASETS)
@@ -71,7 +65,6 @@ def verify(context: click.Context, names: tuple[str, ...]) -> None:
 
     Exits with code 2 if a file is damaged, if a data set is incomplete, or if one that is named is missing.
     """
-
     root = data_root()
     failed = False
     for name in names or DATASETS:

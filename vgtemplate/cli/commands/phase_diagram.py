@@ -7,17 +7,22 @@ from pathlib import Path
 
 import click
 import numpy as np
-from rich import box
-from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console
+from vgtemplate.config.catalogue import ACTIVATIONS, check_name
 from vgtemplate.config.errors import UserError
-from vgtemplate.figures.theory import draw_phase_diagram, write_figure
-from vgtemplate.theory.numpy_activations import find_activation
+from vgtemplate.prediction import theory_activation
+from vgtemplate.text import write_number
 from vgtemplate.theory.phase import grid_around_critical
 from vgtemplate.theory.phase import phase_diagram as phases
 
 _ROWS = 6
+_COLUMNS = (
+    Column("sigma_b²", justify="right"),
+    Column("sigma_w²", justify="right"),
+    Column("g of weights of std g / sqrt(fan_in)", justify="right"),
+)
 _VARIANCE = click.FloatRange(0, 1e6, min_open=True)
 
 
@@ -31,25 +36,21 @@ def phase_diagram(activation: str, weights: float | None, biases: float, plot: P
 
     Over the variances of weights, times fan_in, and biases; print the critical line.
     """
+    from vgtemplate.figures.theory import draw_phase_diagram, write_figure
 
-    phi = find_activation(activation)
+    phi = theory_activation(check_name("activation", activation, ACTIVATIONS))
     if any(variance is not None and math.isnan(variance) for variance in (weights, biases)):
         raise UserError("nan is no variance; allowed: above 0, at most 1e6")
     weight_variances, bias_variances = grid_around_critical(phi, weights, biases)
     diagram = phases(phi, weight_variances, bias_variances)
     path = plot or Path(f"phase-diagram-{activation}.png")
     write_figure(path, draw_phase_diagram(diagram, activation))
-    table = Table(title=f"The critical line of {activation}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("sigma_b²", "sigma_w²", "g of weights of std g / sqrt(fan_in)"):
-        table.add_column(column, justify="right")
+    rows = []
     for row in (np.sqrt(np.linspace(0, 1, _ROWS)) * (len(bias_variances) - 1)).round().astype(int):
         found = diagram.critical[row]
         known = math.isfinite(found)
-        table.add_row(
-            f"{bias_variances[row]:.3g}",
-            f"{found:.4g}" if known else "none",
-            f"{math.sqrt(found):.4g}" if known else "-",
-        )
+        gain = f"{math.sqrt(found):.4g}" if known else "-"
+        rows.append([write_number(bias_variances[row]), f"{found:.4g}" if known else "none", gain])
     console = make_console()
-    console.print(table)
+    console.print(make_table(f"The critical line of {activation}", _COLUMNS, rows, console.width))
     console.print(f"drawn: {path}", markup=False, highlight=False)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 from rich.markup import escape
 
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.extension import load_file
 from vgtemplate.cli.profile import advice, profile_table, verdict
 from vgtemplate.cli.slopes import print_slopes
@@ -19,20 +20,16 @@ from vgtemplate.config.catalogue import ACTIVATIONS, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.load import resolve_arms
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.files import AUTO_FIRST, data_root, is_present, resolve
+from vgtemplate.data.sources import load_images
 from vgtemplate.data.statistics import scale_first, typical_mean_squares
 from vgtemplate.prediction import layers_and_inputs, narrowest, predict_arm, theory_activation
 from vgtemplate.text import plain_number
 from vgtemplate.theory.correlation import depth_scales
 from vgtemplate.theory.critical import balancing_factor, critical_sigma_w_sq
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from vgtemplate.config.schema import ArmConfig
-    from vgtemplate.theory.layers import Layer
-    from vgtemplate.theory.profiles import Prediction
+from vgtemplate.theory.layers import Layer
+from vgtemplate.theory.profiles import Prediction
 
 _MNIST_SHAPE, _CIFAR_SHAPE = (1, 28, 28), (3, 32, 32)
 
@@ -60,7 +57,7 @@ class _Network:
 @click.option("--init", "initialiser", metavar="NAME", help="E.g. lecun_normal.  [default: the activation's usual one]")
 @click.option("--gain", type=float, help="Factor on the initialiser's standard deviation.  [default: 1]")
 @click.option("--depth", type=int, help="Number of hidden layers.  [default: 20]")
-@click.option("--width", type=int, help="Units a hidden layer.  [default: 64]")
+@click.option("--width", type=int, help="Units per hidden layer.  [default: 64]")
 @click.option("--norm", metavar="NAME", help="none, batch or layer.  [default: none]")
 @click.option("--residual", is_flag=True, help="Add each hidden layer's input to its output.")
 @click.option("--dataset", metavar="NAME", help="Take its images.  [default: standardised ones of 28x28 pixels]")
@@ -71,7 +68,6 @@ class _Network:
 @click.option("--json", "as_json", is_flag=True, help="Print numbers instead of a table.")
 def predict(arm: str | None, plot: Path | None, records: bool, as_json: bool, **options: Any) -> None:
     """Predict signal and gradient, layer by layer, of a network at initialisation (mean-field theory)."""
-
     console = make_console()
     if records:
         if arm is not None or plot is not None or any(options.values()):
@@ -79,17 +75,16 @@ def predict(arm: str | None, plot: Path | None, records: bool, as_json: bool, **
         print_slopes(console, as_json)
         return
     network = _network(arm, **options)
-
     images = network.images
     prediction = predict_arm(network.config, images.shape, images.inputs)
     if plot is not None:
         _draw(plot, prediction, network)
     facts = _facts(network.config, *layers_and_inputs(network.config, images.shape, images.inputs))
     if as_json:
-        click.echo(json.dumps(_plain(network, prediction, facts), indent=1))
+        print_json(_plain(network, prediction, facts))
         return
     console.print(f"[bold]{escape(network.name)}[/bold]; {escape(images.words)}", highlight=False)
-    console.print(profile_table(prediction))
+    console.print(profile_table(prediction, console.width))
     model = network.config.model
     for line in (verdict(prediction, narrowest(model)), *advice(model, facts)):
         console.print(line, markup=False, highlight=False)
@@ -119,7 +114,6 @@ def _network(arm: str | None, **options: Any) -> _Network:
     Raises:
         UserError: a name or a number is wrong, or the data cannot be had.
     """
-
     if arm is not None:
         name, config = _arm(arm, _overrides(options | {"gain": None}))
         if options["gain"] is not None:
@@ -145,7 +139,6 @@ def _network(arm: str | None, **options: Any) -> _Network:
 
 def _arm(text: str, overrides: tuple[str, ...]) -> tuple[str, ArmConfig]:
     """Return the arm of FILE.yaml:ARM; of a file with one arm its name may be left out."""
-
     file, _, name = text.rpartition(":") if ":" in text else (text, "", "")
     experiment = load_file(Path(file))
     if not experiment.arms:
@@ -173,8 +166,6 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
     if name is None:
         shape = _CIFAR_SHAPE if config.data.dataset.startswith("cifar") else _MNIST_SHAPE
         return _Images(shape, None, f"standardised images of {shape[1]}x{shape[2]} pixels")
-    from vgtemplate.data.sources import load_images
-
     images = load_images(config.data.model_copy(update={"dataset": name}), root)
     scaled = scale_first(images, config.data.num_train, config.data.scaling == "standardise")
     return _Images(
@@ -184,7 +175,6 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
 
 def _facts(config: ArmConfig, layers: list[Layer], inputs: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return what theory says of the weights' scale: the critical ones, and over how many layers things change."""
-
     model = config.model
     facts: dict[str, Any] = {"gain": None, "critical_gain": None, "balancing_gain": None, "depth_scales": None}
     if model.norm != "none" or model.residual or len(layers) < 2:
@@ -193,10 +183,9 @@ def _facts(config: ArmConfig, layers: list[Layer], inputs: npt.NDArray[np.float6
     gain, sigma_b_sq = math.sqrt(layer.sigma_w_sq), layer.bias_std**2
     critical = math.sqrt(critical_sigma_w_sq(activation, sigma_b_sq))
     balancing = gain * balancing_factor(activation, layers, inputs)
-    facts |= {"gain": gain, "critical_gain": plain_number(critical), "balancing_gain": plain_number(balancing)}
+    facts |= {"gain": gain, "critical_gain": critical, "balancing_gain": balancing}
     if layer.kernel == 1 and len({layer.width for layer in layers}) == 1:
-        scales = depth_scales(activation, layer.sigma_w_sq, sigma_b_sq)
-        facts["depth_scales"] = {name: plain_number(value) for name, value in asdict(scales).items()}
+        facts["depth_scales"] = asdict(depth_scales(activation, layer.sigma_w_sq, sigma_b_sq))
     return facts
 
 
@@ -218,9 +207,15 @@ def _plain(network: _Network, prediction: Prediction, facts: dict[str, Any]) -> 
         "gradient_slope_band": [plain_number(end) for end in prediction.gradient_slope_band],
         "signal_slope": plain_number(prediction.signal_slope),
         "total_change": plain_number(prediction.total_change),
-        **facts,
+        **{name: _plain_fact(fact) for name, fact in facts.items()},
         **{name: [plain_number(value) for value in values] for name, values in profiles.items()},
     }
+
+
+def _plain_fact(fact: float | dict[str, float] | None) -> object:
+    if isinstance(fact, dict):
+        return {name: plain_number(value) for name, value in fact.items()}
+    return None if fact is None else plain_number(fact)
 
 
 def _draw(path: Path, prediction: Prediction, network: _Network) -> None:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import click
@@ -19,11 +18,8 @@ import click
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.records import make_results_folder
-from vgtemplate.tracking.outbox import find_store
+from vgtemplate.tracking.outbox import Store, find_store
 from vgtemplate.tracking.tracker import quiet_environment
-
-if TYPE_CHECKING:
-    from vgtemplate.tracking.outbox import Store
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
@@ -42,14 +38,13 @@ _ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 )
 def ui(port: int, host: str) -> None:
     """Start the MLflow UI and print its address; Ctrl-C stops it."""
-
     results = results_dir()
     store = find_store(results)
     if store.is_server:
         click.echo(f"MLFLOW_TRACKING_URI is set: the UI is at {store.place}")
         return
     if store.database is not None and not store.database.exists():
-        raise UserError(f"{store.database}: there is nothing to show yet; run make reproduce first")
+        raise UserError(f"{store.database}: there is nothing to show yet; run `vgt train` first")
     _require_free(host, port)
     quiet_environment()
     click.echo("starting the MLflow UI, which takes some seconds ...")
