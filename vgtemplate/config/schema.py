@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -20,12 +21,12 @@ class Settings(BaseModel):
     )
 
 
-def known(kind: str, table: Any) -> AfterValidator:
-    """Return the check that a name is in `table`, the nearest known one in its message."""
+def known(kind: str, table: Mapping[str, object], *others: str) -> AfterValidator:
+    """Return the check that a name is in `table` or one of `others`, the nearest known one in its message."""
 
     def check(name: str) -> str:
         try:
-            return catalogue.check_name(kind, name, table)
+            return catalogue.check_name(kind, name, {**table, **dict.fromkeys(others)})
         except UserError as error:
             raise ValueError(str(error)) from None
 
@@ -44,7 +45,7 @@ def _slug(name: str) -> str:
 Slug = Annotated[str, AfterValidator(_slug)]
 ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
 InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
-DatasetName = Annotated[str, known("data set", {**catalogue.DATASETS, "auto": None})]
+DatasetName = Annotated[str, known("data set", catalogue.DATASETS, "auto")]
 BlockName = Annotated[str, known("variant", catalogue.BLOCKS)]
 
 

@@ -160,6 +160,8 @@ def _require_consistent(images: Images) -> None:
         ("train", images.train_images, images.train_labels),
         ("test", images.test_images, images.test_labels),
     ):
+        if pixels.dtype != np.uint8 or labels.dtype != np.int64:
+            raise UserError(f"{name}: images must be uint8 and labels int64, not {pixels.dtype} and {labels.dtype}")
         if pixels.ndim != 4 or labels.ndim != 1 or len(pixels) != len(labels) or not labels.size:
             raise UserError(
                 f"{name}: the {split} split's images {pixels.shape} and labels {labels.shape} do not belong together"
