@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
-from vgtemplate.metrics import gradient_slope
+from vgtemplate.metrics import gradient_slope, log10
 from vgtemplate.records import Array, Record
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
@@ -25,7 +25,7 @@ from vgtemplate.theory.profiles import Prediction, predict_layers
 from vgtemplate.theory.resnet import predict_resnet
 
 TOLERANCE = 0.01
-"""Decades a layer within which a prediction is expected to lie, for plain networks of at least WIDE units."""
+"""Decades per layer within which a prediction is expected to lie, for plain networks of at least WIDE units."""
 WIDE = 64
 _TWO_LAYERS = 2
 
@@ -42,8 +42,10 @@ def why_not_predicted(config: ArmConfig) -> str | None:
     return None
 
 
-def _weight_std(initialiser: InitialiserConfig, fan_in: int, fan_out: int, width: int) -> float:
-    """Return the standard deviation of an initialiser of the catalogue for a layer of `width` units or channels."""
+def _weight_std(initialiser: InitialiserConfig, kind: str, in_width: int, width: int) -> float:
+    """Return the standard deviation of a layer's weights, by the initialiser's formula, or measured."""
+    area = 1 if kind == "mlp" else 9
+    fan_in, fan_out = in_width * area, width * area
     variances = {
         "glorot_normal": 2 / (fan_in + fan_out),
         "glorot_uniform": 2 / (fan_in + fan_out),
@@ -58,21 +60,26 @@ def _weight_std(initialiser: InitialiserConfig, fan_in: int, fan_out: int, width
     if initialiser.name in variances:
         deviation = math.sqrt(variances[initialiser.name])
     else:
+        # Only what has no formula needs torch to be predicted.
         from vgtemplate.nn.for_theory import measure_weight_std
 
-        deviation = measure_weight_std(initialiser.name, fan_in, fan_out, width)
+        shape = (in_width, width) if kind == "mlp" else (width, in_width, 3, 3)
+        deviation = measure_weight_std(initialiser.name, shape, fan_in, fan_out)
     return deviation * initialiser.gain * (1.0 if initialiser.std is None else initialiser.std)
 
 
 @cache
 def theory_activation(name: str) -> Activation:
-    """Return an activation of the catalogue as the theory takes it: its formula, else its torch function."""
+    """Return an activation of the catalogue as the theory takes it: by its formula, else by its torch function.
+
+    Raises:
+        UserError: there is none of that name.
+    """
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
-    # Only a network with such a function needs torch to be predicted.
-    from vgtemplate.nn.for_theory import as_theory_has_it
+    from vgtemplate.nn.for_theory import as_numpy
 
-    return as_theory_has_it(name)
+    return Activation(*as_numpy(name))
 
 
 def _bias_std(model: ModelConfig, fan_in: int) -> float:
@@ -93,7 +100,7 @@ def describe_layers(model: ModelConfig, input_shape: Sequence[int]) -> list[Laye
         Layer(
             in_width=in_width,
             width=width,
-            weight_std=_weight_std(model.initialiser, in_width * area, width * area, width),
+            weight_std=_weight_std(model.initialiser, model.kind, in_width, width),
             bias_std=_bias_std(model, in_width * area),
             kernel=1 if is_mlp else 3,
             stride=stride,
@@ -182,7 +189,7 @@ class Comparison:
     high: float
     """The band of 19 of 20 networks of the arm's width."""
     measured: tuple[float, ...]
-    """A seed each."""
+    """One per seed."""
     width: int
     """The least of the hidden layers from the second on."""
     is_plain: bool
@@ -249,8 +256,8 @@ def _slopes(prediction: Prediction, record: Record) -> tuple[float, tuple[float,
     if len(prediction.q) != _TWO_LAYERS:
         return prediction.gradient_slope, prediction.gradient_slope_band, gradient_slope(record)
     low, high = prediction.gradient_band
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first, last = np.log10(record.probe("gradient_rms")).T
+    first, last = log10(record.probe("gradient_rms")).T
+    with np.errstate(invalid="ignore"):
         return prediction.total_change, (float(low[0]), float(high[0])), np.asarray(first - last)
 
 

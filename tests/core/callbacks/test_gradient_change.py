@@ -246,6 +246,10 @@ def test_a_module_without_hidden_layers_or_losses_is_refused(lab: Any) -> None:
 
     network = replicate(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 4)), [0, 1])
     stacked = PopulationModule(network, lab.module().config, 2)
-    for module in (Ordinary(), Lossless(), stacked):
-        with pytest.raises(ValueError, match=f"cannot probe {type(module).__name__}: it needs a population"):
+    for module, fault in (
+        (Ordinary(), "a population with hidden_layers; Ordinary has none"),
+        (stacked, "a population with hidden_layers; PopulationModule has none"),
+        (Lossless(), "a LightningModule with replica_losses; Lossless lacks replica_losses"),
+    ):
+        with pytest.raises(ValueError, match=f"GradientChangeProbe needs {fault}"):
             GradientChangeProbe(1).on_fit_start(lab.trainer(), module)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vgtemplate.metrics import METRICS
 from vgtemplate.config.schema import LOSS_WINDOW, ArmConfig
+from vgtemplate.metrics import steps_to_loss
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.run import train_arm
@@ -32,7 +32,7 @@ def train(root: Path, seeds: list[int], lr: float = 0.1, **training: Any) -> tup
 def test_run_ends_when_the_slowest_replica_has_reached_the_loss(tmp_path: Path) -> None:
     whole, _ = train(tmp_path, [0, 1, 2])
     stopped, _ = train(tmp_path, [0, 1, 2], stop_loss=1.0)
-    steps = METRICS["steps_to_loss"](stopped)
+    steps = steps_to_loss(stopped)
     length = stopped.series["train_loss"].shape[1]
     assert np.isfinite(steps).all()
     assert steps.max() <= length < steps.max() + LOSS_WINDOW
@@ -42,7 +42,7 @@ def test_run_ends_when_the_slowest_replica_has_reached_the_loss(tmp_path: Path) 
 def test_replica_that_diverged_is_not_waited_for(tmp_path: Path) -> None:
     record, _ = train(tmp_path, [0, 1], lr=1e200, stop_loss=1.0)
     assert record.series["train_loss"].shape[1] == LOSS_WINDOW
-    assert np.isinf(METRICS["steps_to_loss"](record)).all()
+    assert np.isinf(steps_to_loss(record)).all()
 
 
 def test_loss_that_is_never_reached_takes_every_step(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A script, no test: trains arms in processes of their own, each of which ends itself where it is told to.
 
-Reads one JSON object a line: configuration, seeds, folder, every_seconds, and kill: [where, count, signal]. Forks, so
+Reads one JSON object per line: configuration, seeds, folder, every_seconds, and kill: [where, count, signal]. Forks, so
 that torch is loaded once; answers each line with how the child ended: {"signal": 9} or {"code": 0}.
 """
 
@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 
+from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.callbacks.curves import CurveRecorder
 from vgtemplate.config.errors import Stopped
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import write_record
 from vgtemplate.training import checkpoint
-from vgtemplate.training.checkpoint import Checkpointer, Checkpoints
+from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 

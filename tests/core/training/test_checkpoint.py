@@ -18,10 +18,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.load import merge
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
-from vgtemplate.training.checkpoint import Checkpointer, Checkpoints
+from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
@@ -138,7 +139,7 @@ def assert_same(one: tuple[Record, bytes], other: tuple[Record, bytes]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_run_killed_four_times_ends_as_one_that_never_was(laboratory: Laboratory, family: str) -> None:
-    """72 kills in all: each process is killed at another moment of the first steps that it does."""
+    """Each of the four processes is killed at another moment of the first steps that it does."""
     configuration = merge(BASE, FAMILIES[family])
     draw = random.Random(family)
     moments = ["before a step", "inside a step", "after a step", "while writing a checkpoint"]

@@ -15,7 +15,7 @@ from vgtemplate.training.models import BEST, read_model, write_models
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
-CIFAR = Path(__file__).parents[2] / "experiments" / "cifar_resnet.yaml"
+CIFAR = Path(__file__).parents[3] / "experiments" / "cifar-resnet.yaml"
 PER_CLASS = {"train": 300, "test": 100}
 
 
