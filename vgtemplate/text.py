@@ -38,7 +38,7 @@ def write_spread(values: Sequence[float]) -> str:
     if not known:
         return "no value"
     text = write_number(statistics.median(known))
-    if len(values) > 1:
+    if len(known) > 1:
         text += f" [{write_number(min(known))}, {write_number(max(known))}]"
     missing = len(values) - len(known)
     return f"{text}, {missing} without a value" if missing else text
@@ -51,6 +51,11 @@ def describe_seeds(seeds: Sequence[int]) -> str:
     if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
         return f"seeds {seeds[0]} to {seeds[-1]}"
     return "seeds " + ", ".join(map(str, seeds))
+
+
+def describe_seconds(seconds: float) -> str:
+    """Write a rough time: "89 s", "2 min"."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def write_value(value: object) -> str:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich import box
-from rich.table import Table
+from rich.console import Console
 
-from vgtemplate.lab.budget import SHORT_SEEDS, share_out
+from vgtemplate.cli.columns import Column, make_table
+from vgtemplate.lab.budget import SHORT_SEEDS, Share, share_out
 from vgtemplate.lab.cli.paths import claims_dir
-from vgtemplate.lab.cli.progress import describe_seconds
-from vgtemplate.lab.plan import missing_tasks, plan_claims
+from vgtemplate.lab.plan import Plan, missing_tasks, plan_claims
+from vgtemplate.text import describe_seconds
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from vgtemplate.lab.budget import Share
-    from vgtemplate.lab.plan import Plan
-
+_COLUMNS = (
+    Column("claim", folds=True),
+    Column("setting"),
+    Column("short: alone, one core", rank=2, justify="right"),
+    Column("full: alone, one core", rank=1, justify="right"),
+)
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -62,7 +62,6 @@ def split_by_budget(
         fresh: what has a record is run too, and costs as if it had none.
         console: where to print.
     """
-
     folder, seeds = claims_dir(), full.seeds[:SHORT_SEEDS]
     short = plan_claims(full.claims, folder, full.dataset, seeds, root, setting="short", cifar=cifar)
     plans = (full, short)
@@ -94,14 +93,9 @@ def _only(plan: Plan, claims: list[str]) -> Plan:
 
 
 def _print(shares: dict[str, Share], num_seeds: int, console: Console) -> None:
-
     words = {"full": "full", "short": f"short, {num_seeds} seeds: provisional", None: "[red]left out[/red]"}
-    table = Table(title="what there is time for", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", overflow="fold")
-    table.add_column("setting")
-    for setting in ("short", "full"):
-        table.add_column(f"{setting}: alone, one core", justify="right")
+    rows = []
     for name, share in shares.items():
         times = [describe_seconds(share.seconds[setting]) for setting in ("short", "full")]
-        table.add_row(name, words[share.setting], *(time if time != "0 s" else "-" for time in times))
-    console.print(table)
+        rows.append([name, words[share.setting], *("-" if time == "0 s" else time for time in times)])
+    console.print(make_table("what there is time for", _COLUMNS, rows, console.width))

@@ -1,4 +1,4 @@
-"""Runs jobs behind a progress display that says what is running, what is left and how long it will take."""
+"""Runs jobs and says meanwhile what is running, what is left and how long it will take."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vgtemplate.lab.cost import task_seconds
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.workers import run_jobs
+from vgtemplate.text import describe_seconds
 
-_MOST_NAMED = 48
+LINE_SECONDS = 30.0
+"""Where the output is no terminal, a line says so often what is left."""
+_MOST_RUNNING = 4
+_MOST_CHARACTERS = 48
 
 
 class Estimate:
@@ -47,14 +51,51 @@ class Estimate:
         return max(sum(left) / self._num_workers, max(left, default=0.0))
 
 
-def describe_seconds(seconds: float) -> str:
-    """Write a rough time for people."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
 def _describe(running: Sequence[Task]) -> str:
-    names = [f"{job.experiment}: {job.name}" for job in running]
-    return escape(" | ".join(name if len(name) <= _MOST_NAMED else f"{name[: _MOST_NAMED - 1]}…" for name in names))
+    """Name what is running, as markup."""
+    names = [f"{job.experiment}: {job.name}" for job in running[:_MOST_RUNNING]]
+    short = [name if len(name) <= _MOST_CHARACTERS else f"{name[: _MOST_CHARACTERS - 1]}…" for name in names]
+    more = [f"{len(running) - len(names)} more"] if len(running) > len(names) else []
+    return escape(" | ".join([*short, *more]))
+
+
+class _Display:
+    """What is shown while jobs run: a bar on a terminal, elsewhere a line every half minute."""
+
+    def __init__(self, jobs: Sequence[Task], num_workers: int, console: Console) -> None:
+        columns = (
+            TextColumn("{task.fields[estimate]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self.bar.add_task("starting the workers", total=len(jobs), visible=bool(jobs), estimate="")
+        self._console, self._estimate = console, Estimate(jobs, num_workers)
+        self._total, self._done = len(jobs), 0
+        self._last_line = time.monotonic()
+
+    def watch(self, running: list[Task]) -> None:
+        """Show what is running now."""
+        now = time.monotonic()
+        for job in running:
+            self._estimate.start(job, now)
+        left = f"about {describe_seconds(self._estimate.seconds(now))} left"
+        self.bar.update(self._task, description=_describe(running), estimate=left)
+        if not self._console.is_terminal and now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
+            self.say(f"{self._done} of {self._total} arms done, {left}; running: {_describe(running)}")
+
+    def finish(self, job: Task) -> None:
+        """Count a job that has ended."""
+        self._done += 1
+        self._estimate.finish(job, time.monotonic())
+        self.bar.update(self._task, advance=1)
+
+    def say(self, markup: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self._console.print(markup, soft_wrap=True)
 
 
 def run_with_progress(
@@ -64,42 +105,25 @@ def run_with_progress(
     num_workers: int,
     accelerator: str,
     console: Console,
-    finished: Callable[[Task], None] = lambda job: None,
+    ended: Callable[[Task, str | None], None] = lambda job, failure: None,
     fresh: bool = False,
     threads: int | None = None,
 ) -> dict[str, str]:
-    """Run the jobs, calling `finished` after each that succeeded; return why each of the others failed, by key."""
+    """Run the jobs, calling `ended` after each with its failure or None; return the failures by key."""
     failures: dict[str, str] = {}
-    estimate = Estimate(jobs, num_workers)
-    columns = (
-        TextColumn("{task.fields[estimate]}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting the workers", total=len(jobs), visible=bool(jobs), estimate="")
+    display = _Display(jobs, num_workers, console)
 
-        def watch(running: list[Task]) -> None:
-            now = time.monotonic()
-            for job in running:
-                estimate.start(job, now)
-            left = f"about {describe_seconds(estimate.seconds(now))} left"
-            progress.update(task, description=_describe(running), estimate=left)
+    def say(text: str) -> None:
+        display.say(escape(text))
 
-        def say(text: str) -> None:
-            progress.console.print(escape(text), soft_wrap=True)
-
-        ended = run_jobs(
-            jobs, results, root, num_workers, accelerator, fresh=fresh, threads=threads, watch=watch, say=say
+    with display.bar:
+        outcomes = run_jobs(
+            jobs, results, root, num_workers, accelerator, fresh=fresh, threads=threads, watch=display.watch, say=say
         )
-        for job, failure in ended:
-            estimate.finish(job, time.monotonic())
-            progress.update(task, advance=1)
-            if failure is None:
-                finished(job)
-            else:
+        for job, failure in outcomes:
+            display.finish(job)
+            if failure is not None:
                 failures[job.key] = failure
-                progress.console.print(f"[red]failed[/red] {job.experiment}: {escape(job.name)}: {escape(failure)}")
+                display.say(f"[red]failed[/red] {escape(f'{job.experiment}: {job.name}: {failure}')}")
+            ended(job, failure)
     return failures

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from vgtemplate.text import describe_seeds, write_spread
+from vgtemplate.lab.cli.tables import describe_part
+from vgtemplate.lab.plan import Plan
+from vgtemplate.lab.result import Result
+from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Description, Run
-
-if TYPE_CHECKING:
-    from vgtemplate.lab.plan import Plan
-    from vgtemplate.lab.result import Result
 
 
 def planned_runs(plan: Plan) -> list[Run]:
@@ -19,13 +16,9 @@ def planned_runs(plan: Plan) -> list[Run]:
 
 def describe_result(result: Result) -> Description:
     """Return a result as its experiment's description."""
-    parts = result.verdict.parts if result.verdict else ()
-    lines = [
-        f"- {part.title}: {write_spread(part.effects)}, to be {part.threshold}: {part.cleared} of {len(part.effects)}"
-        for part in parts
-    ]
+    lines = [f"- {describe_part(part)}" for part in result.parts]
     where = f"On {result.dataset}, {describe_seeds(result.seeds)}." if result.seeds else "Exact, without seeds."
-    claim, verdict = result.claim, result.verdict.verdict if result.verdict else "failed"
+    claim, verdict = result.claim, result.outcome
     return Description(
         experiment=claim.id,
         headline=f"{verdict}: {claim.statement}",

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.columns import Column, make_table
+from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
+from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.cli.tables import coloured
 from vgtemplate.lab.plan import missing_tasks, select_claims
-from vgtemplate.lab.result import judge_all
-from vgtemplate.lab.stability import add_outcomes, is_stable, list_variants, plan_variant, write_outcomes
+from vgtemplate.lab.result import Result, judge_all
+from vgtemplate.lab.stability import (
+    Outcomes,
+    Variant,
+    add_outcomes,
+    is_stable,
+    list_variants,
+    plan_variant,
+    write_outcomes,
+)
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder
-from vgtemplate.text import read_number, write_number
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from vgtemplate.lab.claim import ClaimConfig
-    from vgtemplate.lab.result import Result
-    from vgtemplate.lab.stability import Outcomes, Variant
+from vgtemplate.text import read_number, write_spread
 
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[CLAIM]...")
 @click.option("--sets", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of sets of seeds.")
-@click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds a set.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds per set.")
 @click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
@@ -53,7 +53,6 @@ def stability(
     each claim whose verdict changes; the report says so as well. Records are kept: the first set is that of
     `vgt reproduce`.
     """
-
     claims = select_claims(load_claims(claims_dir()), ids)
     if all(claim.check is not None for claim in claims.values()):
         raise UserError(f"{', '.join(ids)}: exact and timing claims have no seeds that could be changed")
@@ -69,7 +68,7 @@ def stability(
             add_outcomes(outcomes, variant, found)
     path = write_outcomes(results, name, outcomes)
     if as_json:
-        click.echo(json.dumps(outcomes, indent=1))
+        print_json(outcomes)
     else:
         _show(outcomes, [variant.label for variant in variants], name, console)
     console.print(f"outcomes in {path}", soft_wrap=True, markup=False)
@@ -87,7 +86,6 @@ def _judge(
     console: Console,
 ) -> list[list[Result]]:
     """Run what the variants, all of one number of threads, lack, and judge each."""
-
     threads = variants[0].threads
     root, folder = files.data_root(), make_results_folder(variants[0].results(results))
     plans = [plan_variant(variant, claims, claims_dir(), dataset, root) for variant in variants]
@@ -100,34 +98,27 @@ def _judge(
     return [judge_all(plan, folder, failures) for plan in plans]
 
 
-def _show(outcomes: Outcomes, labels: list[str], dataset: str, console: Console) -> None:
-
-    console.print(_table(outcomes, labels, dataset))
+def _show(outcomes: Outcomes, labels: Sequence[str], dataset: str, console: Console) -> None:
+    console.print(_table(outcomes, labels, dataset, console.width))
     changed = {name: variants for name, variants in outcomes.items() if not is_stable(variants)}
     for name, variants in changed.items():
         console.print(f"[bold]{name}[/bold]")
         for label, entry in variants.items():
             console.print(f"  {label}: {entry['verdict']}")
             for part in entry["parts"]:
-                effect = " ".join(write_number(read_number(part[key])) for key in ("median", "lowest", "highest"))
-                console.print(
-                    escape(f"    {part['title']}: {effect}, to be {part['threshold']}")
-                    + f": {part['cleared']} of {part['count']}",
-                    soft_wrap=True,
-                )
-    console.print(f"{len(changed)} of {len(outcomes)} verdicts change (effects: median, lowest, highest)")
+                effect = write_spread([read_number(part[key]) for key in ("lowest", "median", "highest")])
+                line = f"    {part['title']}: {effect}, to be {part['threshold']}: {part['cleared']} of {part['count']}"
+                console.print(escape(line), soft_wrap=True)
+    console.print(f"{len(changed)} of {len(outcomes)} verdicts change (effects: median \\[lowest, highest])")
 
 
-def _table(outcomes: Outcomes, labels: list[str], dataset: str) -> Table:
-    """Return the table of verdicts: a row a claim, a column a variant; = stands for the first column's verdict."""
-
-    table = Table(title=f"verdicts on {dataset}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", no_wrap=True)
-    for label in labels:
-        table.add_column(label)
+def _table(outcomes: Outcomes, labels: Sequence[str], dataset: str, width: int) -> Table:
+    """Return the table of verdicts, one row per claim and one column per variant; = stands for the first's verdict."""
+    columns = [Column("claim", folds=True), *(Column(label, rank) for rank, label in enumerate(labels))]
+    rows = []
     for name, variants in outcomes.items():
         usual = variants[labels[0]]["verdict"]
         verdicts = [variants[label]["verdict"] if label in variants else "" for label in labels[1:]]
         cells = ["=" if verdict == usual else coloured(verdict) if verdict else "" for verdict in verdicts]
-        table.add_row(name if is_stable(variants) else f"[bold]{name}[/bold] *", coloured(usual), *cells)
-    return table
+        rows.append([name if is_stable(variants) else f"[bold]{name}[/bold] *", coloured(usual), *cells])
+    return make_table(f"verdicts on {dataset}", columns, rows, width)

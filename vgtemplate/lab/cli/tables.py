@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from rich import box
+from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
+from vgtemplate.lab.judge import PartVerdict
+from vgtemplate.lab.result import Result
+from vgtemplate.prediction import Comparison
 from vgtemplate.text import write_number, write_spread
-
-if TYPE_CHECKING:
-    from vgtemplate.lab.result import Result
-    from vgtemplate.prediction import Comparison
 
 _COLOURS = {
     "confirmed": "green",
@@ -22,62 +22,75 @@ _COLOURS = {
     "inconclusive": "yellow",
     "failed": "bold white on red",
 }
+_COLUMNS = (
+    Column("claim", folds=True),
+    Column("verdict"),
+    Column("effect: median \\[min, max]", rank=1),
+    Column("cleared", rank=2, justify="right"),
+    Column("threshold", rank=3),
+)
+_CAPTION = "effect and threshold: of the part that clears least (--details shows all parts)"
+_PROVISIONAL = "* provisional: judged on fewer than ten seeds"
 
 
-def coloured(verdict: str, text: str | None = None) -> str:
-    """Return a verdict, or a text about it, in the verdict's colour."""
-    colour = _COLOURS[verdict]
-    return f"[{colour}]{text or verdict}[/{colour}]"
+def coloured(verdict: str) -> str:
+    """Return a verdict in its colour."""
+    return f"[{_COLOURS[verdict]}]{verdict}[/]"
 
 
-_MOST_PARTS = 4
-"""A claim whose parts all agree shows no more of them unless it was asked for by name."""
+def count_cleared(part: PartVerdict) -> str:
+    """Say by how many of its effects a part's threshold is cleared."""
+    return f"{part.cleared} of {len(part.effects)}"
 
 
-def _evidence(result: Result, all_parts: bool) -> str:
-    """Return a claim's parts, each with its effect and its threshold; of many that agree, the first."""
-    if result.verdict is None:
-        return escape(result.failure or "")
-    parts = result.verdict.parts
-    agree = len({part.verdict for part in parts}) == 1
-    shown = parts if all_parts or not agree or len(parts) <= _MOST_PARTS else parts[:1]
-    lines = []
-    for part in shown:
+def describe_part(part: PartVerdict) -> str:
+    """Say in a line what a part's effect is, what it has to be, and for how many seeds it is."""
+    return f"{part.title}: {write_spread(part.effects)}, to be {part.threshold}: {count_cleared(part)}"
+
+
+def verdict_line(result: Result) -> str:
+    """Return a claim's verdict and what decided it as one line of markup, to be printed when it is judged."""
+    start, part = f"{coloured(result.outcome)} [bold]{result.claim.id}[/bold]", result.deciding
+    if part is None:
+        return f"{start}: {escape(result.failure or '')}"
+    return f"{start}: {escape(write_spread(part.effects))}, to be {part.threshold}: {count_cleared(part)}"
+
+
+def _short(threshold: str) -> str:
+    """Return a threshold that fits a narrow column: "between 1 and 2" as "1 to 2"."""
+    return " to ".join(threshold.removeprefix("between ").split(" and "))
+
+
+def verdict_table(results: Sequence[Result], title: str, width: int) -> Table:
+    """Return the table of verdicts, one line per claim."""
+    rows = []
+    for result in results:
+        part, mark = result.deciding, "*" if result.is_provisional else ""
+        evidence = ["-", "-", "-"]
+        if part is not None:
+            evidence = [escape(write_spread(part.effects)), count_cleared(part), _short(part.threshold)]
+        rows.append([result.claim.id, coloured(result.outcome) + mark, *evidence])
+    provisional = any(result.is_provisional for result in results)
+    return make_table(title, _COLUMNS, rows, width, f"{_CAPTION}\n{_PROVISIONAL}" if provisional else _CAPTION)
+
+
+def print_details(result: Result, console: Console) -> None:
+    """Print a claim's statement, its parts, the theory beside what was measured, and the literature."""
+    provisional = " (provisional: judged on fewer than ten seeds)" if result.is_provisional else ""
+    console.print(f"[bold]{result.claim.id}[/bold]: {coloured(result.outcome)}{provisional}")
+    lines = [escape(result.claim.statement)]
+    for part in result.parts:
         published = result.claim.published.get(part.title)
         beside = "" if published is None else f" (published: {write_number(published)})"
-        count = coloured(part.verdict, f"{part.cleared} of {len(part.effects)}")
-        effect = f"[bold]{escape(write_spread(part.effects))}[/bold]{beside}"
-        lines.append(f"{escape(part.title)}: {effect}, to be {part.threshold}: {count}")
-    if len(shown) < len(parts):
-        lines.append(f"and {len(parts) - len(shown)} more, all {parts[0].verdict}")
+        lines.append(f"{escape(describe_part(part))}{beside}, {coloured(part.verdict)}")
     if result.claim.kind == "initial" and result.slopes:
-        lines.append(f"[dim]{escape(_slopes(result.slopes))}[/dim]")
-    return "\n".join(lines)
+        lines.append(escape(_slopes(result.slopes)))
+    lines += [f"literature: {escape(result.claim.literature)}", f"time: {result.wall_seconds:.1f} s"]
+    for line in lines:
+        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
 
 
 def _slopes(slopes: Mapping[str, Comparison]) -> str:
     """Write each arm's gradient slope in theory and measured."""
     pairs = [f"{arm} {found.predicted:+.3f} / {found.median:+.3f}" for arm, found in slopes.items()]
     return f"gradient slope in theory / measured: {', '.join(pairs)}"
-
-
-def verdict_table(results: Sequence[Result], title: str, all_parts: bool = False) -> Table:
-    """Return the table of all claims, a row each."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-    table.add_column("claim", ratio=10, overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("effect: median \\[min, max], threshold, seeds that clear it", ratio=14)
-    table.add_column("literature", ratio=6)
-    table.add_column("time", justify="right", no_wrap=True)
-    for result in results:
-        verdict = result.verdict.verdict if result.verdict else "failed"
-        provisional = result.verdict is not None and result.verdict.provisional
-        table.add_row(
-            f"[bold]{result.claim.id}[/bold]\n{escape(result.claim.statement)}",
-            coloured(verdict) + ("\nprovisional" if provisional else ""),
-            _evidence(result, all_parts),
-            escape(result.claim.literature),
-            f"{result.wall_seconds:.1f} s",
-        )
-        table.add_row()
-    return table

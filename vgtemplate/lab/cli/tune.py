@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
-from rich import box
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
@@ -16,20 +14,19 @@ from vgtemplate.data import files
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.cli.progress import run_with_progress
-from vgtemplate.lab.picks import write_picks
+from vgtemplate.lab.picks import Pick, Picks, write_picks
 from vgtemplate.lab.plan import select_claims
 from vgtemplate.lab.search import conclude, plan_searches
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder, read_record
-from vgtemplate.text import describe_seeds
+from vgtemplate.text import describe_seeds, write_number, write_value
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from vgtemplate.lab.picks import Picks
-
+_COLUMNS = (
+    Column("claim", folds=True),
+    Column("arm", folds=True),
+    Column("picked", folds=True),
+    Column("metric: median of each candidate", rank=1, folds=True),
+)
 JUDGED = 1000
 """Seeds below are for judging."""
 
@@ -56,7 +53,6 @@ def tune(
     The picks and every candidate's score are written beside the claims, to picks/DATASET.yaml, which `vgt reproduce`
     reads. Trials leave records, so an interrupted search goes on where it stopped.
     """
-
     folder, root = claims_dir(), files.data_root()
     claims = {name: claim for name, claim in select_claims(load_claims(folder), ids).items() if claim.search}
     if not claims:
@@ -74,29 +70,24 @@ def tune(
         records = [record for job in search.jobs if (record := read_record(results, job.key)) is not None]
         if len(records) == len(search.jobs):
             picks.setdefault(search.claim, {}).update(conclude(search, records))
-    console.print(_table(picks))
+    _show(picks, console)
     if not dry_run:
         console.print(f"picks in {escape(str(write_picks(folder, name, picks)))}")
     if failures or len(picks) < len(claims):
         raise click.exceptions.Exit(1)
 
 
-def _table(picks: Picks) -> Table:
-    """Return the table of picks: each candidate's median, the picked one marked."""
-
-    table = Table(title="searched on tuning seeds", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("claim", "arm", "picked", "metric: median of each candidate"):
-        table.add_column(column, overflow="fold")
-    for claim, arms in picks.items():
-        for arm, pick in arms.items():
-            medians = [candidate.median for candidate in pick.candidates]
-            table.add_row(claim, arm, escape(_words(pick.picked)), escape(f"{pick.metric}: {_numbers(medians)}"))
-    return table
+def _show(picks: Picks, console: Console) -> None:
+    """Print what was picked, beside each candidate's median."""
+    rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
+    console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
 
 
-def _words(settings: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in settings.items())
+def _row(pick: Pick) -> list[str]:
+    picked = ", ".join(f"{name} {write_value(value)}" for name, value in pick.picked.items())
+    medians = ", ".join(_median(candidate.median) for candidate in pick.candidates)
+    return [escape(picked), escape(f"{pick.metric}: {medians}")]
 
 
-def _numbers(values: Sequence[float | None]) -> str:
-    return ", ".join("diverged" if value is None else f"{value:.3g}" for value in values)
+def _median(value: float | None) -> str:
+    return "diverged" if value is None else write_number(value)
