@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vgtemplate.config.schema import Settings, Slug
+from vgtemplate.config.schema import Slug, StrictModel
 
 
-class ExperimentConfig(Settings):
+class ExperimentConfig(StrictModel):
     """A set of arms to train and compare."""
 
     base: Slug | None = None

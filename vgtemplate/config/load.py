@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,13 +77,13 @@ def _variants(patch: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Replace an arm's `variants` by the settings that these presets stand for."""
     names = patch.get("variants", [])
     if not isinstance(names, list):
-        raise UserError(f"{where}.variants: must be a list of {', '.join(catalogue.BLOCKS)}")
+        raise UserError(f"{where}: must be a list of {', '.join(catalogue.BLOCKS)}")
     settings: dict[str, Any] = {}
     for name in names:
         if not isinstance(name, str):
-            raise UserError(f"{where}.variants: must be names, not {abridged(name)}")
+            raise UserError(f"{where}: must be names, not {abridged(name)}")
         if name not in catalogue.BLOCKS:
-            raise UserError(f"{where}.variants: {unknown_name('variant', name, catalogue.BLOCKS)}")
+            raise UserError(f"{where}: {unknown_name('variant', name, catalogue.BLOCKS)}")
         settings = merge(settings, catalogue.BLOCKS[name].patch)
     return merge(settings, {key: value for key, value in patch.items() if key != "variants"})
 
@@ -110,29 +110,38 @@ def resolve_arms(
     base: dict[str, Any] = {}
     if experiment.base is not None:
         base_path = find_base(path, experiment.base)
-        base = _variants(read_yaml(base_path), str(base_path))
+        base = _variants(read_yaml(base_path), f"{base_path}: variants")
         validate(ArmConfig, base, str(base_path))
-    extra = _variants({"variants": list(variants)}, "--variant")
+    given = [("--variant", _variants({"variants": list(variants)}, "--variant"))]
     for override in overrides:
-        patch = parse_override(override)
-        _validate_keys(patch, f"--set {override}")
-        extra = merge(extra, patch)
-    return {
-        name: validate(
-            ArmConfig,
-            functools.reduce(
-                merge,
-                (_variants(patch, f"{path}: arms.{name}"), (patches or {}).get(name, {}), extra),
-                base,
-            ),
-            f"{path}",
-            f"arms.{name}",
+        given.append((f"--set {override}", parse_override(override)))
+        _validate_keys(*given[-1])
+    arms = {}
+    for name, own in experiment.arms.items():
+        where = f"{path}: arms.{name}"
+        patch = merge(_variants(own, f"{where}.variants"), (patches or {}).get(name, {}))
+        layers = [("", base), (where, patch), *given]
+        merged = functools.reduce(merge, (layer for _, layer in layers))
+        arms[name] = validate(ArmConfig, merged, f"{path}", f"arms.{name}")
+        _refuse_idle_steps(name, layers, arms[name].training.epochs)
+    return arms
+
+
+def _refuse_idle_steps(arm: str, layers: Sequence[tuple[str, Mapping[str, Any]]], epochs: int | None) -> None:
+    """Raise UserError where the last word on an arm's length is `steps`, but an earlier `epochs` decides it."""
+    last = {"steps": -1, "epochs": -1}
+    for index, (_, layer) in enumerate(layers):
+        training = layer.get("training")
+        last |= {key: index for key in last if isinstance(training, Mapping) and key in training}
+    if epochs is not None and last["steps"] > last["epochs"]:
+        where = layers[last["steps"]][0]
+        raise UserError(
+            f"{where}: training.steps is ignored, since arm {arm!r} has training.epochs: {epochs}; "
+            f"add {'--set training.epochs=null' if where.startswith('--') else 'epochs: null'}"
         )
-        for name, patch in experiment.arms.items()
-    }
 
 
-def _validate_keys(patch: Mapping[str, Any], where: str) -> None:
+def _validate_keys(where: str, patch: Mapping[str, Any]) -> None:
     """Check one override by itself, so that the message names it rather than the file.
 
     What an override lacks by itself, or what contradicts it, may stand in the arm, which is checked afterwards.

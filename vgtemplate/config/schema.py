@@ -13,7 +13,7 @@ from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
 
 
-class Settings(BaseModel):
+class StrictModel(BaseModel):
     """Settings that refuse unknown keys, silent type conversions, infinities and later changes."""
 
     model_config = ConfigDict(
@@ -49,7 +49,7 @@ DatasetName = Annotated[str, known("data set", catalogue.DATASETS, "auto")]
 BlockName = Annotated[str, known("variant", catalogue.BLOCKS)]
 
 
-class InitialiserConfig(Settings):
+class InitialiserConfig(StrictModel):
     """How the weights of a layer are drawn. In YAML a bare name stands for `{name: NAME}`."""
 
     name: InitialiserName
@@ -79,7 +79,7 @@ MOST = 10**12
 Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
-class ModelConfig(Settings):
+class ModelConfig(StrictModel):
     """The network: a stack of `depth` hidden layers and a linear output layer."""
 
     kind: Literal["mlp", "cnn", "resnet"] = "mlp"
@@ -159,7 +159,7 @@ class ModelConfig(Settings):
         return [2 if index in starts else 1 for index in range(self.depth)]
 
 
-class DataConfig(Settings):
+class DataConfig(StrictModel):
     """The images a network is trained and tested on."""
 
     dataset: DatasetName = "auto"
@@ -187,7 +187,7 @@ class DataConfig(Settings):
         return self
 
 
-class OptimiserConfig(Settings):
+class OptimiserConfig(StrictModel):
     """The update rule."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -213,7 +213,7 @@ class OptimiserConfig(Settings):
         return self
 
 
-class ClippingConfig(Settings):
+class ClippingConfig(StrictModel):
     """What is done to each replica's gradient before the update."""
 
     kind: Literal["none", "norm", "value"] = "none"
@@ -222,7 +222,7 @@ class ClippingConfig(Settings):
     """Largest norm, or largest absolute entry."""
 
 
-class PretrainingConfig(Settings):
+class PretrainingConfig(StrictModel):
     """Unsupervised training of the hidden layers, one after the other from the input, before the training proper."""
 
     kind: Literal["none", "rbm", "autoencoder"] = "none"
@@ -239,7 +239,7 @@ LOSS_WINDOW = 20
 """Steps over which the training loss is averaged before it is compared with `stop_loss`."""
 
 
-class TrainingConfig(Settings):
+class TrainingConfig(StrictModel):
     """How long and how exactly the network is trained."""
 
     steps: Count = 500
@@ -264,7 +264,7 @@ class TrainingConfig(Settings):
     """Measure the validation loss every so many steps; none: only at the end, if images are held out."""
 
 
-class ProbeConfig(Settings):
+class ProbeConfig(StrictModel):
     """What is measured while the network trains."""
 
     every: int | None = Field(None, ge=0, le=MOST)
@@ -277,7 +277,7 @@ class ProbeConfig(Settings):
     """Measure how far a layer's gradient turns when the layers below it take their step (Santurkar et al. 2018)."""
 
 
-class ArmConfig(Settings):
+class ArmConfig(StrictModel):
     """One network with its data and its training: the unit that is trained, keyed and recorded."""
 
     model: ModelConfig = ModelConfig.model_validate({})

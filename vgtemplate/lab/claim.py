@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
-from vgtemplate.config.schema import Count, Settings, Slug, known
+from vgtemplate.config.schema import Count, Slug, StrictModel, known
 from vgtemplate.lab.catalogue import ARTICLES, CHECKS, COMBINATIONS
 from vgtemplate.lab.threshold import read_threshold
 
@@ -18,6 +18,7 @@ MetricName = Annotated[str, Field(min_length=1)]
 CombinationName = Annotated[str, known("combination", COMBINATIONS)]
 ArticleName = Annotated[str, known("article", ARTICLES)]
 CheckName = Annotated[str, known("check", CHECKS)]
+Decided = Annotated[str, known("verdict", dict.fromkeys(("confirmed", "refuted")))]
 
 
 def _readable(threshold: str) -> str:
@@ -28,8 +29,8 @@ def _readable(threshold: str) -> str:
 Threshold = Annotated[str, AfterValidator(_readable)]
 
 
-class PartConfig(Settings):
-    """One condition of a claim: a number a seed, and the threshold it must clear."""
+class PartConfig(StrictModel):
+    """One condition of a claim: a number per seed, and the threshold it must clear."""
 
     metric: MetricName
     """A row of the catalogue's metrics; in an exact claim, a quantity of its check."""
@@ -61,7 +62,7 @@ def _require(kind: str, name: str, table: Mapping[str, object]) -> None:
         raise ValueError(str(error)) from None
 
 
-class SearchConfig(Settings):
+class SearchConfig(StrictModel):
     """A search on tuning seeds for settings that the register leaves open; `vgt tune` runs it and keeps its picks."""
 
     arms: Annotated[list[Slug], Field(min_length=1)]
@@ -91,12 +92,26 @@ class SearchConfig(Settings):
         return self
 
 
+class ContradictionConfig(StrictModel):
+    """A claim that says the opposite, and who is right; said of every arm whose name both claims have."""
+
+    claim: Slug
+    """The other claim."""
+    metric: Annotated[str, known("metric", catalogue.METRICS)]
+    """What this claim's parts measure of a single arm."""
+    other_metric: Annotated[str, known("metric", catalogue.METRICS)]
+    """What the other claim's parts measure of the arm of the same name."""
+    sentences: dict[Decided, dict[Decided, str]]
+    """Who is right: by the verdict of this claim's part, then by that of the other's. Seeds that disagree decide
+    nothing."""
+
+
 Setting = Literal["quick", "full", "short"]
 """quick: the register's standard quick setting; full: its full setting; short: the quick one, and for claims that it
 does not cover fewer images and steps than the full one; meant for fewer seeds."""
 
 
-class FullConfig(Settings):
+class FullConfig(StrictModel):
     """How the full setting differs: the register's 60,000 images, 5 epochs, and what a claim's line says."""
 
     base: Slug | None = None
@@ -110,8 +125,8 @@ class ClaimConfig(ExperimentConfig):
 
     id: Slug
     """The register's name; also the file's."""
-    articles: Annotated[list[ArticleName], Field(min_length=1)]
-    """The articles that make the statement."""
+    articles: list[ArticleName]
+    """The articles that make the statement; none: the claim is one's own."""
     sections: dict[ArticleName, str] = {}
     """Where in an article, if it has numbered sections."""
     statement: str = Field(min_length=1)
@@ -134,6 +149,8 @@ class ClaimConfig(ExperimentConfig):
     """What published work leads one to expect; never used by the judge."""
     published: dict[str, float] = {}
     """Published values of a part's effect, by label, printed beside ours."""
+    contradicts: ContradictionConfig | None = None
+    """Another claim that cannot be right together with this one, and what the report says of the two."""
 
     @model_validator(mode="after")
     def _parts_fit_the_arms(self) -> ClaimConfig:
@@ -144,6 +161,12 @@ class ClaimConfig(ExperimentConfig):
                 self._check_part(part)
             except (UserError, ValueError) as error:
                 raise ValueError(f"parts.{index}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _sections_are_of_its_articles(self) -> ClaimConfig:
+        for article in self.sections:
+            _require("article of the claim", article, dict.fromkeys(self.articles))
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.yaml import read_yaml
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
 
-Settings = dict[str, float]
+Values = dict[str, float]
 """Values by dotted setting, e.g. {"optimiser.lr": 0.1}."""
 
 _HEADER = """\
@@ -32,7 +32,7 @@ class Candidate(BaseModel):
     """One candidate and its score over the tuning seeds; None: not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    settings: Settings
+    settings: Values
     median: float | None
     lowest: float | None
     highest: float | None
@@ -46,7 +46,7 @@ class Pick(BaseModel):
     seeds: list[int]
     metric: str
     trial: str
-    picked: Settings
+    picked: Values
     candidates: list[Candidate]
 
 
@@ -59,7 +59,7 @@ def picks_path(folder: Path, dataset: str) -> Path:
     return folder / "picks" / f"{dataset}.yaml"
 
 
-def candidates_of(search: SearchConfig) -> list[Settings]:
+def candidates_of(search: SearchConfig) -> list[Values]:
     """Return every combination of a search's grid, the last setting varying fastest."""
     return [dict(zip(search.grid, values, strict=True)) for values in itertools.product(*search.grid.values())]
 
@@ -107,13 +107,13 @@ def write_picks(folder: Path, dataset: str, picks: Picks) -> Path:
     return path
 
 
-def picked_settings(claim: ClaimConfig, picks: Picks, dataset: str) -> dict[str, Settings]:
+def picked_settings(claim: ClaimConfig, picks: Picks, dataset: str) -> dict[str, Values]:
     """Return the picked settings of each searched arm of a claim.
 
     Raises:
         UserError: an arm was not searched on this data set, or its grid has changed since.
     """
-    found: dict[str, Settings] = {}
+    found: dict[str, Values] = {}
     for search in claim.search:
         for arm in search.arms:
             pick = picks.get(claim.id, {}).get(arm)

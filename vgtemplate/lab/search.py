@@ -17,7 +17,7 @@ from vgtemplate.data.sources import load_images
 from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
 from vgtemplate.lab.claims import resolve_claim
-from vgtemplate.lab.picks import Candidate, Pick, Settings, as_patch, candidates_of
+from vgtemplate.lab.picks import Candidate, Pick, Values, as_patch, candidates_of
 from vgtemplate.lab.threshold import clears
 from vgtemplate.records import Record
 
@@ -81,7 +81,7 @@ def _number(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _score(settings: Settings, values: Sequence[float]) -> Candidate:
+def _score(settings: Values, values: Sequence[float]) -> Candidate:
     """Return a candidate's median and range over the seeds; a NaN counts as the worst."""
     known = [math.inf if math.isnan(value) else value for value in values]
     return Candidate(
