@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ _RESET_PEAK = "5"
 """To be written to clear_refs: see proc(5)."""
 
 
-def _resident(which: str) -> float | None:
-    """Return this process's VmRSS (now) or VmHWM (at most) in megabytes, where the system says so."""
+def _peak() -> float | None:
+    """Return the most memory that this process had in megabytes (VmHWM), where the system says so.
+
+    psutil does not know it, and getrusage begins with that of the process which started this one.
+    """
     try:
-        found = re.search(rf"{which}:\s+(\d+) kB", _STATUS.read_text())
+        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
     except OSError:
         return None
     return int(found[1]) * 1024 / 1e6 if found else None
@@ -36,24 +40,23 @@ class Usage:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._started = time.perf_counter()
-        self._before = None
+        self._before: float | None = None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
-        try:
+        with suppress(OSError):
             _CLEAR.write_text(_RESET_PEAK)
-            self._before = _resident("VmRSS")
-        except OSError:
-            return
+            # Right after the reset the most is what there is now.
+            self._before = _peak()
 
     def _megabytes(self) -> float | None:
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 1e6
-        peak = _resident("VmHWM")
+        peak = _peak()
         return None if self._before is None or peak is None else max(0.0, peak - self._before)
 
     def describe(self, num_images: int, num_replicas: int) -> dict[str, Any]:
-        """Return images a second, of all replicas together, and megabytes a replica; what is not known is left out.
+        """Return images per second, of all replicas together, and megabytes per replica; what is not known is left out.
 
         Args:
             num_images: how many all replicas together were shown in training.

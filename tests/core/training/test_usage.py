@@ -1,4 +1,4 @@
-"""Images a second and memory a replica: against tensors of known size and a clock of known speed."""
+"""Images per second and memory per replica: against tensors of known size and a clock of known speed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_memory_is_what_is_taken_at_most_from_the_beginning_on() -> None:
     assert float(done.stdout) == pytest.approx(25, rel=0.2)
 
 
-def test_images_a_second_are_those_of_all_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_per_second_are_those_of_all_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([100.0, 104.0])
     monkeypatch.setattr(usage.time, "perf_counter", lambda: next(times))
     assert Usage(torch.device("cpu")).describe(2000, 10)["images_per_second"] == 500
