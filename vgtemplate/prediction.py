@@ -19,6 +19,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
 from vgtemplate.metrics import gradient_slope, log10
 from vgtemplate.records import Array, Record
+from vgtemplate.text import plain_number
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
 from vgtemplate.theory.profiles import Prediction, predict_layers
@@ -220,11 +221,11 @@ class Comparison:
         return f"inside the band of networks of width {self.width}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data; the band may be without an end, see `plain_number`."""
         return {
             "predicted": self.predicted,
-            "low": self.low,
-            "high": self.high,
+            "low": plain_number(self.low),
+            "high": plain_number(self.high),
             "measured": list(self.measured),
             "median": self.median,
             "error": self.error,
