@@ -1,9 +1,8 @@
 """What was sent to which MLflow store, kept beside the records, so that everything is sent once and nothing twice.
 
 One small file per run (`results/tracking/EXPERIMENT/ARM--KEY.json`), one per experiment's description
-(`.../experiment.json`) and one for the
-report (`report/report.json`), written before anything is sent. Never imports mlflow: "is there anything to send?" is a
-matter of looking up files.
+(`.../experiment.json`) and one for the report (`report/report.json`), written before anything is sent. Never imports
+mlflow: "is there anything to send?" is a matter of looking up files.
 """
 
 from __future__ import annotations

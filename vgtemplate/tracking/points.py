@@ -26,7 +26,7 @@ _SHARE = {
     "saturated_fraction": 2,
     "update_ratio": 2,
 }
-"""Series shown over the steps; 2: half as many layers and steps, since a store takes 70 microseconds a point."""
+"""Series shown over the steps; 2: half as many layers and steps, since a store takes 70 microseconds per point."""
 
 
 @dataclass(frozen=True)
