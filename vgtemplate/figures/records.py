@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vgtemplate.figures.style import dress, make_figure
+from vgtemplate.metrics import log10
 from vgtemplate.records import Array, Record
 
 _SIZE_INCHES = (7.2, 4.4)
@@ -33,11 +34,9 @@ LAYER_AXIS = "hidden layer (1: nearest the input)"
 _UNIT = "log10 of the RMS of dL/dz"
 
 
-def log10(values: Array) -> Array:
-    """Return log10 as float64, NaN where there is none: zero, NaN, infinite."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log10(np.asarray(values, dtype=np.float64))
-    return np.where(np.isfinite(logs), logs, np.nan)
+def finite(values: Array) -> Array:
+    """Return the values as float64, those that are infinite as NaN: a line through them has a gap there."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def median_of_seeds(values: Array) -> Array:
@@ -63,8 +62,7 @@ def _explain_missing(values: Array) -> str:
 
 def _start(record: Record, arm: str, what: str, values: Array) -> tuple[Figure, Axes]:
     """Return a figure headed by arm, content, seeds and data set, with a note of what it cannot show."""
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI)
-    FigureCanvasAgg(figure)
+    figure = make_figure(*_SIZE_INCHES, dpi=_DPI)
     axes = figure.add_axes(_PLOT)
     seeds = len(record.seeds)
     data = record.dataset.get("name", "no data set")
@@ -93,19 +91,19 @@ def draw_gradient_profile(record: Record, arm: str) -> Figure:
     values = record.probe("gradient_rms")
     layers = np.arange(1, values.shape[1] + 1)
     figure, axes = _start(record, arm, f"gradient at the start{'; thick: median' * (len(values) > 1)}", values)
-    median = log10(median_of_seeds(values))
+    logs, median = finite(log10(values)), finite(log10(median_of_seeds(values)))
     # A lone finite point between missing ones has no line to show it.
     marker = "o" if len(layers) <= _MAX_MARKED or np.isnan(median).any() else ""
     if len(values) > 1:
-        axes.plot(layers, log10(values).T, color="tab:blue", linewidth=0.7, alpha=0.45, marker=marker, markersize=2)
+        axes.plot(layers, logs.T, color="tab:blue", linewidth=0.7, alpha=0.45, marker=marker, markersize=2)
     axes.plot(layers, median, color="navy", linewidth=2.2, marker=marker, markersize=4)
-    low, high = _scale(log10(values))
+    low, high = _scale(logs)
     margin = 0.05 * (high - low)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(0.5, len(layers) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     axes.set_xlabel(LAYER_AXIS)
-    axes.grid(color="0.9")
+    dress(axes)
     return figure
 
 
@@ -122,7 +120,7 @@ def draw_gradient_heat_map(record: Record, arm: str) -> Figure:
     shown = median_of_seeds(values).T if over_time else values[:, 0, :].T
     what = "gradient in training, median over the seeds" if over_time else "gradient at the start, seed by seed"
     figure, axes = _start(record, arm, what, shown)
-    logs = log10(shown)
+    logs = finite(log10(shown))
     low, high = _scale(logs)
     image = axes.imshow(
         np.ma.masked_invalid(logs),

@@ -1,8 +1,41 @@
-"""Colours and frames that all figures share."""
+"""What all figures share: their canvas, axes, colours and size of text. Never pyplot, whose figures are global."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 PAPER, INK, MUTED, GRID = "#ffffff", "#000000", "#595959", "#e5e5e5"
 """Colours of a figure that follow the page's light or dark scheme: ground, text and axes, lesser text, grid lines."""
 SERIES_COLOURS = ("#2b7bba", "#d9691c", "#2f9a4c", "#c43f6f", "#8a63c9", "#97700f")
 """Colours of curves, of middle lightness: each stands out from a white and from a nearly black page."""
+FONT = 10
+"""Size of the text in points; ticks are one smaller."""
+
+
+def make_figure(width: float, height: float, **options: Any) -> Figure:
+    """Return an empty figure of this size in inches, on a canvas that needs no display."""
+    figure = Figure(figsize=(width, height), **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def dress(axes: Axes) -> Axes:
+    """Give axes the common grid, ticks and frame, and return them."""
+    axes.tick_params(labelsize=FONT - 1, length=2.5)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return axes
+
+
+def start_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of this size in inches with dressed axes, row by row, which share the room among them."""
+    figure = make_figure(width, height, layout="constrained", **options)
+    return figure, [dress(figure.add_subplot(rows, columns, index + 1)) for index in range(rows * columns)]

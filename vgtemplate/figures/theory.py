@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
-from vgtemplate.figures.records import LAYER_AXIS
-from vgtemplate.figures.style import GRID, INK, SERIES_COLOURS
+from vgtemplate.figures.records import LAYER_AXIS, finite
+from vgtemplate.figures.style import GRID, INK, SERIES_COLOURS, start_figure
+from vgtemplate.metrics import log10
 from vgtemplate.prediction import TOLERANCE, Comparison
-from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.phase import PhaseDiagram
 from vgtemplate.theory.profiles import Prediction
 
@@ -28,23 +26,7 @@ _DPI = 120
 _FEW = 30
 """Layers up to which each is marked."""
 _STEEPEST = 0.3
-"""Decades a layer at which a phase diagram's colours end."""
-
-
-def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
-    for panel in axes:
-        panel.grid(color=GRID, linewidth=0.8)
-        panel.set_axisbelow(True)
-        for side in ("top", "right"):
-            panel.spines[side].set_visible(False)
-    return figure, axes
-
-
-def _finite(values: Array) -> Array:
-    return np.where(np.isfinite(values), values, np.nan)
+"""Decades per layer at which a phase diagram's colours end."""
 
 
 def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
@@ -53,17 +35,17 @@ def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
     Args:
         prediction: the profiles.
         title: names the network.
-        width: units a layer, of which the band depends.
+        width: units per layer; the fewer, the wider the band.
     """
-    figure, (upper, lower) = _figure(6.4, 6.0, rows=2)
+    figure, (upper, lower) = start_figure(6.4, 6.0, rows=2, dpi=_DPI)
     layers = np.arange(1, len(prediction.q) + 1)
     marker = "o" if len(layers) <= _FEW else ""
     low, high = prediction.gradient_band
-    upper.fill_between(layers, _finite(low), _finite(high), color=SERIES_COLOURS[0], alpha=0.2, linewidth=0)
-    upper.plot(layers, _finite(prediction.log10_gradient_rms), color=SERIES_COLOURS[0], marker=marker, markersize=3)
+    upper.fill_between(layers, finite(low), finite(high), color=SERIES_COLOURS[0], alpha=0.2, linewidth=0)
+    upper.plot(layers, finite(prediction.log10_gradient_rms), color=SERIES_COLOURS[0], marker=marker, markersize=3)
     upper.set_ylabel("log10 of RMS dL/dz,\nthe last hidden layer: 0")
     upper.set_title(f"Gradient; shaded: 19 of 20 networks of width {width}", fontsize=10, loc="left")
-    lower.plot(layers, _finite(prediction.log10_signal_rms), color=SERIES_COLOURS[1], marker=marker, markersize=3)
+    lower.plot(layers, finite(prediction.log10_signal_rms), color=SERIES_COLOURS[1], marker=marker, markersize=3)
     lower.set_ylabel("log10 of RMS activation")
     lower.set_title("Signal", fontsize=10, loc="left")
     lower.set_xlabel(LAYER_AXIS)
@@ -78,11 +60,10 @@ def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
 
 
 def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
-    """Draw by how much the gradient of the activation `name` grows a layer, and the line where it does not."""
+    """Draw by how much the gradient of the activation `name` grows per layer, and the line where it stays the same."""
     critical = diagram.critical
-    figure, (axes,) = _figure(6.4, 4.8)
-    with np.errstate(divide="ignore"):
-        decades = np.clip(np.log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST)
+    figure, (axes,) = start_figure(6.4, 4.8, dpi=_DPI)
+    decades = np.clip(log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST)
     mesh = axes.pcolormesh(
         diagram.sigma_w_sq,
         diagram.sigma_b_sq,
@@ -92,7 +73,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
         shading="gouraud",
         rasterized=True,
     )
-    figure.colorbar(mesh, ax=axes, label="decades a layer towards the input", extend="both")
+    figure.colorbar(mesh, ax=axes, label="decades per layer towards the input", extend="both")
     if np.isinf(diagram.q).any():
         axes.contourf(
             diagram.sigma_w_sq,
@@ -124,8 +105,8 @@ def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
 
 
 def draw_comparison(compared: Sequence[Comparison]) -> Figure:
-    """Draw the error of every arm's predicted slope over the slope: bars the seeds, lines the band of its width."""
-    figure, (axes,) = _figure(6.4, 3.8)
+    """Draw measured less predicted slope of every arm over the predicted one: a dot the median, a line the seeds."""
+    figure, (axes,) = start_figure(6.4, 3.8, dpi=_DPI)
     axes.axhspan(-TOLERANCE, TOLERANCE, color=GRID, zorder=0)
     axes.axhline(0, color=INK, linewidth=0.8)
     for is_plain, colour, label in (
@@ -140,7 +121,7 @@ def draw_comparison(compared: Sequence[Comparison]) -> Figure:
         seeds = np.array([[min(comparison.measured), max(comparison.measured)] for comparison in chosen]).T - slopes
         axes.vlines(slopes, seeds[0], seeds[1], color=colour, linewidth=0.8, alpha=0.4)
         axes.plot(slopes, errors, color=colour, marker="o", markersize=4, linestyle="", label=label)
-    axes.set_xlabel("predicted gradient slope (decades a layer)")
+    axes.set_xlabel("predicted gradient slope (decades per layer)")
     axes.set_ylabel("measured less predicted")
     axes.legend(loc="lower right", fontsize=9)
     return figure

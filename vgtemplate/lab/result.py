@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vgtemplate.lab.claim import ClaimConfig, Setting
-from vgtemplate.lab.judge import Verdict, judge_quantities, judge_records
+from vgtemplate.lab.judge import PartVerdict, Verdict, judge_quantities, judge_records
 from vgtemplate.lab.plan import Plan
 from vgtemplate.prediction import Comparison, compare_slopes
 from vgtemplate.records import Record, read_record
 from vgtemplate.text import plain_number
 
+FAILED, NOT_RUN = "failed", "not run"
+"""What stands in the place of a verdict where there is none."""
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
 
 
 @dataclass(frozen=True)
 class Result:
-    """A claim with its verdict (None where a job failed), and what a reader wants to see beside it."""
+    """A claim with its verdict (None where there is none), and what a reader wants to see beside it."""
 
     claim: ClaimConfig
     verdict: Verdict | None
@@ -31,21 +33,43 @@ class Result:
     slopes: Mapping[str, Comparison]
     """Arm to its gradient slope at initialisation in theory and measured, where it has both."""
     failure: str | None = None
+    """Why there is no verdict."""
+    was_run: bool = True
+    """False where nothing was asked to run, so that nothing has failed."""
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in a word, or what stands in its place."""
+        return self.verdict.verdict if self.verdict else FAILED if self.was_run else NOT_RUN
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether there is a verdict, on too few seeds."""
+        return self.verdict is not None and self.verdict.provisional
+
+    @property
+    def parts(self) -> Sequence[PartVerdict]:
+        """The verdict's parts; none without a verdict."""
+        return self.verdict.parts if self.verdict else ()
+
+    @property
+    def deciding(self) -> PartVerdict | None:
+        """The part of which the smallest share of effects clears; None without a verdict."""
+        return min(self.parts, key=lambda part: part.cleared / len(part.effects), default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as plain data; `effects` and `threshold` are those of the part that clears least.
+        """Return the result as plain data; `effects` and `threshold` are those of the deciding part.
 
         JSON has no NaN and no infinity: NaN is null, infinities are "Infinity" and "-Infinity".
         """
-        parts = self.verdict.parts if self.verdict else ()
-        deciding = min(parts, key=lambda part: part.cleared / len(part.effects), default=None)
+        deciding = self.deciding
         return {
             "id": self.claim.id,
             "articles": self.claim.articles,
             "kind": self.claim.kind,
             "statement": self.claim.statement,
-            "verdict": self.verdict.verdict if self.verdict else "failed",
-            "provisional": bool(self.verdict and self.verdict.provisional),
+            "verdict": self.outcome,
+            "provisional": self.is_provisional,
             "effects": [plain_number(effect) for effect in deciding.effects] if deciding else [],
             "threshold": deciding.threshold if deciding else None,
             "parts": [
@@ -57,7 +81,7 @@ class Result:
                     "verdict": part.verdict,
                     "published": self.claim.published.get(part.title),
                 }
-                for part in parts
+                for part in self.parts
             ],
             "literature": self.claim.literature,
             "gradient_slopes": {arm: comparison.to_json() for arm, comparison in self.slopes.items()},
@@ -99,7 +123,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
 
 
 def read_quantities(record: Record) -> dict[str, list[float]]:
-    """Return a check's quantities by name, each with its value a block."""
+    """Return a check's quantities by name, each with one value per block of measurements."""
     return dict(zip(record.labels["quantity"], record.series["quantities"].tolist(), strict=True))
 
 

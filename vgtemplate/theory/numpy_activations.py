@@ -1,6 +1,6 @@
 """The catalogue's activations as numpy functions with their derivatives; never torch, never parameters or noise.
 
-PReLU stands at its initial slope and RReLU at the mean of its range (its draws would add 0.0008 decades a layer).
+PReLU stands at its initial slope and RReLU at the mean of its range (its draws would add 0.0008 decades per layer).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LEAKY_SLOPE = 0.01
 """Maas et al. 2013."""
 PRELU_START = 0.25
 """He et al. 2015, section 2.1."""
-RRELU_MEAN = (1 / 8 + 1 / 3) / 2
-"""Mean of the range of Xu et al. 2015."""
+RRELU_RANGE = (1 / 8, 1 / 3)
+"""Xu et al. 2015."""
 SELU_SCALE = 1.0507009873554804934193349852946
 """lambda of Klambauer et al. 2017."""
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -57,7 +57,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "tanh": Activation(np.tanh, lambda z: (1 - np.tanh(z)) * (1 + np.tanh(z))),
     "relu": leaky(0.0),
     "leaky_relu": leaky(LEAKY_SLOPE),
-    "rrelu": leaky(RRELU_MEAN),
+    "rrelu": leaky(sum(RRELU_RANGE) / 2),
     "prelu": leaky(PRELU_START),
     "elu": exponential(1.0, 1.0),
     "selu": exponential(SELU_SCALE, SELU_ALPHA),

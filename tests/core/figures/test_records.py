@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vgtemplate.records import Record
 from vgtemplate.figures.records import draw_gradient_heat_map, draw_gradient_profile, draw_pictures, write_png
+from vgtemplate.records import Record
 
 
 def make_record(gradient: Any, steps: Any = None) -> Record:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.judge import judge_records
-from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.lab.result import Result
 from vgtemplate.records import Record
 
 
 def build_record(name: str, seeds: int = 3, depth: int = 4, steps: int = 60, **series: Any) -> Record:
-    """A record whose gradient falls by half a decade a layer, and whose loss falls from 2 to 1."""
+    """A record whose gradient falls by half a decade per layer, and whose loss falls from 2 to 1."""
     fall = -0.5 * np.arange(depth)[::-1] + 0.01 * np.arange(seeds)[:, None]
     measured: dict[str, Any] = {
         "gradient_rms": 10.0 ** fall[:, None, :],
@@ -37,7 +39,7 @@ def build_record(name: str, seeds: int = 3, depth: int = 4, steps: int = 60, **s
 
 
 def build_claim(name: str = "sigmoid-vanishes", arms: Iterable[str] = ("sigmoid",), **settings: Any) -> ClaimConfig:
-    """A claim with a part an arm: its gradient slope is below -0.3."""
+    """A claim with one part per arm: its gradient slope is below -0.3."""
     parts = [{"metric": "gradient_slope", "arms": [arm], "label": arm, "threshold": "< -0.3"} for arm in arms]
     content = {
         "id": name,
@@ -51,45 +53,19 @@ def build_claim(name: str = "sigmoid-vanishes", arms: Iterable[str] = ("sigmoid"
     return ClaimConfig.model_validate(content | settings)
 
 
-def _plain(effect: float) -> float | str | None:
-    if np.isnan(effect):
-        return None
-    return effect if np.isfinite(effect) else ("Infinity" if effect > 0 else "-Infinity")
-
-
-def build_result(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[str, Any]:
-    """What `Result.to_json` of reproduce/result.py returns for a judged claim."""
-    verdict = judge_records(claim, records)
-    first = next(iter(records.values()))
-    return {
-        "id": claim.id,
-        "articles": list(claim.articles),
-        "kind": claim.kind,
-        "statement": claim.statement,
-        "verdict": verdict.verdict,
-        "provisional": verdict.provisional,
-        "effects": [],
-        "threshold": None,
-        "parts": [
-            {
-                "title": part.title,
-                "threshold": part.threshold,
-                "effects": [_plain(effect) for effect in part.effects],
-                "cleared": part.cleared,
-                "verdict": part.verdict,
-                "published": claim.published.get(part.title),
-            }
-            for part in verdict.parts
-        ],
-        "literature": claim.literature,
-        "gradient_slopes": {},
-        "dataset": "digits",
-        "setting": "quick",
-        "seeds": list(first.seeds),
-        "records": {arm: record.key for arm, record in records.items()},
-        "wall_seconds": 1.0,
-        "failure": None,
-    }
+def build_result(claim: ClaimConfig, records: Mapping[str, Record], **changes: Any) -> Result:
+    """The result of a judged claim, some of its fields changed."""
+    result = Result(
+        claim=claim,
+        verdict=judge_records(claim, records),
+        keys={arm: record.key for arm, record in records.items()},
+        dataset="digits",
+        seeds=next(iter(records.values())).seeds,
+        setting="quick",
+        wall_seconds=1.0,
+        slopes={},
+    )
+    return replace(result, **changes)
 
 
 @pytest.fixture
@@ -103,11 +79,11 @@ def make_claim() -> Callable[..., ClaimConfig]:
 
 
 @pytest.fixture
-def make_result() -> Callable[..., dict[str, Any]]:
+def make_result() -> Callable[..., Result]:
     return build_result
 
 
 @pytest.fixture
 def experiments() -> Path:
     """The register's claims."""
-    return Path(__file__).parents[2] / "experiments"
+    return Path(__file__).parents[3] / "experiments" / "claims"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from vgtemplate.lab.report.page import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -34,9 +37,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def report(tmp_path, make_claim, make_record, make_result) -> Path:
-    """A report with every verdict, every kind of figure, and names as long as they get."""
-    from vgtemplate.lab.report.page import write_report
-
+    """A report with several verdicts, every kind of figure, and names as long as they get."""
     arms = tuple(f"an-arm-with-a-rather-long-name-{number}" for number in range(12))
     accuracy = [{"metric": "test_accuracy", "arms": [arm], "threshold": ">= 0.8"} for arm in arms]
     claims = [
@@ -52,9 +53,9 @@ def report(tmp_path, make_claim, make_record, make_result) -> Path:
         results.append(make_result(claim, of_claim))
     losses = np.where(np.arange(60) < 30, 2.0, np.nan) * np.ones((10, 1))
     records[f"key-{arms[0]}"].series["train_loss"][:] = losses
-    results[1] |= {"verdict": "refuted"}
-    results[3] |= {"verdict": "not run", "parts": [], "failure": "run it"}
-    return write_report(tmp_path / "report", results, {claim.id: claim for claim in claims}, records.get)
+    results[1] = replace(results[1], verdict=replace(results[1].verdict, verdict="refuted"))
+    results[3] = replace(results[3], verdict=None, was_run=False, failure="run it")
+    return write_report(tmp_path / "report", results, records.get)
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from vgtemplate.config.catalogue import CHECKS, METRICS
-from vgtemplate.config.load import load_claims
+from vgtemplate import metrics
+from vgtemplate.config.catalogue import METRICS
+from vgtemplate.lab.catalogue import CHECKS
+from vgtemplate.lab.claim import PartConfig
 from vgtemplate.lab.report.claim_figures import choose_panels, describe_marks, draw_claim
-from vgtemplate.lab.report.panels import PANELS, smooth
+from vgtemplate.lab.report.metric_panels import PANELS
+from vgtemplate.lab.report.panels import Bars, smooth
 
 
 def part(metric, *arms, threshold="> 0", **settings):
@@ -17,8 +21,31 @@ def titles(figure):
     return [text.get_text() for text in figure.texts]
 
 
-def test_every_metric_has_its_panels():
-    assert set(PANELS) == set(METRICS)
+def test_panels_are_of_metrics():
+    assert set(PANELS) <= set(METRICS)
+    bars = [panel for panels in PANELS.values() for panel in panels if isinstance(panel, Bars)]
+    assert {panel.metric for panel in bars} <= set(METRICS)
+
+
+def test_a_metric_without_panels_is_shown_as_bars_where_it_can_be_computed(make_claim, make_record, monkeypatch):
+    def brightness(record, from_layer=1):
+        return record.series["signal_mean"][:, 0, from_layer - 1]
+
+    monkeypatch.setitem(metrics.FUNCTIONS, "brightness", brightness)
+    monkeypatch.setattr(METRICS, "_added", {"brightness": replace(METRICS["offset"], name="brightness", unit="lux")})
+    means = np.arange(12.0).reshape(3, 1, 4)
+    parts = [
+        part("brightness", "a", threshold="> 2", options={"from_layer": 3}),
+        part("brightness", "b", options={"from_layer": 3}),
+    ]
+    claim = make_claim(arms=("a", "b"), parts=[part("gradient_slope", "a"), part("gradient_slope", "b")])
+    claim = claim.model_copy(update={"parts": [PartConfig.model_validate(each) for each in parts]})
+    figure = draw_claim(claim, {"a": make_record("a", signal_mean=means), "b": make_record("b")})
+    (bars,) = figure.axes
+    assert "brightness, from layer 3 (lux)" in titles(figure)
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["a"]
+    assert list(bars.lines[0].get_xdata()) == [2, 6, 10]
+    assert list(bars.lines[1].get_xdata()) == [2, 2]
 
 
 def test_a_profile_shows_every_seed_thin_and_the_median_thick(make_claim, make_record):
@@ -121,7 +148,7 @@ def test_an_arm_without_the_series_is_left_out(make_claim, make_record):
 def test_without_records_or_seeds_there_is_no_figure(make_claim):
     assert draw_claim(make_claim(), {}) is None
     check = next(iter(CHECKS.values()))
-    exact = make_claim(kind="exact", check=check.name, arms={}, parts=[part(check.quantities[0])])
+    exact = make_claim(kind="exact", check=check.name, arms={}, parts=[part(check.quantities.split()[0])])
     assert draw_claim(exact, {}) is None
 
 
@@ -130,11 +157,6 @@ def test_zero_gradients_are_gaps(make_claim, make_record):
     record.series["gradient_rms"][:, :, 1] = 0
     (axes,) = draw_claim(make_claim(), {"sigmoid": record}).axes
     assert list(np.isnan(axes.lines[-1].get_ydata())) == [False, True, False, False]
-
-
-def test_every_claim_of_the_register_but_the_exact_ones_has_panels(experiments):
-    for claim in load_claims(experiments).values():
-        assert all(PANELS.get(part.metric) for part in claim.parts) == (claim.check is None)
 
 
 def test_seeds_without_a_value_are_told_from_those_that_never_got_there(make_claim, make_record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vgtemplate.config.experiment import ClaimConfig
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.gallery import FigureConfig, GalleryConfig
 from vgtemplate.lab.report.gallery import write_gallery
 from vgtemplate.lab.report.page import write_report
+from vgtemplate.prediction import Comparison
 
 EVIL = {
     "a script": "<script>alert(1)</script>",
@@ -74,12 +77,13 @@ def write(tmp_path: Path, make_claim: Any, make_record: Any, make_result: Any) -
         record.dataset.update(name=word, classes=[word, word])
         record.environment.update(device=word, device_name=word, commit=word, versions={"torch": word})
         record.configuration["model"][word] = word
-        result = make_result(claim, {"sigmoid": record}) | {"dataset": word, "failure": word, "id": word}
-        slope = {"predicted": 0.5, "median": 0.4, "error": -0.1}
-        result |= {"gradient_slopes": {word: slope}, "records": {word: "key"}}
+        slopes = {word: Comparison(0.5, 0.4, 0.6, (0.4,), 64, True)}
+        changes = {"dataset": word, "failure": word, "slopes": slopes, "keys": {word: "key"}}
+        result = make_result(claim, {"sigmoid": record}, **changes)
         part_of_arm = claim.parts[0].model_copy(update={"arms": [word]})
-        arms = copies(claim, id=word, arms={word: {"model": {word: word}}}, parts=[part_of_arm])
-        return write_report(tmp_path, [result], {word: arms}, {"key": record}.get, {word: f"http://host/{word}"})
+        named = copies(claim, id=word, arms={word: {"model": {word: word}}}, parts=[part_of_arm])
+        links, stability = {word: f"http://host/{word}"}, {word: word}
+        return write_report(tmp_path, [replace(result, claim=named)], {"key": record}.get, links, stability)
 
     return write
 
@@ -113,11 +117,11 @@ def test_any_name_of_an_arm_is_text_in_figures(
     paths = []
     for arms in (words, [f"{index:02d}{'x' * (len(word) - 2)}" for index, word in enumerate(words)]):
         claim = make_claim()
-        result = make_result(claim, {"sigmoid": make_record("sigmoid")}) | {"records": {arm: arm for arm in arms}}
+        result = make_result(claim, {"sigmoid": make_record("sigmoid")}, keys={arm: arm for arm in arms})
         parts = [claim.parts[0].model_copy(update={"arms": [arm]}) for arm in arms]
         named = copies(claim, arms={arm: {} for arm in arms}, parts=parts)
         records = {arm: make_record("sigmoid") for arm in arms}
-        path = write_report(tmp_path, [result], {claim.id: named}, records.get)
+        path = write_report(tmp_path, [replace(result, claim=named)], records.get)
         paths.append(path.rename(tmp_path / f"{len(paths)}.html"))
     page, harmless = assert_same_elements(*paths)
     assert sum(tag == "text" for tag, _ in page.elements) > len(words)
@@ -131,9 +135,13 @@ def test_any_name_of_an_arm_is_text_in_figures(
 def test_any_text_is_text_in_the_gallery(tmp_path: Path, make_record: Any) -> None:
     pages = []
     word = " ".join(EVIL.values())
-    for name in (word, "x"):
+    for name, title in ((word, EVIL["a script that is closed first"]), ("x", "x")):
         record = make_record("four", bias_grad_norm=np.ones((3, 2, 4)), probe_steps=np.arange(2))
         record.dataset.update(name=name)
-        pages.append(write_gallery(tmp_path, {"four": record}).rename(tmp_path / f"{len(pages)}.html"))
+        figure = FigureConfig.model_construct(experiment=name, arms={title: "four"})
+        gallery = GalleryConfig.model_construct(learning_speed=figure, good_range=figure)
+        written = write_gallery(tmp_path, gallery, {"learning_speed": {title: record}})
+        pages.append(written.rename(tmp_path / f"{len(pages)}.html"))
     page, _ = assert_same_elements(*pages)
-    assert word in page.text
+    assert page.text.count(word) == 2
+    assert page.text.count(EVIL["a script that is closed first"]) == 2 + page.text.count(word)

@@ -1,14 +1,11 @@
-"""The curves of the gallery against torch's functions and closed forms."""
+"""The numbers in the gallery's figures against closed forms."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
@@ -16,55 +13,25 @@ from scipy import optimize, stats
 from vgtemplate.lab.report import gallery_figures as figures
 from vgtemplate.lab.report import gallery_networks as networks
 
-Z = np.linspace(-20, 20, 801)
-POINTS = torch.from_numpy(Z)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (figures.sigmoid, torch.sigmoid),
-        (figures.elu, F.elu),
-        (figures.selu, F.selu),
-        (lambda z: figures.leaky_relu(z, 0.0), F.relu),
-        (lambda z: figures.leaky_relu(z, 0.01), F.leaky_relu),
-    ],
-)
-def test_function_is_torchs(
-    ours: Callable[[np.ndarray], np.ndarray], theirs: Callable[[torch.Tensor], torch.Tensor]
-) -> None:
-    np.testing.assert_allclose(ours(Z), theirs(POINTS).numpy(), rtol=1e-12, atol=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("slope", "function"), [(figures.sigmoid_slope, torch.sigmoid), (figures.tanh_slope, torch.tanh)]
-)
-def test_slope_is_the_derivative(
-    slope: Callable[[np.ndarray], np.ndarray], function: Callable[..., torch.Tensor]
-) -> None:
-    points = POINTS.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(function(points).sum(), points)
-    np.testing.assert_allclose(slope(Z), expected.numpy(), rtol=1e-9, atol=1e-15)
-
 
 def test_saturation_begins_where_the_derivative_is_a_tenth_of_its_maximum() -> None:
     # sigma' = 0.025: sigma = (1 + sqrt(0.9)) / 2; sech^2 = 0.1: cosh = sqrt(10).
     upper = (1 + math.sqrt(0.9)) / 2
-    assert figures.saturation_edge(figures.sigmoid_slope) == pytest.approx(math.log(upper / (1 - upper)))
-    assert figures.saturation_edge(figures.tanh_slope) == pytest.approx(math.acosh(math.sqrt(10)))
+    assert figures.saturation_edge(figures.SIGMOID.derivative) == pytest.approx(math.log(upper / (1 - upper)))
+    assert figures.saturation_edge(figures.TANH.derivative) == pytest.approx(math.acosh(math.sqrt(10)))
 
 
 @given(st.floats(0.001, 0.999))
 def test_deviation_gives_back_the_share_that_is_saturated(share: float) -> None:
     deviation = figures.spread_of(share)
-    edge = figures.saturation_edge(figures.sigmoid_slope)
+    edge = figures.saturation_edge(figures.SIGMOID.derivative)
     assert 2 * stats.norm.sf(edge / deviation) == pytest.approx(share, rel=1e-6)
 
 
 @pytest.mark.parametrize("weight", [4.5, 6.9, 20.0, -20.0])
 def test_widest_interval_is_that_found_numerically(weight: float) -> None:
     """The factor is largest where w a + b = 0; its bounds are where |w| sigmoid'(z) falls to 1."""
-    edge = optimize.brentq(lambda z: abs(weight) * figures.sigmoid_slope(np.array(z)) - 1, 0, 50)
+    edge = optimize.brentq(lambda z: abs(weight) * figures.SIGMOID.derivative(np.array(z)) - 1, 0, 50)
     assert figures.widest_interval(weight) == pytest.approx(2 * edge / abs(weight))
 
 

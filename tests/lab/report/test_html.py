@@ -6,7 +6,8 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from vgtemplate.lab.report.html import GRID, MUTED, SERIES_COLOURS, embed, render
+from vgtemplate.figures.style import GRID, MUTED, SERIES_COLOURS
+from vgtemplate.lab.report.html import embed, render
 
 
 def make_figure(title: str = "a title") -> Figure:

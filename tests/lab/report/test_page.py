@@ -1,4 +1,3 @@
-import json
 import math
 import re
 from dataclasses import replace
@@ -9,12 +8,13 @@ import numpy as np
 import pytest
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ClaimConfig
 from vgtemplate.config.load import merge
-from vgtemplate.lab.report.contradiction import RESCUES, VANISHES, settle
-from vgtemplate.lab.report.page import describe_basis, describe_seeds, write_report
-from vgtemplate.lab.report.settings import compare, describe_searches
-from vgtemplate.lab.report.strips import bounds, draw_strip, write_number
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.judge import PartVerdict, Verdict
+from vgtemplate.lab.report.arms import compare_arms, describe_searches
+from vgtemplate.lab.report.page import describe_basis, write_report
+from vgtemplate.lab.report.strips import draw_strip
+from vgtemplate.prediction import Comparison
 
 
 class Page(HTMLParser):
@@ -43,12 +43,12 @@ class Page(HTMLParser):
 def written(tmp_path, make_claim, make_record, make_result):
     """Write the report of a claim with one arm, its settings and result changed as asked."""
 
-    def write(changes=None, links=None, record=None, **settings):
+    def write(changes=None, links=None, record=None, stability=None, **settings):
         claim = make_claim(**settings)
         records = {arm: record or make_record(arm) for arm in claim.arms}
-        result = make_result(claim, records) | (changes or {})
+        result = make_result(claim, records, **(changes or {}))
         by_key = {found.key: found for found in records.values()}
-        path = write_report(tmp_path / "report", [result], {claim.id: claim}, by_key.get, links)
+        path = write_report(tmp_path / "report", [result], by_key.get, links, stability)
         return SimpleNamespace(path=path, source=path.read_text(), page=Page(path.read_text()))
 
     return write
@@ -86,18 +86,18 @@ def test_every_text_is_shown_as_text(written):
     evil = '<script>alert("x")</script>&'
     claim = {"statement": evil, "literature": evil, "notes": evil, "sections": {"bn-relu": evil}}
     parts = [{"metric": "gradient_slope", "arms": ["sigmoid"], "label": evil, "threshold": "< -0.3"}]
-    changes = {"dataset": evil, "failure": evil, "statement": evil}
-    done = written(changes, {"sigmoid-vanishes": f"http://h/{evil}"}, parts=parts, **claim)
+    changes = {"dataset": evil, "failure": evil}
+    links, stability = {"sigmoid-vanishes": f"http://h/{evil}"}, {"sigmoid-vanishes": evil}
+    done = written(changes, links, stability=stability, parts=parts, **claim)
     assert done.page.all("script") == [{}]
     assert "alert(" not in re.findall(r"<script>(.*?)</script>", done.source, re.DOTALL)[0]
-    assert done.page.text.count(evil) >= 8
+    assert done.page.text.count(evil) >= 9
 
 
 def test_a_name_that_a_file_would_not_allow_is_still_text(tmp_path, make_claim, make_record, make_result):
     evil = "<script>alert(1)</script>"
-    result = make_result(make_claim(), {"sigmoid": make_record("sigmoid")}) | {"id": evil}
     claim = ClaimConfig.model_construct(**{**dict(make_claim()), "id": evil})
-    path = write_report(tmp_path, [result], {evil: claim}, lambda key: None)
+    path = write_report(tmp_path, [make_result(claim, {"sigmoid": make_record("sigmoid")})], lambda key: None)
     page = Page(path.read_text())
     assert page.all("script") == [{}]
     assert evil in page.text
@@ -123,13 +123,13 @@ def test_nothing_is_left_behind_beside_the_page(written):
 def test_a_folder_that_refuses_is_the_users_to_mend(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="the report cannot be written"):
-        write_report(tmp_path / "file" / "report", [], {}, lambda key: None)
+        write_report(tmp_path / "file" / "report", [], lambda key: None)
 
 
 def test_infinities_and_missing_values_are_shown(written):
-    effects = ["Infinity", None, "-Infinity", 2.0]
-    part = {"title": "t", "threshold": "> 1", "effects": effects, "cleared": 2, "verdict": "mixed", "published": None}
-    done = written(json.loads(json.dumps({"parts": [part], "seeds": [0, 1, 2, 3]})))
+    part = PartVerdict("t", "> 1", (math.inf, math.nan, -math.inf, 2.0), 2, "inconclusive")
+    verdict = Verdict("sigmoid-vanishes", "inconclusive", True, (part,))
+    done = written({"verdict": verdict, "seeds": (0, 1, 2, 3)})
     assert "2 [-∞, ∞], 1 without a value" in done.page.text
     labels = [svg["aria-label"] for svg in done.page.all("svg") if svg.get("class") == "strip"]
     assert labels == ["seed 0: ∞; seed 2: -∞; seed 3: 2"]
@@ -138,9 +138,9 @@ def test_infinities_and_missing_values_are_shown(written):
 
 def test_a_claim_that_was_not_run_says_so_and_how_to_run_it(tmp_path, make_claim, make_record, make_result):
     claim = make_claim(arms=("sigmoid",))
-    result = make_result(claim, {"sigmoid": make_record("sigmoid")})
-    result |= {"verdict": "not run", "parts": [], "failure": "no record", "provisional": False}
-    page = Page(write_report(tmp_path, [result], {claim.id: claim}, lambda key: None).read_text())
+    changes = {"verdict": None, "was_run": False, "failure": "no record"}
+    result = make_result(claim, {"sigmoid": make_record("sigmoid")}, **changes)
+    page = Page(write_report(tmp_path, [result], lambda key: None).read_text())
     assert "No verdict: no record" in page.text
     assert "0 of 1 hold" in page.text
     assert page.all("tr")[1]["data-verdict"] == "not run"
@@ -154,6 +154,36 @@ def test_bars_count_a_claim_for_each_of_its_articles(written):
         "#article=bn-relu&verdict=confirmed",
         "#article=slow-training&verdict=confirmed",
     ]
+
+
+def test_a_claim_of_ones_own_is_shown_as_such_and_no_article_is_named(written):
+    done = written(articles=[])
+    assert [link["href"] for link in done.page.all("a") if "aria-label" in link] == [
+        "#verdict=confirmed",
+        "#article=own&verdict=confirmed",
+    ]
+    assert done.page.all("tr")[1]["data-articles"] == "own"
+    assert "own" in [option.get("value") for option in done.page.all("option")]
+    for words in ("What we say about", "Our own claims 1 of 1 hold", "our own · initial", "us: no article makes this"):
+        assert words in done.page.text, words
+    assert "articles say" not in done.page.text
+
+
+def test_a_claim_of_ones_own_stands_beside_those_of_the_articles(tmp_path, make_claim, make_record, make_result):
+    claims = [make_claim("ours", articles=[]), make_claim("theirs")]
+    results = [make_result(claim, {"sigmoid": make_record("sigmoid")}) for claim in claims]
+    page = Page(write_report(tmp_path, results, lambda key: None).read_text())
+    assert "What four articles say about vanishing and exploding gradients, and what we say ourselves" in page.text
+    assert "All claims 2 of 2 hold" in page.text
+    assert "Our own claims 1 of 1 hold" in page.text
+    assert [row["data-articles"] for row in page.all("tr")[1:3]] == ["own", "bn-relu"]
+
+
+def test_how_a_claim_was_judged_again_is_said(written):
+    text = written(stability={"sigmoid-vanishes": "not stable: mixed on float32"}).page.text
+    assert "Judged again not stable: mixed on float32" in text
+    assert "provisional not stable" in text
+    assert "Judged again" not in written().page.text
 
 
 def test_rows_carry_what_is_filtered_by(written):
@@ -174,7 +204,8 @@ def test_a_link_to_mlflow_is_given_where_there_is_one(written):
 
 
 def test_theory_stands_beside_what_was_measured(written):
-    text = written({"gradient_slopes": {"sigmoid": {"predicted": -0.4321, "median": -0.5, "error": -0.0679}}}).page.text
+    slopes = {"sigmoid": Comparison(-0.4321, -0.5, -0.4, (-0.5,), 64, True)}
+    text = written({"slopes": slopes}).page.text
     assert "sigmoid -0.432 -0.500 -0.068" in text
 
 
@@ -182,7 +213,7 @@ def test_make_is_named_where_it_does_the_same(written, make_record):
     record = make_record("sigmoid", seeds=10)
     usual = written({"dataset": "mnist"}, record=record).page.text
     assert "make claim-sigmoid-vanishes vgt reproduce sigmoid-vanishes --dataset mnist --seeds 10" in usual
-    other = written({"dataset": "mnist", "seeds": list(range(5, 15))}, record=record).page.text
+    other = written({"dataset": "mnist", "seeds": tuple(range(5, 15))}, record=record).page.text
     assert "make claim-" not in other
     assert "--seeds 10 --first-seed 5" in other
     full = written({"dataset": "mnist", "setting": "full"}, record=record).page.text
@@ -193,21 +224,14 @@ def test_make_is_named_where_it_does_the_same(written, make_record):
     assert "--setting full --cifar 'my pictures'" in text
 
 
-def test_seeds_and_basis_in_words():
-    assert [describe_seeds(seeds) for seeds in ([3], [0, 1, 2], [0, 2])] == ["seed 3", "seeds 0 to 2", "seeds 0, 2"]
-    exact = {"dataset": "-", "seeds": []}
+def test_basis_in_words(make_claim, make_record, make_result):
+    quick = make_result(make_claim(), {"sigmoid": make_record("sigmoid")}, dataset="mine", seeds=(0,))
+    exact = replace(quick, dataset="-", seeds=())
     assert describe_basis([exact]) == "No claim here needs data or seeds."
-    quick = {"dataset": "mine", "seeds": [0], "setting": "quick"}
     assert describe_basis([exact, quick]) == "Verdicts on mine, seed 0. 1 claim, exact or a timing, needs neither."
-    assert describe_basis([quick, quick | {"setting": "full"}]) == (
+    assert describe_basis([quick, replace(quick, setting="full")]) == (
         "Verdicts on mine, seed 0; mine, seed 0, full setting."
     )
-
-
-def test_thresholds_have_ends():
-    assert bounds("> -0.5") == (-0.5, math.inf)
-    assert bounds("<= 1e-3") == (-math.inf, 0.001)
-    assert bounds("between 0.5 and 2") == (0.5, 2.0)
 
 
 def test_a_strip_places_dots_on_the_right_side_of_the_line():
@@ -237,15 +261,6 @@ def test_strips_of_odd_effects_stay_within_their_width(effects):
     assert strip.without_value == sum(map(math.isnan, effects))
 
 
-def test_numbers_are_written_for_people():
-    assert [write_number(value) for value in (0.012345, math.inf, -math.inf, math.nan)] == [
-        "0.0123",
-        "∞",
-        "-∞",
-        "no value",
-    ]
-
-
 def test_arms_share_settings_and_differ_in_others():
     arms = {
         "a": {
@@ -257,9 +272,9 @@ def test_arms_share_settings_and_differ_in_others():
             "optimiser": {"lr": 0.3},
         },
     }
-    setting = compare(arms)
-    assert setting.shared == {"model": ["mlp", "depth 3"]}
-    assert (setting.columns, setting.rows) == (["optimiser.lr"], [("a", ["0.1"]), ("b", ["0.3"])])
+    table = compare_arms(arms)
+    assert table.shared == {"model": ["mlp", "depth 3"]}
+    assert (table.columns, table.rows) == (["optimiser.lr"], [("a", ["0.1"]), ("b", ["0.3"])])
 
 
 def test_a_search_says_what_was_picked_among_what(make_claim):
@@ -268,51 +283,3 @@ def test_a_search_says_what_was_picked_among_what(make_claim):
     assert describe_searches(claim, {"sigmoid": {"optimiser": {"lr": 0.1}}}) == [
         "sigmoid: optimiser.lr 0.1 (the one of least validation_loss among optimiser.lr in 0.01, 0.1)"
     ]
-
-
-@pytest.fixture
-def contradicting(make_claim):
-    """Two claims that contradict each other, and their results for given slopes and accuracies."""
-    vanishes = make_claim(VANISHES, parts=[{"metric": "gradient_slope", "arms": ["sigmoid"], "threshold": "< -0.03"}])
-    parts = [{"metric": "test_accuracy", "arms": ["sigmoid"], "threshold": ">= 0.8"}]
-    rescues = make_claim(RESCUES, kind="training", parts=parts)
-
-    def part(effects, clears):
-        cleared = sum(map(clears, effects))
-        verdict = "confirmed" if cleared == len(effects) else "inconclusive" if cleared else "refuted"
-        return {"parts": [{"effects": effects, "verdict": verdict}]}
-
-    def settled(slopes, accuracies):
-        results = {
-            VANISHES: part(slopes, lambda slope: slope < -0.03),
-            RESCUES: part(accuracies, lambda accuracy: accuracy >= 0.8),
-        }
-        return settle(results, {VANISHES: vanishes, RESCUES: rescues}, {"sigmoid": 30})
-
-    return settled
-
-
-@pytest.mark.parametrize(
-    ("slope", "accuracy", "words"),
-    [
-        (0.01, 0.9, f"{RESCUES} is right and {VANISHES} is not: the gradient does not vanish"),
-        (-0.1, 0.9, f"the gradient does shrink towards the input, as {VANISHES} has it, but by too little"),
-        (-0.1, 0.1, f"{VANISHES} is right: the gradient still shrinks"),
-        (0.01, 0.1, "neither is right"),
-    ],
-)
-def test_who_is_right_follows_from_what_was_measured(contradicting, slope, accuracy, words):
-    (sentence,) = contradicting([slope] * 3, [accuracy] * 3)
-    assert words in sentence
-    assert f"test accuracy {accuracy}" in sentence
-    assert ("shrinks by" if slope < 0 else "grows by") in sentence
-    assert f"a factor of {10 ** (28 * slope):.3g} from hidden layer 30 to hidden layer 2" in sentence
-
-
-def test_nobody_is_right_where_the_seeds_disagree(contradicting):
-    (sentence,) = contradicting([-0.1, 0.1, 0.1], [0.9] * 3)
-    assert "the seeds disagree" in sentence
-
-
-def test_nothing_is_settled_before_both_were_judged(make_claim):
-    assert settle({VANISHES: {"parts": []}}, {VANISHES: make_claim(VANISHES)}, {}) == []

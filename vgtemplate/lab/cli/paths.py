@@ -9,8 +9,3 @@ from pathlib import Path
 def claims_dir() -> Path:
     """Return the folder of the claims: VGT_CLAIMS_DIR, else experiments/claims/."""
     return Path(os.environ.get("VGT_CLAIMS_DIR") or "experiments/claims")
-
-
-def gallery_experiment() -> Path:
-    """Return the experiment, no claim, whose networks the report's gallery draws."""
-    return claims_dir().parent / "learning-speed.yaml"

@@ -14,8 +14,9 @@ import click
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.data import files
 from vgtemplate.lab.claims import load_claims
-from vgtemplate.lab.cli.paths import claims_dir, gallery_experiment
-from vgtemplate.lab.plan import plan_beside, plan_claims
+from vgtemplate.lab.cli.paths import claims_dir
+from vgtemplate.lab.gallery import drawn_keys, plan_gallery, read_gallery
+from vgtemplate.lab.plan import plan_claims
 from vgtemplate.lab.result import judge_claim
 from vgtemplate.lab.stability import describe, read_outcomes
 from vgtemplate.records import make_results_folder, read_record
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vgtemplate.lab.claim import ClaimConfig
+    from vgtemplate.lab.gallery import GalleryConfig
     from vgtemplate.lab.plan import Plan
     from vgtemplate.lab.result import Result
-
-NOT_RUN = "not run"
+    from vgtemplate.records import Record
 
 
 @click.command()
@@ -39,7 +40,6 @@ NOT_RUN = "not run"
 @click.option("--tracking/--no-tracking", default=True, help="Keep the report in MLflow.  [default: tracking]")
 def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
     """Write the report of every claim, with its verdict where there are records; train nothing."""
-
     folder, root = claims_dir(), files.data_root()
     name = files.resolve(dataset, root)
     results = make_results_folder(results_dir())
@@ -60,45 +60,64 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
         judged: results that are known already; others are judged from their records, "not run" where these are missing.
         results: the folder of the records; the report goes to its folder report/.
     """
-    from vgtemplate.lab.report.gallery import UNSATURATES, WITHOUT_BN, write_gallery
-    from vgtemplate.lab.report.page import write_report
-    from vgtemplate.lab.report.theory_page import write_theory
-
     plan = _whole(plan, claims)
-    known = {result.claim.id: result.to_json() for result in judged}
+    known = {result.claim.id: result for result in judged}
     shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
     outcomes = read_outcomes(results, plan.dataset)
-    for content in shown:
-        variants = outcomes.get(content["id"])
-        content["stability"] = describe(variants) if variants else None
+    stability = {name: describe(outcomes[name]) for name in plan.claims if outcomes.get(name)}
     links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
-    keys = {job.name: job.key for job in plan_beside(gallery_experiment(), plan, files.data_root())}
-    if WITHOUT_BN in plan.keys.get(UNSATURATES, {}):
-        keys[WITHOUT_BN] = plan.keys[UNSATURATES][WITHOUT_BN]
-    folder = results / "report"
-    drawn = {name: record for name, key in keys.items() if (record := read_record(results, key)) is not None}
-    inputs = [shown, links, sorted(keys[name] for name in drawn)]
+    gallery, read = read_gallery(claims_dir()), functools.cache(lambda key: read_record(results, key))
+    drawn = _gallery_records(gallery, plan, read)
+    inputs = [[result.to_json() for result in shown], stability, links, gallery.model_dump()]
+    inputs.append({figure: {name: record.key for name, record in drawn[figure].items()} for figure in drawn})
     inputs.append({name: claim.model_dump(mode="json") for name, claim in plan.claims.items()})
+    folder = results / "report"
     digest, stamp = _digest(inputs), folder / ".inputs"
     if _is_written(folder, stamp, digest):
         return folder / "index.html"
     stamp.unlink(missing_ok=True)
-    read = functools.cache(lambda key: read_record(results, key))
-    write_gallery(folder, drawn)
-    write_theory(folder, shown, read)
-    path = write_report(folder, shown, plan.claims, read, links)
+    path = _draw(folder, shown, read, links, stability, gallery, drawn)
     stamp.write_text(digest)
     return path
 
 
+def _draw(
+    folder: Path,
+    shown: Sequence[Result],
+    read: Callable[[str], Record | None],
+    links: Mapping[str, str],
+    stability: Mapping[str, str],
+    gallery: GalleryConfig,
+    drawn: Mapping[str, Mapping[str, Record]],
+) -> Path:
+    """Draw the three pages, which needs matplotlib, and return the first's path."""
+    from vgtemplate.lab.report.gallery import write_gallery
+    from vgtemplate.lab.report.page import write_report
+    from vgtemplate.lab.report.theory_page import write_theory
+
+    write_gallery(folder, gallery, drawn)
+    write_theory(folder, shown, read)
+    return write_report(folder, shown, read, links, stability)
+
+
+def _gallery_records(
+    gallery: GalleryConfig, plan: Plan, read: Callable[[str], Record | None]
+) -> dict[str, dict[str, Record]]:
+    """Return the records that each figure of the gallery draws, those that there are, by what it calls them."""
+    jobs = plan_gallery(gallery, claims_dir(), plan, files.data_root())
+    return {
+        figure: {title: record for title, key in drawn_keys(config, plan, jobs).items() if (record := read(key))}
+        for figure, config in gallery
+    }
+
+
 def _digest(inputs: list[Any]) -> str:
     """Return the hash of what the pages are made of: the results and the texts, and the source that draws them."""
-
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
     package = Path(__file__).parents[2]
     rooms = ("lab/report", "figures", "theory")
     sources = [path for room in rooms for path in (package / room).rglob("*") if path.suffix != ".pyc"]
-    for path in sorted([*sources, package / "prediction.py"]):
+    for path in sorted([*sources, package / "prediction.py", package / "metrics.py", package / "text.py"]):
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
@@ -112,7 +131,6 @@ def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
 
 def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
     """Return a plan of every claim on the data set and seeds of `plan`."""
-
     others = {name: claim for name, claim in claims.items() if name not in plan.claims}
     if not others:
         return plan
@@ -126,13 +144,12 @@ def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
     )
 
 
-def _unless_not_run(result: Result, plan: Plan) -> dict[str, Any]:
-    """Return a result as plain data; one that could not be judged has not been run, rather than failed."""
-    content = result.to_json()
-    if result.verdict is None:
-        reason = plan.failures.get(result.claim.id) or f"run `vgt reproduce {result.claim.id}`"
-        content |= {"verdict": NOT_RUN, "failure": reason}
-    return content
+def _unless_not_run(result: Result, plan: Plan) -> Result:
+    """Return a result; one that could not be judged has not been run, rather than failed."""
+    if result.verdict is not None:
+        return result
+    name = result.claim.id
+    return replace(result, was_run=False, failure=plan.failures.get(name) or f"run `vgt reproduce {name}`")
 
 
 def track(results: Path, say: Callable[[str], object]) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vgtemplate.figures.style import GRID, SERIES_COLOURS
+from vgtemplate.figures.style import FONT, SERIES_COLOURS, dress, make_figure
 from vgtemplate.lab.claim import ClaimConfig
-from vgtemplate.lab.report.panels import FONT, PANELS, Arms, Bars, Curves, Panel, Profile, Style, shorten
+from vgtemplate.lab.report.metric_panels import panels_of
+from vgtemplate.lab.report.panels import Arms, Bars, Curves, Panel, Profile, Style, shorten
 from vgtemplate.lab.threshold import read_threshold
 from vgtemplate.records import Record
 
@@ -28,15 +28,23 @@ _DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)))
 
 
 def choose_panels(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[Panel, dict[str, Record]]:
-    """Return the panels that show a claim's parts, each with the arms that it draws, those with the series it needs."""
+    """Return the panels that show a claim's parts, each with the arms that it can draw; none for an exact claim."""
     panels: dict[Panel, dict[str, Record]] = {}
     for part in claim.parts:
-        for panel in PANELS.get(part.metric, ()):
-            arms = {arm: records[arm] for arm in part.arms if arm in records and panel.series in records[arm].series}
+        for panel in panels_of(part):
+            arms = {arm: records[arm] for arm in part.arms if arm in records and _can_draw(panel, records[arm])}
             if arms:
                 panels[panel] = panels.get(panel, {}) | arms
     order = list(claim.arms)
     return {panel: dict(sorted(arms.items(), key=lambda item: order.index(item[0]))) for panel, arms in panels.items()}
+
+
+def _can_draw(panel: Panel, record: Record) -> bool:
+    try:
+        panel.values(record)
+    except KeyError:
+        return False
+    return True
 
 
 def describe_marks(claim: ClaimConfig, records: Mapping[str, Record]) -> str:
@@ -61,11 +69,13 @@ def _styles(names: list[str]) -> dict[str, Style]:
     }
 
 
-def _thresholds(claim: ClaimConfig, metric: str) -> dict[str, list[float]]:
-    """Return, by arm, the bounds of the parts that judge this metric of that arm alone."""
+def _thresholds(claim: ClaimConfig, panel: Panel) -> dict[str, list[float]]:
+    """Return, by arm, the bounds of the parts that judge the metric of these bars of that arm alone."""
     found: dict[str, list[float]] = {}
+    if not isinstance(panel, Bars):
+        return found
     for part in claim.parts:
-        if part.metric == metric and part.combine == "only":
+        if (part.metric, part.options, part.combine) == (panel.metric, dict(panel.options), "only"):
             found.setdefault(part.arms[0], []).extend(read_threshold(part.threshold).bounds)
     return found
 
@@ -99,14 +109,9 @@ def _draw_panel(
     left = max(_LEFT, names)
     bottom = total - top - _TITLE - height
     axes = figure.add_axes((left / _WIDTH, bottom / total, (_WIDTH - left - _RIGHT) / _WIDTH, height / total))
-    metric = panel.metric if isinstance(panel, Bars) else ""
-    panel.draw(axes, arms, styles, _thresholds(claim, metric))
+    panel.draw(axes, arms, styles, _thresholds(claim, panel))
     figure.text(0.0, (bottom + height + 0.09) / total, panel.title, fontsize=FONT, fontweight="bold")
-    axes.tick_params(labelsize=FONT - 1, length=2.5)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    dress(axes)
     return top + _TITLE + height + _foot(panel)
 
 
@@ -130,8 +135,7 @@ def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | No
     rows = math.ceil(len(styles) / columns)
     legend = rows * _ROW + 0.08
     heights = sum(_TITLE + panel.height(arms) + _foot(panel) for panel, arms in panels.items())
-    figure = Figure(figsize=(_WIDTH, legend + heights))
-    FigureCanvasAgg(figure)
+    figure = make_figure(_WIDTH, legend + heights)
     _draw_legend(figure, styles, columns)
     top = legend
     for panel, arms in panels.items():

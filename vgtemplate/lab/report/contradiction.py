@@ -1,85 +1,76 @@
-"""Which of two claims that contradict each other is right, and why, in words made of what was measured."""
+"""Which of two claims that contradict each other is right, in the claim's words and in what was measured."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from vgtemplate.lab.claim import ClaimConfig
-from vgtemplate.lab.judge import CONFIRMED, REFUTED
+from vgtemplate.lab.claim import ContradictionConfig
+from vgtemplate.lab.judge import PartVerdict
+from vgtemplate.lab.result import Result
+from vgtemplate.records import Record
 from vgtemplate.text import write_number
 
-VANISHES, RESCUES = "batchnorm-sigmoid-insufficient", "batchnorm-rescues-sigmoid"
-"""One says that with batch normalisation the gradient still vanishes, the other that such networks can be used."""
 
-_SENTENCES = {
-    (REFUTED, CONFIRMED): "{rescues} is right and {vanishes} is not: the gradient does not vanish, and the network "
-    "trains. Batch normalisation divides each layer's backward factor by the same deviation as its forward signal, so "
-    "that what is multiplied is not the small derivative itself.",
-    (CONFIRMED, CONFIRMED): "both say something true: the gradient does shrink towards the input, as {vanishes} has "
-    "it, but by too little to keep the network from training, so that its conclusion does not follow and {rescues} is "
-    "right about what can be used.",
-    (CONFIRMED, REFUTED): "{vanishes} is right: the gradient still shrinks towards the input, and no network reaches "
-    "the accuracy that {rescues} promises.",
-    (REFUTED, REFUTED): "neither is right: the gradient does not vanish, against {vanishes}, and yet no network "
-    "reaches the accuracy that {rescues} promises, for a reason other than a vanishing gradient.",
-}
-"""By the verdicts of the two claims' parts on one activation."""
-_UNDECIDED = "the seeds disagree, so that neither {vanishes} nor {rescues} can be said to be right."
-
-
-@dataclass(frozen=True)
-class _Part:
-    verdict: str
-    median: float
-
-
-def _parts(claim: ClaimConfig, result: Mapping[str, Any], metric: str) -> dict[str, _Part]:
-    """Return, by arm, the verdict and median effect of the parts that judge `metric` of one arm."""
-    found = {}
-    for part, judged in zip(claim.parts, result["parts"], strict=False):
-        effects = [float("nan") if effect is None else float(effect) for effect in judged["effects"]]
-        if part.metric == metric and len(part.arms) == 1 and effects:
-            found[part.arms[0]] = _Part(judged["verdict"], statistics.median(effects))
-    return found
-
-
-def settle(
-    results: Mapping[str, Mapping[str, Any]], claims: Mapping[str, ClaimConfig], depths: Mapping[str, int]
-) -> list[str]:
-    """Return a paragraph for the activations that came out alike; none if one of the claims has no verdict.
+def settle(results: Sequence[Result], read: Callable[[str], Record | None]) -> dict[str, list[str]]:
+    """Return, by claim, paragraphs about the claim that it contradicts; none where one of the two has no verdict.
 
     Args:
-        results: by claim.
-        claims: by name.
-        depths: number of hidden layers of the arms of VANISHES, over which the slope is added up.
+        results: every claim's.
+        read: key to record, None where there is none.
     """
-    if not all(name in results and name in claims for name in (VANISHES, RESCUES)):
-        return []
-    slopes = _parts(claims[VANISHES], results[VANISHES], "gradient_slope")
-    accuracies = _parts(claims[RESCUES], results[RESCUES], "test_accuracy")
+    by_name = {result.claim.id: result for result in results}
+    settled: dict[str, list[str]] = {}
+    for result in results:
+        found = result.claim.contradicts
+        if found is not None and found.claim in by_name:
+            paragraphs = _compare(result, by_name[found.claim], found, _depths(result, read))
+            for name in (result.claim.id, found.claim):
+                settled.setdefault(name, []).extend(paragraphs)
+    return settled
+
+
+def _compare(here: Result, there: Result, found: ContradictionConfig, depths: dict[str, int]) -> list[str]:
+    """Return a paragraph for each group of arms on which the two claims came out alike."""
+    ours, theirs = _parts(here, found.metric), _parts(there, found.other_metric)
+    undecided = f"the seeds disagree, so that neither {here.claim.id} nor {there.claim.id} can be said to be right."
     alike: dict[str, list[str]] = {}
-    for arm in slopes:
-        if arm in accuracies:
-            words = _SENTENCES.get((slopes[arm].verdict, accuracies[arm].verdict), _UNDECIDED)
+    for arm in ours:
+        if arm in theirs:
+            words = found.sentences.get(ours[arm].verdict, {}).get(theirs[arm].verdict, undecided)
             alike.setdefault(words, []).append(arm)
     paragraphs = []
     for words, arms in alike.items():
         measured = " ".join(
-            f"Measured with {arm}: {_describe(slopes[arm].median, depths.get(arm), accuracies[arm].median)}"
+            f"Measured with {arm}: {_describe(found.metric, ours[arm], depths.get(arm))}; "
+            f"{_describe(found.other_metric, theirs[arm], depths.get(arm))} (medians over the seeds)."
             for arm in arms
         )
-        judgement = words.format(vanishes=VANISHES, rescues=RESCUES)
-        paragraphs.append(f"With {' and with '.join(arms)}, {judgement} {measured}")
+        paragraphs.append(f"With {' and with '.join(arms)}, {words} {measured}")
     return paragraphs
 
 
-def _describe(slope: float, depth: int | None, accuracy: float) -> str:
-    way = "shrinks" if slope < 0 else "grows"
-    text = f"the gradient {way} by {write_number(abs(slope))} decades a layer on the way to the input"
+def _parts(result: Result, metric: str) -> dict[str, PartVerdict]:
+    """Return, by arm, the verdict on the parts that judge `metric` of one arm."""
+    pairs = zip(result.claim.parts, result.parts, strict=False)
+    return {part.arms[0]: verdict for part, verdict in pairs if part.metric == metric and len(part.arms) == 1}
+
+
+def _depths(result: Result, read: Callable[[str], Record | None]) -> dict[str, int]:
+    """Return the number of hidden layers of a result's arms."""
+    records = {arm: read(key) for arm, key in result.keys.items()}
+    return {arm: int(record.configuration["model"]["depth"]) for arm, record in records.items() if record is not None}
+
+
+def _describe(metric: str, part: PartVerdict, depth: int | None) -> str:
+    """Write the median of a metric; a gradient slope with what it adds up to over the hidden layers."""
+    median = statistics.median(part.effects)
+    if metric != "gradient_slope":
+        return f"{metric.replace('_', ' ')} {write_number(median)}"
+    way = "shrinks" if median < 0 else "grows"
+    text = f"the gradient {way} by {write_number(abs(median))} decades per layer on the way to the input"
     if depth is not None and depth > 2:
         # The slope is that of hidden layers L down to 2.
-        text += f", a factor of {write_number(10 ** (slope * (depth - 2)))} from hidden layer {depth} to hidden layer 2"
-    return f"{text}; test accuracy {write_number(accuracy)} (medians over the seeds)."
+        factor = 10 ** (median * (depth - 2))
+        text += f", a factor of {write_number(factor)} from hidden layer {depth} to hidden layer 2"
+    return text

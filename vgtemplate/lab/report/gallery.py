@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from vgtemplate.lab.catalogue import ARTICLES
+from vgtemplate.lab.gallery import GalleryConfig
 from vgtemplate.lab.report.gallery_figures import (
     draw_derivatives,
     draw_good_range,
@@ -19,14 +20,8 @@ from vgtemplate.lab.report.gallery_figures import (
     draw_widest_interval,
 )
 from vgtemplate.lab.report.gallery_networks import draw_chain, draw_learning_speed, draw_residual_unit
-from vgtemplate.lab.report.html import embed, render
-from vgtemplate.lab.report.page import write_page
+from vgtemplate.lab.report.html import embed, render, write_page
 from vgtemplate.records import Record
-
-UNSATURATES = "batchnorm-unsaturates"
-WITHOUT_BN = "sigmoid-plain"
-"""The arm of that claim whose saturated share is drawn."""
-_SPEED_TITLES = {"two": "two hidden layers", "four": "four hidden layers"}
 
 
 @dataclass(frozen=True)
@@ -35,11 +30,15 @@ class Entry:
 
     title: str
     caption: str
-    articles: Sequence[tuple[str, str]]
+    articles: tuple[tuple[str, str], ...]
     """Key of the article, section or passage."""
-    figure: Markup | None
-    command: str = ""
-    """What makes the records that a missing figure waits for."""
+    draw: Callable[[], Figure] | None
+    """None where the figure waits for records."""
+
+    @property
+    def figure(self) -> Markup | None:
+        """The figure, drawn now."""
+        return None if self.draw is None else embed(self.draw(), self.title)
 
     @property
     def sources(self) -> list[tuple[str, str]]:
@@ -47,17 +46,48 @@ class Entry:
         return [(ARTICLES[key].title, place) for key, place in self.articles]
 
 
-def _entry(
-    title: str, caption: str, articles: Sequence[tuple[str, str]], figure: Figure | None, command: str = ""
-) -> Entry:
-    return Entry(title, caption, articles, None if figure is None else embed(figure, title), command)
-
-
-def _saturated(record: Record | None) -> float | None:
-    """Return the measured share of saturated pre-activations, the median over the seeds."""
-    if record is None or "saturated_fraction" not in record.series:
-        return None
-    return float(np.median(record.probe("saturated_fraction").mean(axis=1)))
+_BEFORE = (
+    Entry(
+        "Sigmoid and tanh, their derivatives, and where they saturate",
+        "Shaded: derivative below a tenth of its maximum. There next to no gradient passes.",
+        (("bn-relu", "section 1.3"), ("causes-cures", "on activation functions")),
+        draw_saturation,
+    ),
+    Entry(
+        "The derivatives of sigmoid, tanh and ReLU",
+        "Each layer multiplies the gradient by such a number: at most 1/4, below 1, or exactly 1.",
+        (("causes-cures", "on ReLU"), ("unstable-gradients", "on ReLU")),
+        draw_derivatives,
+    ),
+    Entry(
+        "The chain-rule product",
+        "Four neurons in a row, and what becomes of the product when more follow: 1,000 chains, their weights and "
+        "pre-activations drawn from a fixed seed.",
+        (("unstable-gradients", "on the chain rule"), ("causes-cures", "on the chain rule")),
+        draw_chain,
+    ),
+    Entry(
+        "Why a sigmoid network rarely explodes",
+        "A factor above 1 needs a weight above 4, and inputs within an interval that is never wider than 0.45.",
+        (("unstable-gradients", "on exploding gradients"),),
+        draw_widest_interval,
+    ),
+)
+_AFTER = (
+    Entry(
+        "ReLU and its relatives",
+        "All but ReLU pass a gradient where the pre-activation is negative.",
+        (("slow-training", "on non-saturating activations"), ("causes-cures", "on Leaky ReLU and ELU")),
+        draw_relu_family,
+    ),
+    Entry(
+        "The residual unit",
+        "The gradient comes down the shortcut unchanged, and through the branch in addition.",
+        (("causes-cures", "on residual networks"), ("unstable-gradients", "on residual networks")),
+        draw_residual_unit,
+    ),
+)
+"""The figures from formulas, in the order of the articles' argument, before and after those of measured networks."""
 
 
 def _ratios(records: Mapping[str, Record]) -> str:
@@ -70,77 +100,54 @@ def _ratios(records: Mapping[str, Record]) -> str:
     return "; ".join(words)
 
 
-def entries(records: Mapping[str, Record]) -> list[Entry]:
+def _having(series: str, records: Mapping[str, Record] | None) -> dict[str, Record]:
+    return {name: record for name, record in (records or {}).items() if series in record.series}
+
+
+def _learning_speed(records: Mapping[str, Record]) -> Entry:
+    caption = "Norm of the gradient of each layer's biases over 500 epochs"
+    return Entry(
+        "How fast the hidden layers learn",
+        f"{caption}: {_ratios(records)}." if records else f"{caption}.",
+        (("causes-cures", "on two and four hidden layers"), ("unstable-gradients", "on four hidden layers")),
+        (lambda: draw_learning_speed(records)) if records else None,
+    )
+
+
+def _good_range(records: Mapping[str, Record], claim: str | None) -> Entry:
+    saturated = {
+        name: float(np.median(record.probe("saturated_fraction").mean(axis=1))) for name, record in records.items()
+    }
+    by = f" (share measured by claim {claim})" if claim else ""
+    return Entry(
+        "The good range of the sigmoid under batch normalisation",
+        "Normalised pre-activations, before the learned scale and shift, lie where the sigmoid is steep; without "
+        f"normalisation weights from N(0, 1) drive them out of it{by}.",
+        (("bn-relu", "section 2.1, figure 2"),),
+        lambda: draw_good_range(saturated),
+    )
+
+
+def entries(gallery: GalleryConfig, records: Mapping[str, Mapping[str, Record]]) -> list[Entry]:
     """Return the gallery, in the order of the articles' argument.
 
     Args:
-        records: arm to record: `two` and `four` of the experiment learning-speed, `sigmoid-plain` of the claim
-            batchnorm-unsaturates; those that are missing leave a place with the command that makes them.
+        gallery: the measured networks that are drawn.
+        records: a field of `gallery` to what the figure calls an arm to its record, those that there are.
     """
-    speeds = {title: records[arm] for arm, title in _SPEED_TITLES.items() if arm in records}
-    return [
-        _entry(
-            "Sigmoid and tanh, their derivatives, and where they saturate",
-            "Shaded: derivative below a tenth of its maximum. There next to no gradient passes.",
-            [("bn-relu", "section 1.3"), ("causes-cures", "on activation functions")],
-            draw_saturation(),
-        ),
-        _entry(
-            "The derivatives of sigmoid, tanh and ReLU",
-            "Each layer multiplies the gradient by such a number: at most 1/4, below 1, or exactly 1.",
-            [("causes-cures", "on ReLU"), ("unstable-gradients", "on ReLU")],
-            draw_derivatives(),
-        ),
-        _entry(
-            "The chain-rule product",
-            "Four neurons in a row, and what becomes of the product when more follow: 1,000 chains, their weights and "
-            "pre-activations drawn from a fixed seed.",
-            [("unstable-gradients", "on the chain rule"), ("causes-cures", "on the chain rule")],
-            draw_chain(),
-        ),
-        _entry(
-            "Why a sigmoid network rarely explodes",
-            "A factor above 1 needs a weight above 4, and inputs within an interval that is never wider than 0.45.",
-            [("unstable-gradients", "on exploding gradients")],
-            draw_widest_interval(),
-        ),
-        _entry(
-            "How fast the hidden layers learn",
-            f"Norm of the gradient of each layer's biases over 500 epochs: {_ratios(speeds)}."
-            if speeds
-            else "Norm of the gradient of each layer's biases over 500 epochs.",
-            [("causes-cures", "on two and four hidden layers"), ("unstable-gradients", "on four hidden layers")],
-            draw_learning_speed(speeds) if speeds else None,
-            "make reproduce",
-        ),
-        _entry(
-            "The good range of the sigmoid under batch normalisation",
-            "Normalised pre-activations, before the learned scale and shift, lie where the sigmoid is steep; without "
-            "normalisation weights from N(0, 1) drive them out of it (share measured by claim batchnorm-unsaturates).",
-            [("bn-relu", "section 2.1, figure 2")],
-            draw_good_range(_saturated(records.get(WITHOUT_BN))),
-        ),
-        _entry(
-            "ReLU and its relatives",
-            "All but ReLU pass a gradient where the pre-activation is negative.",
-            [("slow-training", "on non-saturating activations"), ("causes-cures", "on Leaky ReLU and ELU")],
-            draw_relu_family(),
-        ),
-        _entry(
-            "The residual unit",
-            "The gradient comes down the shortcut unchanged, and through the branch in addition.",
-            [("causes-cures", "on residual networks"), ("unstable-gradients", "on residual networks")],
-            draw_residual_unit(),
-        ),
-    ]
+    speed = _learning_speed(_having("bias_grad_norm", records.get("learning_speed")))
+    claim = gallery.good_range.experiment if gallery.good_range else None
+    good_range = _good_range(_having("saturated_fraction", records.get("good_range")), claim)
+    return [*_BEFORE, speed, good_range, *_AFTER]
 
 
-def write_gallery(folder: Path, records: Mapping[str, Record]) -> Path:
-    """Write gallery.html into `folder`, whole or not at all, and return its path.
+def write_gallery(folder: Path, gallery: GalleryConfig, records: Mapping[str, Mapping[str, Record]]) -> Path:
+    """Write gallery.html into `folder`, whole or not at all, and return its path; arguments as in `entries`.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    datasets = sorted({str(record.dataset.get("name")) for record in records.values()})
-    text = render("gallery.html", here="gallery", entries=entries(records), datasets=datasets)
+    drawn = [record for of_figure in records.values() for record in of_figure.values()]
+    datasets = sorted({str(record.dataset.get("name")) for record in drawn})
+    text = render("gallery.html", here="gallery", entries=entries(gallery, records), datasets=datasets)
     return write_page(folder / "gallery.html", text)

@@ -11,8 +11,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.figures.records import median_of_seeds
-from vgtemplate.figures.style import INK, MUTED, PAPER, SERIES_COLOURS
-from vgtemplate.lab.report.gallery_figures import FONT, sigmoid_slope, start
+from vgtemplate.figures.style import FONT, INK, MUTED, PAPER, SERIES_COLOURS, start_figure
+from vgtemplate.lab.report.gallery_figures import SIGMOID, WIDTH, add_legend
 from vgtemplate.records import Array, Record
 
 _CHAINS, _DEPTH = 1000, 20
@@ -21,16 +21,16 @@ _SEED = 0
 
 
 def draw_learning_speed(records: Mapping[str, Record]) -> Figure:
-    """Draw the norm of each hidden layer's bias gradient against the epochs, a panel a network, on a log axis.
+    """Draw the norm of each hidden layer's bias gradient against the epochs, one panel per network, on a log axis.
 
     Args:
         records: title to record; each has bias_grad_norm and probe_steps.
     """
-    figure, axes = start(rows=len(records), height=2.5)
+    figure, axes = start_figure(WIDTH, 2.5 * len(records), rows=len(records))
     for each, (title, record) in zip(axes, records.items(), strict=True):
         epochs, norms = record.series["probe_steps"], np.asarray(record.series["bias_grad_norm"], dtype=np.float64)
         for layer in range(norms.shape[2]):
-            colour = SERIES_COLOURS[layer]
+            colour = SERIES_COLOURS[layer % len(SERIES_COLOURS)]
             each.semilogy(epochs, norms[:, :, layer].T, color=colour, linewidth=0.5, alpha=0.3)
             each.semilogy(
                 epochs,
@@ -42,7 +42,7 @@ def draw_learning_speed(records: Mapping[str, Record]) -> Figure:
         each.set_title(title, fontsize=FONT, loc="left")
         each.set_xlim(0, float(epochs[-1]))
         each.set_ylabel("norm of dC/db", fontsize=FONT)
-        each.legend(fontsize=FONT - 1, frameon=False, ncols=2, loc="upper right")
+        add_legend(each, loc="upper right", ncols=2)
     axes[-1].set_xlabel("epochs of gradient descent", fontsize=FONT)
     return figure
 
@@ -50,7 +50,8 @@ def draw_learning_speed(records: Mapping[str, Record]) -> Figure:
 def draw_products() -> tuple[Array, Array]:
     """Return depths 1 to 20 and |prod_j w_j sigmoid'(z_j)| of 1,000 chains, (20, 1000); w and z from N(0, 1)."""
     numbers = generator(_SEED, Stream.CHECKS, _DEPTH)
-    factors = numbers.standard_normal((_DEPTH, _CHAINS)) * sigmoid_slope(numbers.standard_normal((_DEPTH, _CHAINS)))
+    weights, inputs = numbers.standard_normal((_DEPTH, _CHAINS)), numbers.standard_normal((_DEPTH, _CHAINS))
+    factors = weights * SIGMOID.derivative(inputs)
     return np.arange(1, _DEPTH + 1), np.abs(np.cumprod(factors, axis=0))
 
 
@@ -71,8 +72,8 @@ def _blank(axes: Axes, width: float, height: float) -> None:
 
 
 def draw_chain() -> Figure:
-    """Draw one neuron a layer with the factors of its gradient, and the product of such factors against the depth."""
-    figure, axes = start(rows=2, height=2.3)
+    """Draw one neuron per layer with the factors of its gradient, and the product of such factors against the depth."""
+    figure, axes = start_figure(WIDTH, 4.6, rows=2)
     chain, plot = axes
     _blank(chain, 10, 4)
     for index in range(4):
@@ -93,18 +94,19 @@ def draw_chain() -> Figure:
     plot.fill_between(depths, low, high, color=SERIES_COLOURS[0], alpha=0.15, linewidth=0, label="9 of 10 chains")
     plot.fill_between(depths, quarter, three, color=SERIES_COLOURS[0], alpha=0.3, linewidth=0, label="half of them")
     plot.plot(depths, median, color=SERIES_COLOURS[0], linewidth=2, label="median")
-    plot.plot(depths, 0.25**depths, color=SERIES_COLOURS[1], linestyle="--", label="1/4 a layer: the most for |w| = 1")
+    label = "1/4 per layer: the most for |w| = 1"
+    plot.plot(depths, 0.25**depths, color=SERIES_COLOURS[1], linestyle="--", label=label)
     plot.set_yscale("log")
     plot.set_xlim(1, _DEPTH)
     plot.set_xlabel("factors w σ'(z), both drawn from N(0, 1)", fontsize=FONT)
     plot.set_ylabel("|product|", fontsize=FONT)
-    plot.legend(fontsize=FONT - 1, frameon=False, loc="lower left")
+    add_legend(plot, loc="lower left")
     return figure
 
 
 def draw_residual_unit() -> Figure:
     """Draw the residual unit, and the two paths on which its gradient comes down."""
-    figure, (axes,) = start(height=3.0)
+    figure, (axes,) = start_figure(WIDTH, 3.0)
     _blank(axes, 10, 6)
     axes.text(0.35, 3.2, "$x_l$", ha="center", va="center", fontsize=FONT + 2)
     axes.text(9.6, 3.2, "$x_{l+1}$", ha="center", va="center", fontsize=FONT + 2)

@@ -1,6 +1,7 @@
 """The pages' common ground: Jinja templates, each page one file without a network; figures as inline SVG.
 
-Owns how text and figures get into HTML; never what a page says. Every value is escaped unless it is Markup.
+Owns how text and figures get into HTML, and HTML onto the disk; never what a page says. Every value is escaped unless
+it is Markup.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import io
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -16,6 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from vgtemplate.atomic import write_whole
+from vgtemplate.config.errors import UserError
 from vgtemplate.figures.style import GRID, INK, MUTED, PAPER
 
 _SCHEME = {PAPER: "var(--ground)", INK: "currentColor", MUTED: "var(--muted)", GRID: "var(--line)"}
@@ -70,3 +74,17 @@ def embed(figure: Figure, alt: str) -> Markup:
     prefix = "f" + hashlib.sha256((alt + svg).encode()).hexdigest()[:10]
     svg = _TAG.sub(lambda tag: _adapt(tag[0], prefix), svg)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1).strip())
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page, whole or not at all.
+
+    Raises:
+        UserError: the folder refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        raise UserError(f"{path}: the report cannot be written ({error.strerror})") from None
+    return path

@@ -5,13 +5,12 @@ Results and records in, one HTML file out; judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from vgtemplate.figures.theory import draw_comparison, draw_phase_diagram
-from vgtemplate.lab.report.html import embed, render
-from vgtemplate.lab.report.page import write_page
+from vgtemplate.lab.report.html import embed, render, write_page
+from vgtemplate.lab.result import Result
 from vgtemplate.prediction import TOLERANCE, WIDE, Alike, group_alike, why_not_compared
 from vgtemplate.records import Record
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
@@ -21,18 +20,18 @@ _PHASES = ("tanh", "relu")
 
 
 def collect(
-    results: Sequence[Mapping[str, Any]], read: Callable[[str], Record | None]
+    results: Sequence[Result], read: Callable[[str], Record | None]
 ) -> tuple[list[Alike], dict[str, list[str]]]:
     """Return the networks whose slope has a prediction, the largest error first, and the other arms by the reason.
 
     Args:
-        results: plain data, as `Result.to_json` of reproduce/result.py returns it.
+        results: whose arms are compared.
         read: key to record, None where there is none.
     """
     probed = [
-        (f"{result['id']}: {arm}", record)
+        (f"{result.claim.id}: {arm}", record)
         for result in results
-        for arm, key in result["records"].items()
+        for arm, key in result.keys.items()
         if (record := read(key)) is not None and "gradient_rms" in record.series
     ]
     rows = group_alike(probed)
@@ -51,7 +50,7 @@ def draw_phases(activation: str) -> str:
     return embed(draw_phase_diagram(diagram, activation), f"phase diagram of {activation}")
 
 
-def write_theory(folder: Path, results: Sequence[Mapping[str, Any]], read: Callable[[str], Record | None]) -> Path:
+def write_theory(folder: Path, results: Sequence[Result], read: Callable[[str], Record | None]) -> Path:
     """Write theory.html into `folder`, whole or not at all, and return its path; arguments as in `collect`.
 
     Raises:

@@ -25,7 +25,7 @@ _IDLE = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class ArmTable:
     """The arms of a claim: what all share, and a table of what they differ in."""
 
     shared: Mapping[str, Sequence[str]]
@@ -54,7 +54,7 @@ def _is_idle(name: str, settings: Mapping[str, str]) -> bool:
     return settings.get(other) in values
 
 
-def compare(configurations: Mapping[str, Mapping[str, Any]]) -> Setting:
+def compare_arms(configurations: Mapping[str, Mapping[str, Any]]) -> ArmTable:
     """Return what the arms' configurations share, without what is off in all of them, and what they differ in."""
     flat = {arm: _in_words(configuration) for arm, configuration in configurations.items()}
     names = list(dict.fromkeys(name for settings in flat.values() for name in settings))
@@ -66,7 +66,7 @@ def compare(configurations: Mapping[str, Mapping[str, Any]]) -> Setting:
             section, _, key = name.partition(".")
             shared.setdefault(section, []).append(f"{name_setting(key)} {values[name][0]}".strip())
     rows = [(arm, [settings.get(name, "-") for name in differing]) for arm, settings in flat.items()]
-    return Setting(shared, differing, rows)
+    return ArmTable(shared, differing, rows)
 
 
 def describe_searches(claim: ClaimConfig, configurations: Mapping[str, Mapping[str, Any]]) -> list[str]:
