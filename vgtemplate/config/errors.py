@@ -33,4 +33,4 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     names = sorted(allowed)
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {str(name)!r}; {hint}known: {', '.join(names)}"
+    return f"unknown {kind} {str(name)!r}; {hint}known: {', '.join(names) or 'none'}"

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 import torch
 from pydantic import BaseModel
+from vgtemplate.claims import effects, exact, metrics
 
 from vgtemplate.callbacks import layers
-from vgtemplate.claims import effects, exact, metrics
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ClaimConfig, ExperimentConfig
-from vgtemplate.config.load import load_claims, load_experiment, resolve_arms
+from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.load import load_experiment, resolve_arms
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.sources import LOADERS
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.claims import load_claims
 from vgtemplate.nn import activations, initialisers
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 TABLES: dict[str, Mapping[str, object]] = {
     name: getattr(catalogue, name) for name in dir(catalogue) if name.isupper() and not name.startswith("_")
 }
@@ -107,17 +109,17 @@ def claims() -> dict[str, ClaimConfig]:
 
 
 def test_rows_and_functions_have_the_same_names() -> None:
-    assert set(metrics.METRICS) == set(catalogue.METRICS)
-    assert set(effects.COMBINATIONS) == set(catalogue.COMBINATIONS)
+    assert set(metrics.FUNCTIONS) == set(catalogue.METRICS)
+    assert set(effects.FUNCTIONS) == set(catalogue.COMBINATIONS)
     assert set(exact.CHECKS_FUNCTIONS) == set(catalogue.CHECKS)
     assert set(LOADERS) == set(catalogue.DATASETS)
     assert {*activations.FUNCTIONS, *activations.STATEFUL} == set(catalogue.ACTIVATIONS)
-    assert set(initialisers.INITIALISERS) == set(catalogue.INITIALISERS)
+    assert set(initialisers.FUNCTIONS) == set(catalogue.INITIALISERS)
 
 
 @pytest.mark.parametrize("name", catalogue.METRICS)
 def test_options_of_a_metric_are_its_functions_arguments(name: str) -> None:
-    record, *options = inspect.signature(metrics.METRICS[name]).parameters.values()
+    record, *options = inspect.signature(metrics.FUNCTIONS[name]).parameters.values()
     assert record.name == "record"
     assert tuple(option.name for option in options) == catalogue.METRICS[name].options
     assert all(option.default is not inspect.Parameter.empty for option in options)
@@ -126,7 +128,7 @@ def test_options_of_a_metric_are_its_functions_arguments(name: str) -> None:
 @pytest.mark.parametrize("name", catalogue.COMBINATIONS)
 def test_combination_works_from_its_least_number_of_arms(name: str) -> None:
     values = [np.full(3, float(index)) for index in range(catalogue.COMBINATIONS[name].arms)]
-    assert effects.COMBINATIONS[name](values).shape == (3,)
+    assert effects.FUNCTIONS[name](values).shape == (3,)
 
 
 @pytest.mark.parametrize("name", catalogue.ACTIVATIONS)

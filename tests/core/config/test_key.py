@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vgtemplate.config import key
-from vgtemplate.config.key import arm_key, check_key, source_hash
+from vgtemplate.config.key import arm_key, source_hash
 from vgtemplate.config.schema import ArmConfig
 
 CHANGES: list[dict[str, dict[str, Any]]] = [
@@ -122,14 +122,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     source_hash.cache_clear()
 
 
-def changed_keys(package: Path, file: str) -> tuple[bool, bool]:
-    """Change a source file; say whether an arm's key and a check's key changed."""
-    before = key_of({}), check_key("init_formulas")
+def changes_the_key(package: Path, file: str) -> bool:
+    """Change a source file; say whether an arm's key changed."""
+    before = key_of({})
     path = package / file
     path.write_text((path.read_text() if path.exists() else "") + "\n# another line\n")
     source_hash.cache_clear()
-    after = key_of({}), check_key("init_formulas")
-    return before[0] != after[0], before[1] != after[1]
+    return key_of({}) != before
 
 
 def test_copy_of_the_sources_has_the_same_keys(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
@@ -140,28 +139,27 @@ def test_copy_of_the_sources_has_the_same_keys(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("file", "arm", "check"),
+    ("file", "decides"),
     [
-        ("nn/activations.py", True, True),
-        ("nn/linear.py", True, True),
-        ("config/seeding.py", True, True),
-        ("data/batches.py", True, False),
-        ("measure.py", True, False),
-        ("callbacks/gradient.py", True, False),
-        ("training/module.py", True, False),
-        ("training/clipping.py", True, False),
-        ("training/a_new_file.py", True, False),
-        ("claims/exact.py", False, True),
-        ("claims/metrics.py", False, False),
-        ("claims/judge.py", False, False),
-        ("cli/main.py", False, False),
-        ("reproduce/plan.py", False, False),
-        ("theory/predict.py", False, False),
-        ("records.py", False, False),
+        ("nn/activations.py", True),
+        ("nn/linear.py", True),
+        ("config/seeding.py", True),
+        ("data/batches.py", True),
+        ("measure.py", True),
+        ("callbacks/gradient.py", True),
+        ("training/module.py", True),
+        ("training/clipping.py", True),
+        ("training/a_new_file.py", True),
+        ("metrics.py", False),
+        ("cli/main.py", False),
+        ("jobs/run.py", False),
+        ("theory/profiles.py", False),
+        ("records.py", False),
     ],
 )
-def test_key_follows_the_source_that_decides_the_numbers(file: str, arm: bool, check: bool, package: Path) -> None:
-    assert changed_keys(package, file) == (arm, check)
+def test_key_follows_the_source_that_decides_the_numbers(file: str, decides: bool, package: Path) -> None:
+    assert (package / file).exists() == ("new" not in file)
+    assert changes_the_key(package, file) == decides
 
 
 def test_renamed_source_changes_the_key(package: Path) -> None:
@@ -174,8 +172,3 @@ def test_renamed_source_changes_the_key(package: Path) -> None:
 def test_infinite_setting_has_no_key() -> None:
     with pytest.raises(ValueError, match="JSON"):
         arm_key({"lr": float("inf")}, [0], "f")
-
-
-def test_checks_have_keys_of_their_own() -> None:
-    assert check_key("init_formulas") != check_key("derivative_bounds")
-    assert check_key("init_formulas") == check_key("init_formulas")

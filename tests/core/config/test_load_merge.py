@@ -1,4 +1,4 @@
-"""The order in which settings are merged, what `--set` and `--variant` do, and which files of a folder are claims."""
+"""The order in which settings are merged, what `--set` and `--variant` do, and what they would do for nothing."""
 
 from __future__ import annotations
 
@@ -7,28 +7,15 @@ from pathlib import Path
 import pytest
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.load import load_claims, load_experiment, merge, parse_override, read_yaml, resolve_arms
-
-CLAIM = {
-    "id": "it",
-    "articles": "[bn-relu]",
-    "statement": "Something is so.",
-    "kind": "initial",
-    "arms": "{a: {}, b: {}}",
-    "parts": '[{metric: gradient_slope, arms: [a], threshold: "< 1"}]',
-    "literature": "True.",
-}
+from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.load import load_experiment, merge, parse_override, resolve_arms
+from vgtemplate.config.yaml import read_yaml
 
 
 def write(folder: Path, text: str, name: str = "it") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def claim_text(**changes: str | None) -> str:
-    """Return a valid claim's YAML with some keys replaced, or left out where None."""
-    return "".join(f"{key}: {value}\n" for key, value in (CLAIM | changes).items() if value is not None)
 
 
 def arm(settings: str) -> str:
@@ -38,7 +25,7 @@ def arm(settings: str) -> str:
 def test_later_layers_of_settings_win(tmp_path: Path) -> None:
     write(tmp_path, "variants: [residual]\nmodel: {depth: 2, width: 3, norm: layer, dropout: 0.1}", "ground")
     path = write(tmp_path, "base: ground\narms: {a: {variants: [batchnorm, clipped], model: {dropout: 0.2}}, b: {}}")
-    experiment = load_experiment(path)
+    experiment = load_experiment(path, ExperimentConfig)
     model = {name: config.model for name, config in resolve_arms(path, experiment).items()}
     assert model["b"].residual  # the base's own variant
     assert (model["b"].norm, model["a"].norm) == ("layer", "batch")  # a variant over the base
@@ -50,13 +37,27 @@ def test_later_layers_of_settings_win(tmp_path: Path) -> None:
 
 def test_arm_wins_over_its_variant_and_loses_to_the_command_line(tmp_path: Path) -> None:
     path = write(tmp_path, arm("{variants: [batchnorm], model: {norm: layer}, clipping: {kind: value, threshold: 3}}"))
-    experiment = load_experiment(path)
+    experiment = load_experiment(path, ExperimentConfig)
     assert resolve_arms(path, experiment)["a"].model.norm == "layer"
     assert resolve_arms(path, experiment, (), ["batchnorm"])["a"].model.norm == "batch"
     clipped = resolve_arms(path, experiment, (), ["clipped"])["a"].clipping
     assert (clipped.kind, clipped.threshold) == ("norm", 3)
     last = resolve_arms(path, experiment, ["model.norm=none", "model.norm=layer"], ["batchnorm"])["a"]
     assert last.model.norm == "layer"
+
+
+def test_base_is_found_beside_the_file_then_in_bases_there_then_one_folder_up(tmp_path: Path) -> None:
+    claims = tmp_path / "claims"
+    for width, folder in ((1, tmp_path / "bases"), (2, claims / "bases"), (3, claims)):
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder, f"model: {{width: {width}}}", "ground")
+    path = write(claims, "base: ground\narms: {a: {}}")
+    for width, folder in ((3, claims), (2, claims / "bases"), (1, tmp_path / "bases")):
+        assert resolve_arms(path, load_experiment(path, ExperimentConfig))["a"].model.width == width
+        (folder / "ground.yaml").unlink()
+    write(tmp_path / "bases", "{}", "grounds")
+    with pytest.raises(UserError, match="base: unknown base 'ground'; did you mean 'grounds'"):
+        load_experiment(path, ExperimentConfig)
 
 
 def test_merge_is_mapping_by_mapping_and_changes_neither_side() -> None:
@@ -75,7 +76,7 @@ def test_override_is_read_as_yaml() -> None:
 
 def test_override_may_complete_what_the_arm_has(tmp_path: Path) -> None:
     path = write(tmp_path, arm("{model: {initialiser: {name: normal, std: 1}}, data: {num_validation: 100}}"))
-    experiment = load_experiment(path)
+    experiment = load_experiment(path, ExperimentConfig)
     settings = ["model.initialiser.std=0.5", "training.validate_every=10", "model.initialiser.gain=2"]
     config = resolve_arms(path, experiment, settings)["a"]
     assert (config.model.initialiser.std, config.model.initialiser.gain) == (0.5, 2.0)
@@ -104,7 +105,7 @@ def test_override_may_complete_what_the_arm_has(tmp_path: Path) -> None:
 )
 def test_bad_override_is_refused(override: str, message: str, tmp_path: Path) -> None:
     path = write(tmp_path, arm("{}"))
-    experiment = load_experiment(path)
+    experiment = load_experiment(path, ExperimentConfig)
     with pytest.raises(UserError) as caught:
         resolve_arms(path, experiment, [override])
     assert message in str(caught.value)
@@ -113,8 +114,8 @@ def test_bad_override_is_refused(override: str, message: str, tmp_path: Path) ->
 
 def test_bad_variant_of_the_command_line_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, arm("{}"))
-    experiment = load_experiment(path)
-    with pytest.raises(UserError, match=r"--variant.variants: unknown variant 'resnet'; .*known: batchnorm, clipped"):
+    experiment = load_experiment(path, ExperimentConfig)
+    with pytest.raises(UserError, match=r"^--variant: unknown variant 'resnet'; .*known: batchnorm, clipped"):
         resolve_arms(path, experiment, (), ["resnet"])
 
 
@@ -127,27 +128,46 @@ def test_numbers_in_exponent_notation_are_numbers(tmp_path: Path) -> None:
     }
 
 
-def test_claims_of_a_folder_come_by_kind_then_name_without_bases_and_experiments(tmp_path: Path) -> None:
-    exact = {
-        "kind": "exact",
-        "check": "chain_rule_product",
-        "arms": None,
-        "parts": '[{metric: error_at_depth_4, threshold: "< 1"}]',
-    }
-    for name, kind in (("z", exact), ("b", {}), ("c", {"kind": "training"}), ("a", {})):
-        write(tmp_path, claim_text(id=name, **kind), name)
-    write(tmp_path, "model: {depth: 3}", "base")
-    write(tmp_path, arm("{}"), "experiment")
-    assert list(load_claims(tmp_path)) == ["z", "a", "b", "c"]
+@pytest.mark.parametrize(
+    ("base", "own", "overrides", "message"),
+    [
+        ("{epochs: 5}", "{}", ["training.steps=60"], "^--set training.steps=60: training.steps is ignored, since arm"),
+        ("{epochs: 5}", "{}", ["training.steps=60"], "'a' has training.epochs: 5; add --set training.epochs=null"),
+        ("{}", "{}", ["training.epochs=3", "training.steps=60"], "has training.epochs: 3; add --set"),
+        ("{}", "{epochs: 3}", ["training.steps=60"], "has training.epochs: 3; add --set"),
+        ("{epochs: 5}", "{steps: 60}", [], "it.yaml: arms.a: training.steps is ignored, .* 5; add epochs: null"),
+    ],
+)
+def test_steps_that_an_earlier_epochs_would_hide_are_refused(
+    base: str, own: str, overrides: list[str], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path, f"training: {base}", "ground")
+    path = write(tmp_path, f"base: ground\narms: {{a: {{training: {own}}}}}")
+    experiment = ExperimentConfig(base="ground", arms=read_yaml(path)["arms"])
+    with pytest.raises(UserError, match=message):
+        resolve_arms(path, experiment, overrides)
 
 
-@pytest.mark.parametrize("missing", ["statement", "parts", "literature", "kind"])
-def test_incomplete_claim_of_a_folder_is_refused_rather_than_passed_over(missing: str, tmp_path: Path) -> None:
-    path = write(tmp_path, claim_text(**{missing: None}))
-    with pytest.raises(UserError, match=f"{path.name}: {missing}: is missing"):
-        load_claims(tmp_path)
+@pytest.mark.parametrize(
+    ("base", "own", "overrides", "length"),
+    [
+        ("{epochs: 5}", "{}", ["training.epochs=null", "training.steps=60"], (60, None)),
+        ("{epochs: 5}", "{}", ["training.steps=60", "training.epochs=null"], (60, None)),
+        ("{steps: 60}", "{epochs: 5}", [], (60, 5)),
+        ("{epochs: 5}", "{steps: 60, epochs: null}", [], (60, None)),
+        ("{epochs: 5, steps: 7}", "{}", ["training.epochs=3"], (7, 3)),
+    ],
+)
+def test_last_word_on_the_length_of_training_holds(
+    base: str, own: str, overrides: list[str], length: tuple[int, int | None], tmp_path: Path
+) -> None:
+    write(tmp_path, f"training: {base}", "ground")
+    path = write(tmp_path, f"base: ground\narms: {{a: {{training: {own}}}}}")
+    training = resolve_arms(path, load_experiment(path, ExperimentConfig), overrides)["a"].training
+    assert (training.steps, training.epochs) == length
 
 
-def test_folder_of_experiments_that_is_absent_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such folder of experiments"):
-        load_claims(tmp_path / "absent")
+def test_last_of_equal_overrides_counts(tmp_path: Path) -> None:
+    path = write(tmp_path, arm("{}"))
+    settings = ["model.depth=1", "model.depth=2", "model.depth=1"]
+    assert resolve_arms(path, load_experiment(path, ExperimentConfig), settings)["a"].model.depth == 1
