@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,6 +84,21 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VGT_RESULTS_DIR", str(folder))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with nothing of ours in it: creating one takes seconds, copying it does not."""
+    from vgtemplate.tracking import Description, Tracker
+
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert Tracker(folder).send_description(Description("scratch", "")) is None
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("delete from experiment_tags")
+        database.execute("delete from experiments where name = 'scratch'")
+    return folder / "mlflow.db"
 
 
 @pytest.fixture(scope="session")

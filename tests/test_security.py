@@ -1,6 +1,6 @@
 """What no file of the package may do, where files may be written, and what leaves this machine (nothing).
 
-Pickles and archives: tests/data/test_unpickle.py, test_fetch.py; the report's HTML: tests/report/test_escaping.py.
+Pickles and archives: tests/core/data/test_unpickle.py, test_fetch.py; the report's HTML: tests/lab/report.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import yaml
 
-from vgtemplate.config.load import _Loader
+from vgtemplate.config.yaml import _Loader
 from vgtemplate.records import Record, read_record, record_path, write_record
-from vgtemplate.tracking import Run, Tracker, Verdict, missed, remember
+from vgtemplate.tracking import Description, Run, Tracker, missed, remember
 from vgtemplate.tracking.outbox import is_sent, mark_sent
 
 REPOSITORY = Path(__file__).parents[1]
@@ -162,11 +162,6 @@ def test_yaml_loader_is_the_safe_one():
     assert _Loader.yaml_multi_constructors == yaml.SafeLoader.yaml_multi_constructors
 
 
-def test_no_template_switches_escaping_off():
-    for path in (PACKAGE / "report" / "templates").iterdir():
-        assert not re.search(r"\|\s*safe\b|\bautoescape\b", path.read_text()), path
-
-
 def build_record(key: str = "k1") -> Record:
     series = {"gradient_rms": np.full((2, 1, 3), 0.1), "diverged_at": np.full(2, -1)}
     return Record(key, "plain", {"model": {"depth": 3}}, (0, 1), {"name": "digits"}, {}, 1.0, series)
@@ -234,7 +229,7 @@ def tree(folder: Path) -> set[str]:
 def test_no_name_leads_out_of_the_outbox(results, tmp_path, name):
     (results / "tracking").mkdir(parents=True)
     before = tree(tmp_path)
-    for parcel in (Run(name, name, name), Verdict(name, "so", "confirmed", "True.")):
+    for parcel in (Run(name, name, name), Description(name, "so", "in full", {"verdict": "confirmed"})):
         remember(results, parcel)
         assert parcel in missed(results)
         (results / "mlflow.db").touch()
@@ -254,7 +249,8 @@ def test_no_name_leads_out_of_mlflows_artifacts(results, tmp_path):
     for name in (name for name in NAMES if "\0" not in name):
         tracker = Tracker(results, lambda record, arm: {"picture.png": b"a picture"})
         # MLflow may refuse a name; it may not put it anywhere.
-        for outcome in (tracker.send(Run(name, name, "k1")), tracker.send_verdict(Verdict(name, name, name, name))):
+        words = Description(name, name, name, {"verdict": name})
+        for outcome in (tracker.send(Run(name, name, "k1")), tracker.send_description(words)):
             assert outcome is None or "\n" not in outcome
     found = tree(tmp_path)
     assert {path for path in found if not path.startswith("results")} == outside
@@ -283,8 +279,8 @@ def test_telemetry_is_off_wherever_mlflow_is_loaded(tmp_path):
     # The control: left to itself it is on.
     assert run_python("import mlflow" + ask) == "False"
     send = (
-        "from pathlib import Path\nfrom vgtemplate.tracking import Tracker, Verdict\n"
-        f"assert Tracker(Path({str(tmp_path)!r})).send_verdict(Verdict('a', 'b', 'c', 'd')) is None"
+        "from pathlib import Path\nfrom vgtemplate.tracking import Description, Tracker\n"
+        f"assert Tracker(Path({str(tmp_path)!r})).send_description(Description('a', 'b')) is None"
     )
     assert run_python(send + ask) == "True"
     assert run_python("from vgtemplate.tracking import quiet_environment\nquiet_environment()" + ask) == "True"
@@ -299,7 +295,7 @@ def processes_below(process: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux shows a process's environment")
 def test_telemetry_is_off_in_every_process_of_the_ui(results, tmp_path):
-    assert Tracker(results).send_verdict(Verdict("a", "b", "c", "d")) is None
+    assert Tracker(results).send_description(Description("a", "b")) is None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

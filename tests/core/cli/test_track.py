@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from vgtemplate.cli.commands.track import track
 from vgtemplate.records import Record, make_results_folder, write_record
-from vgtemplate.tracking import Run, Verdict, missed, remember
+from vgtemplate.tracking import Description, Run, missed, remember
 
 PLAIN = Run("sigmoid-vanishes", "plain", "k1")
 
@@ -30,12 +30,12 @@ def test_nothing_missed_is_said_without_importing_mlflow(results):
 def test_what_was_missed_is_sent_and_listed_once(results):
     store_record(results)
     remember(results, PLAIN)
-    remember(results, Verdict("sigmoid-vanishes", "it shrinks", "confirmed", "true"))
+    remember(results, Description("sigmoid-vanishes", "it shrinks"))
     done = sync()
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.output.splitlines()]
     assert ["sigmoid-vanishes", "plain", "k1", "sent"] in rows
-    assert ["sigmoid-vanishes", "(verdict)", "sent"] in rows
+    assert ["sigmoid-vanishes", "(description)", "sent"] in rows
     assert missed(results) == []
     assert "missed nothing" in sync().output
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from vgtemplate.records import Record, make_results_folder, write_record
-from vgtemplate.tracking import Tracker, Verdict
 
 MakeRecord = Callable[..., Record]
 
@@ -57,19 +55,6 @@ def store_record(results: Path) -> MakeRecord:
         return record
 
     return store
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with nothing of ours in it: creating one takes seconds, copying it does not."""
-    folder = tmp_path_factory.mktemp("empty")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert Tracker(folder).send_verdict(Verdict("scratch", "", "", "")) is None
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        database.execute("delete from experiment_tags")
-        database.execute("delete from experiments where name = 'scratch'")
-    return folder / "mlflow.db"
 
 
 @pytest.fixture

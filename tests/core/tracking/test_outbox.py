@@ -1,15 +1,18 @@
+import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vgtemplate.tracking import outbox
 from vgtemplate.tracking.outbox import (
+    Description,
     Run,
-    Verdict,
     count_sent,
+    experiment_address,
     find_store,
     forget_store,
     is_sent,
@@ -58,7 +61,7 @@ def test_remembering_again_does_not_forget_that_it_was_sent(store):
     assert is_sent(store, PLAIN)
 
 
-@pytest.mark.parametrize("name", ["My Experiment", "a.b", "..", "a--b", "ä/b", "verdict.json"])
+@pytest.mark.parametrize("name", ["My Experiment", "a.b", "..", "a--b", "ä/b", "experiment.json"])
 def test_any_name_survives_the_way_through_the_file_system(store, name):
     runs = {Run(name, "plain", "0a1b"), Run("e", name, "0a1b")}
     for run in runs:
@@ -98,14 +101,26 @@ def test_new_database_starts_from_nothing(store, monkeypatch):
     assert is_sent(store, PLAIN)
 
 
-def test_verdict_is_sent_again_only_in_other_words(store):
-    confirmed = Verdict("sigmoid-vanishes", "it shrinks", "confirmed", "true")
+def test_description_is_sent_again_only_in_other_words(store):
+    confirmed = Description("sigmoid-vanishes", "it shrinks", "in full", {"verdict": "confirmed"})
     mark_sent(store, confirmed, "1")
     assert is_sent(store, confirmed)
-    refuted = Verdict("sigmoid-vanishes", "it shrinks", "refuted", "true")
+    refuted = replace(confirmed, tags={"verdict": "refuted"})
     assert not is_sent(store, refuted)
     remember(store, refuted)
     assert missed(store) == [refuted]
+
+
+def test_verdict_that_an_earlier_version_noted_is_no_description(store):
+    mark_sent(store, PLAIN, "run1")
+    old = {"experiment": "sigmoid-vanishes", "statement": "it shrinks", "verdict": "confirmed", "literature": "true"}
+    path = store / "tracking" / "sigmoid-vanishes" / "verdict.json"
+    for sent in ({}, {"default": "7"}):
+        path.write_text(json.dumps({**old, "text": "", "sent": sent}))
+        assert missed(store) == []
+        assert experiment_address(store, "sigmoid-vanishes") is None
+        assert not is_sent(store, Description("sigmoid-vanishes", "it shrinks"))
+        assert count_sent(store, "sigmoid-vanishes") == 1
 
 
 def test_damaged_marker_means_not_sent(store):
@@ -116,7 +131,7 @@ def test_damaged_marker_means_not_sent(store):
 
 def test_only_runs_that_were_sent_are_counted(store):
     mark_sent(store, PLAIN, "run1")
-    mark_sent(store, Verdict("sigmoid-vanishes", "", "", ""), "1")
+    mark_sent(store, Description("sigmoid-vanishes", ""), "1")
     remember(store, Run("sigmoid-vanishes", "residual", "ff"))
     assert count_sent(store, "sigmoid-vanishes") == 1
 

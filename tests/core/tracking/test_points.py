@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vgtemplate.records import Record
-from vgtemplate.tracking.points import MAX_LAYERS, MAX_STEPS, describe_seeds, flatten, record_points, spread_evenly
+from vgtemplate.tracking.points import MAX_LAYERS, MAX_STEPS, record_points, spread_evenly
 
 
 def curve(record: Record, name: str) -> dict[int, float]:
@@ -109,15 +109,3 @@ def test_spread_keeps_both_ends_and_never_exceeds_its_limit(number):
     assert len(chosen) == min(number, 50)
     assert chosen == sorted(set(chosen))
     assert number == 0 or (chosen[0], chosen[-1]) == (0, number - 1)
-
-
-def test_settings_become_dotted_names():
-    nested = {"model": {"depth": 2, "width": [64, 128]}, "training": {"epochs": None}}
-    assert flatten(nested) == {"model.depth": "2", "model.width": "[64, 128]", "training.epochs": "None"}
-
-
-@pytest.mark.parametrize(
-    ("seeds", "text"), [((), ""), ((3,), "3"), ((0, 1, 2), "0-2"), ((1000, 1001), "1000-1001"), ((0, 2), "0, 2")]
-)
-def test_seeds_are_written_briefly(seeds, text):
-    assert describe_seeds(seeds) == text

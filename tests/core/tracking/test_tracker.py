@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 
 from vgtemplate.records import write_record
-from vgtemplate.tracking import Run, Tracker, Verdict, missed, pending, remember
+from vgtemplate.tracking import Description, Run, Tracker, missed, pending, remember
 
 pytestmark = pytest.mark.slow
 
 PLAIN = Run("sigmoid-vanishes", "plain", "k1")
-VERDICT = Verdict("sigmoid-vanishes", "gradients shrink", "confirmed", "true; theory sqrt(chi1)", "- slope: -0.5")
+WORDS = Description(
+    "sigmoid-vanishes",
+    "confirmed: gradients shrink",
+    "- slope: -0.5",
+    {"verdict": "confirmed", "literature": "true; theory sqrt(chi1)"},
+)
 
 
 def client(database: Path) -> Any:
@@ -67,7 +72,7 @@ def test_run_shows_all_of_the_record(results, database, store_record):
         "model.depth": "4",
         "model.width": "[64, 128]",
         "training.epochs": "None",
-        "seeds": "0-2",
+        "seeds": "seeds 0 to 2",
         "num_seeds": "3",
     }
     expected = {"vgt.key": "k1", "vgt.arm": "plain", "vgt.commit": "c0ffee", "vgt.dirty": "True"}
@@ -194,7 +199,7 @@ def test_unreachable_server_is_said_in_a_line_and_everything_is_sent_later(
         port = unused.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://alice:secret@127.0.0.1:{port}")
     tracker = Tracker(results)
-    said = [tracker.send(PLAIN), tracker.send(Run("e", "plain", "k1")), tracker.send_verdict(VERDICT)]
+    said = [tracker.send(PLAIN), tracker.send(Run("e", "plain", "k1")), tracker.send_description(WORDS)]
     assert len(set(said)) == 1
     assert said[0].startswith(f"MLflow at http://127.0.0.1:{port} cannot be reached: ")
     assert "refused" in said[0]
@@ -206,7 +211,7 @@ def test_unreachable_server_is_said_in_a_line_and_everything_is_sent_later(
     for _ in range(2):
         tracker = Tracker(results)
         for parcel in missed(results):
-            assert (tracker.send(parcel) if isinstance(parcel, Run) else tracker.send_verdict(parcel)) is None
+            assert (tracker.send(parcel) if isinstance(parcel, Run) else tracker.send_description(parcel)) is None
     assert active_runs(database) == [("e", "plain", "FINISHED"), ("sigmoid-vanishes", "plain", "FINISHED")]
 
 
@@ -292,8 +297,8 @@ def test_deleted_experiment_comes_back_with_its_next_run(results, database, stor
     assert ("sigmoid-vanishes", "other", "FINISHED") in active_runs(database)
 
 
-def test_verdict_is_the_experiments_description_until_it_changes(results, database):
-    assert Tracker(results).send_verdict(VERDICT) is None
+def test_description_is_the_experiments_until_it_changes(results, database):
+    assert Tracker(results).send_description(WORDS) is None
     experiment = client(database).get_experiment_by_name("sigmoid-vanishes")
     assert experiment.tags["vgt.verdict"] == "confirmed"
     assert experiment.tags["vgt.literature"] == "true; theory sqrt(chi1)"
@@ -304,10 +309,10 @@ def test_verdict_is_the_experiments_description_until_it_changes(results, databa
     assert "- slope: -0.5" in rest
 
     before = database.read_bytes()
-    assert Tracker(results).send_verdict(VERDICT) is None
+    assert Tracker(results).send_description(WORDS) is None
     assert database.read_bytes() == before
-    refuted = Verdict("sigmoid-vanishes", "gradients shrink", "refuted", "true")
-    assert Tracker(results).send_verdict(refuted) is None
+    refuted = replace(WORDS, tags={"verdict": "refuted"})
+    assert Tracker(results).send_description(refuted) is None
     assert client(database).get_experiment(experiment.experiment_id).tags["vgt.verdict"] == "refuted"
 
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from vgtemplate.config.load import load_claims
+from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.plan import plan_claims, select_claims
-from vgtemplate.lab.worker import run_job
+from vgtemplate.lab.worker import run_task
 
 pytestmark = pytest.mark.slow
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "claims"
 CLAIMS = ["chain-rule-product", "derivative-bounds"]
 LATER = "`vgt track sync` sends them later"
 
@@ -126,7 +126,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("judged")
     plan = plan_claims(select_claims(load_claims(EXPERIMENTS), CLAIMS), EXPERIMENTS, "digits", range(2), folder)
     for job in plan.jobs.values():
-        run_job(job, folder, folder, "cpu")
+        run_task(job, folder, folder, "cpu")
     return folder
 
 
@@ -137,7 +137,7 @@ def command(
     """The command line over a copy of those records."""
     shutil.copytree(judged, tmp_path / "results")
     monkeypatch.setenv("VGT_RESULTS_DIR", str(tmp_path / "results"))
-    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", str(EXPERIMENTS))
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(EXPERIMENTS))
     return call_vgt
 
 
