@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -5,29 +6,34 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.report import report, track
-from vgtemplate.config.load import load_claims
-from vgtemplate.records import make_results_folder
 from vgtemplate.lab.plan import plan_claims
-from vgtemplate.lab.worker import run_job
-from vgtemplate.tracking import Verdict, experiment_address, find_report, find_store, missed, remember
-from vgtemplate.tracking.outbox import mark_sent
+from vgtemplate.lab.worker import run_task
+from vgtemplate.records import make_results_folder
+from vgtemplate.tracking.outbox import (
+    Description,
+    experiment_address,
+    find_report,
+    find_store,
+    mark_sent,
+    missed,
+    remember,
+)
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 IDS = ("chain-rule-product", "two-layer-speed-gap")
 
 
 @pytest.fixture
 def experiments(tmp_path, monkeypatch):
     """A folder with one exact claim, one judged at initialisation, and one that was searched on other data only."""
-    folder = tmp_path / "experiments"
+    shutil.copytree(EXPERIMENTS / "bases", tmp_path / "bases")
+    folder = tmp_path / "claims"
     folder.mkdir()
-    for path in [
-        *EXPERIMENTS.glob("base-*.yaml"),
-        *(EXPERIMENTS / f"{name}.yaml" for name in (*IDS, "selu-wins-dense")),
-    ]:
-        (folder / path.name).write_text(path.read_text())
-    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", str(folder))
+    for name in (*IDS, "selu-wins-dense", "gallery"):
+        shutil.copy(EXPERIMENTS / "claims" / f"{name}.yaml", folder)
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(folder))
     return folder
 
 
@@ -57,7 +63,7 @@ def test_what_has_records_is_judged_and_nothing_is_trained(experiments, results)
     plan = plan_claims(claims, experiments, "digits", range(2), results)
     make_results_folder(results)
     for job in plan.jobs.values():
-        run_job(job, results, results, "cpu")
+        run_task(job, results, results, "cpu")
     before = {path.name for path in results.iterdir()}
     _, source = write()
     assert verdicts(source, IDS) == dict.fromkeys(IDS, "confirmed")
@@ -66,11 +72,23 @@ def test_what_has_records_is_judged_and_nothing_is_trained(experiments, results)
 
 
 @pytest.mark.slow
+def test_a_claim_of_ones_own_is_one_file(experiments, results):
+    (experiments / "mine.yaml").write_text(
+        "id: mine\narticles: []\nstatement: Identity keeps the gradient.\nkind: initial\nbase: initial\n"
+        "arms: {it: {model: {activation: identity}}}\nliterature: Plain.\n"
+        "parts: [{metric: abs_gradient_slope, arms: [it], threshold: '< 0.1'}]\n"
+    )
+    _, source = write()
+    assert verdicts(source, ["mine"]) == {"mine": "not run"}
+    assert 'data-articles="own"' in source
+
+
+@pytest.mark.slow
 def test_claims_that_mlflow_has_are_linked(experiments, results):
-    verdict = Verdict(IDS[1], "", "confirmed", "")
-    remember(results, verdict)
+    description = Description(IDS[1], "confirmed")
+    remember(results, description)
     assert experiment_address(results, IDS[1]) is None
-    mark_sent(results, verdict, "7")
+    mark_sent(results, description, "7")
     address = "http://127.0.0.1:5000/#/experiments/7"
     assert experiment_address(results, IDS[1]) == address
     assert f'href="{address}"' in write()[1]
@@ -78,10 +96,10 @@ def test_claims_that_mlflow_has_are_linked(experiments, results):
 
 def test_a_server_is_linked_without_its_password(results, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@example.org/mlflow/")
-    verdict = Verdict("claim", "", "", "")
-    mark_sent(results, verdict, "7")
-    remember(results, verdict)
-    mark_sent(results, verdict, "7")
+    description = Description("claim", "")
+    mark_sent(results, description, "7")
+    remember(results, description)
+    mark_sent(results, description, "7")
     assert experiment_address(results, "claim") == "https://example.org/mlflow/#/experiments/7"
 
 
@@ -118,9 +136,7 @@ def test_a_report_that_could_not_be_sent_is_said_in_a_line_and_left_for_sync(res
 
 
 def test_the_report_loads_neither_torch_nor_mlflow_until_it_is_called():
-    code = (
-        "import sys, vgtemplate.lab.cli.report as _; sys.exit(bool({'torch', 'mlflow', 'matplotlib'} & set(sys.modules)))"
-    )
+    code = "import sys, vgtemplate.lab.cli.report; sys.exit(bool({'torch', 'mlflow', 'matplotlib'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
