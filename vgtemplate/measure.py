@@ -1,7 +1,7 @@
-"""Statistics of a network's tensors, one number a replica: pure functions, no hooks, no storage.
+"""Statistics of a network's tensors, one number per replica: pure functions, no hooks, no storage.
 
-Every argument has the replica axis in front, (R, ...); every result is a float64 tensor (R,) on the same device, but
-for what is found a unit (silent_units, moments).
+Every argument has the replica axis in front, (R, ...). Results are on the same device; they are float64 tensors (R,),
+except those of silent_units and moments, which have one value per unit.
 Sums run in float64: the square of a vanished float32 gradient would underflow to zero.
 """
 

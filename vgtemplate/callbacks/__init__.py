@@ -9,7 +9,7 @@ One training step, and where each probe fires:
     on_before_backward            DivergenceRecorder: the layer where a replica's first infinite loss comes from
     loss.backward()                 hooks: dL/dz of every hidden layer (GradientProbe)
     on_before_optimizer_step      GradientProbe: weight-gradient norms BEFORE clipping
-    configure_gradient_clipping     (training/clipping.py, a replica at a time)
+    configure_gradient_clipping     (training/clipping.py, one replica at a time)
     optimizer.step()
     on_train_batch_end            GradientProbe: norms AFTER clipping; WeightProbe: update ratio, travel; hooks out;
                                   ShiftProbe: the moments' shift; GradientChangeProbe: G and each layer's G' (replay.py)

@@ -15,7 +15,7 @@ _ROWS = 512
 
 
 class CurveRecorder(pl.Callback):
-    """Keeps each step's loss and score a replica on the device, and moves them once, at the end.
+    """Keeps each step's loss and score per replica on the device, and moves them once, at the end.
 
     Reads `losses` and `scores`, both (R,), from the training step's outputs. A replica has diverged at the first
     step whose loss is not finite; the others go on untouched.

@@ -26,9 +26,9 @@ _CHANGE_WEIGHTS = (StopAtAccuracy, StochasticWeightAveraging, WeightAveraging)
 class DeadUnitProbe(pl.Callback):
     """Records the share of dead units of each hidden layer, over the module's `probe_images` (N, ...).
 
-    Works on populations, which offer these and `num_replicas`; of others it records nothing. Looks before the first
-    step and after the last only: with 1,000 images a look takes as long as three training steps. Series: dead_fraction
-    (R, 2, L), NaN where an output is.
+    Works on modules that offer these and `num_replicas`; of others it records nothing. Looks before the first step and
+    after the last only: with 1,000 images one look takes as long as three training steps. Series: dead_fraction
+    (R, 2, L), NaN where an output is NaN.
 
     Raises:
         ValueError: at the start of the training, if a callback that puts other weights in place at its end stands after

@@ -20,9 +20,13 @@ NEVER = -1
 class DivergenceRecorder(pl.Callback):
     """Keeps the layer at which each replica of a population diverged.
 
-    Looks at the module's `newest_losses` (R,) between forward and backward pass, which costs one look at the device a
-    step. At the step at which a replica's loss is not finite for the first time, the weights still are as that step
-    found them, so the batch is passed through the network once more, watched.
+    Looks at the module's `newest_losses` (R,) between forward and backward pass, for which the processor waits for the
+    device once per step. At the step at which a replica's loss is not finite for the first time, the weights still are
+    those that the step began with, so the batch is passed through the network once more and every layer is looked at.
+
+    Raises:
+        ValueError: in the first step, if the module has no `newest_losses`; when a replica diverges, if it has no
+            `replica_losses`.
     """
 
     def __init__(self) -> None:

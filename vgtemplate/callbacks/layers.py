@@ -29,8 +29,8 @@ _TORCH_NAMES: dict[type[object], str] = {
 class ProbedLayer:
     """One hidden layer: whose weights, whose pre-activation, whose output.
 
-    The pre-activation is what `activation` receives in a population, and what `weighted` puts out in an ordinary
-    network (where an activation may be a mere function call).
+    The pre-activation is the input of `activation` in a population. In an ordinary network it is the output of
+    `weighted`, since the activation may be a mere function call there.
     """
 
     name: str

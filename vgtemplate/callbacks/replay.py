@@ -1,6 +1,6 @@
-"""Runs a population once more for a probe, without a trace: on copies of its tensors, and its noise and hooks restored.
+"""Runs a population once more for a probe and leaves no trace: on copies of its tensors, its noise and hooks restored.
 
-It owns no measurement, and never decides when one is made.
+It measures nothing itself, and never decides when a measurement is made.
 """
 
 from __future__ import annotations

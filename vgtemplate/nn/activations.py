@@ -99,7 +99,7 @@ class Activation(nn.Module):
 
 @activation("He et al. 2015; learned slope, starts at 0.25", max_derivative=1.0, initialiser="he_normal", name="prelu")
 class PReLU(Activation):
-    """max(0, z) + slope * min(0, z), one learned slope a replica (He et al. 2015). Shape: (R, ...) to the same."""
+    """max(0, z) + slope * min(0, z), one learned slope per replica (He et al. 2015). Shape: (R, ...) to the same."""
 
     def __init__(self, seeds: Sequence[int], layer: int) -> None:
         super().__init__("prelu")

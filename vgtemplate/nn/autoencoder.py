@@ -20,7 +20,7 @@ class DenoisingAutoencoder(nn.Module):
 
     Args:
         linear: the layer whose weights and biases (not None) it starts from; they are copied.
-        seeds: one a replica.
+        seeds: one per replica.
         layer: the number of its noise, which no other layer of the network may have.
         corruption: share of the inputs that is set to 0.
     """

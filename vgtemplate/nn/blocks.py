@@ -9,7 +9,7 @@ from vgtemplate.nn.activations import Activation, build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.noise import Dropout
-from vgtemplate.nn.norm import NORMS, BatchNorm, LayerNorm
+from vgtemplate.nn.norm import BatchNorm, LayerNorm, build_norm
 
 
 class HiddenLayer(nn.Module):
@@ -65,10 +65,9 @@ def build_hidden_layer(
     config: ModelConfig, linear: Linear | Conv2d, in_width: int, width: int, index: int, seeds: list[int]
 ) -> HiddenLayer:
     """Return hidden layer number `index` (from 0) around its linear map, as the configuration asks."""
-    norm = NORMS[config.norm]
     return HiddenLayer(
         linear=linear,
-        norm=None if norm is None else norm(len(seeds), width),
+        norm=build_norm(config.norm, len(seeds), width),
         norm_before=config.norm_position == "before",
         activation=build_activation(config.activation, seeds, 2 * index),
         dropout=Dropout(config.dropout, seeds, 2 * index + 1) if config.dropout else None,

@@ -14,5 +14,5 @@ MODELS: dict[str, type[MLP] | type[CNN] | type[ResNet]] = {"mlp": MLP, "cnn": CN
 
 
 def build_model(config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> Model:
-    """Return the population: one replica a seed, (R, B, C, H, W) images to (R, B, K) logits."""
+    """Return the population: one replica per seed, (R, B, C, H, W) images to (R, B, K) logits."""
     return MODELS[config.kind](config, input_shape, num_classes, seeds)

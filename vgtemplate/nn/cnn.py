@@ -25,7 +25,7 @@ class CNN(nn.Module):
         config: the network's settings; `width` is the number of channels.
         input_shape: (C, H, W).
         num_classes: K.
-        seeds: one seed a replica; replica r's weights depend on seeds[r] alone.
+        seeds: one seed per replica; replica r's weights depend on seeds[r] alone.
     """
 
     def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:

@@ -105,7 +105,7 @@ def orthogonal(shape: Shape, _: Fans, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """Everything a layer needs to draw its parameters: the settings, and one generator a replica."""
+    """Everything a layer needs to draw its parameters: the settings, and one generator per replica."""
 
     weights: InitialiserConfig
     bias: str

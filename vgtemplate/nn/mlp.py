@@ -23,7 +23,7 @@ class MLP(nn.Module):
         config: the network's settings.
         input_shape: shape of one image.
         num_classes: K.
-        seeds: one seed a replica; replica r's weights depend on seeds[r] alone.
+        seeds: one seed per replica; replica r's weights depend on seeds[r] alone.
     """
 
     def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:

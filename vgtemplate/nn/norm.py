@@ -49,7 +49,7 @@ class BatchNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Normalises every example over its features, with learned scale and shift a channel (Ba et al. 2016).
+    """Normalises every example over its features, with learned scale and shift per channel (Ba et al. 2016).
 
     On images this is group normalisation with one group. Shapes as in BatchNorm; no running statistics.
     """
@@ -65,5 +65,7 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, x.shape[2:], eps=EPS) * self.weight.view(shape) + self.bias.view(shape)
 
 
-NORMS: dict[str, type[BatchNorm] | type[LayerNorm] | None] = {"none": None, "batch": BatchNorm, "layer": LayerNorm}
-"""By the configuration's names."""
+def build_norm(name: str, num_replicas: int, num_features: int) -> BatchNorm | LayerNorm | None:
+    """Return the normalisation of the configuration's name: none, batch or layer."""
+    kinds: dict[str, type[BatchNorm] | type[LayerNorm]] = {"batch": BatchNorm, "layer": LayerNorm}
+    return None if name == "none" else kinds[name](num_replicas, num_features)

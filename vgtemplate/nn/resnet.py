@@ -14,7 +14,7 @@ from vgtemplate.nn.activations import Activation, build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
-from vgtemplate.nn.norm import NORMS, BatchNorm, LayerNorm
+from vgtemplate.nn.norm import BatchNorm, LayerNorm, build_norm
 
 
 def shortcut(x: Tensor, channels: int) -> Tensor:
@@ -31,6 +31,9 @@ def shortcut(x: Tensor, channels: int) -> Tensor:
 
 class ConvLayer(nn.Module):
     """y = activation(norm(convolution(x)) + what the block's shortcut brings, if anything).
+
+    No HiddenLayer, which adds its shortcut after the activation, and calls its normalisation by another name: the names
+    are in every trained network's file and digest.
 
     Shape: (R, B, C, H, W) to (R, B, O, H', W'); `carried` has the shape of the output.
 
@@ -69,7 +72,7 @@ class ResNet(nn.Module):
         config: the network's settings.
         input_shape: (C, H, W).
         num_classes: K.
-        seeds: one seed a replica; replica r's weights depend on seeds[r] alone.
+        seeds: one seed per replica; replica r's weights depend on seeds[r] alone.
     """
 
     def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:
@@ -94,6 +97,5 @@ class ResNet(nn.Module):
 
 
 def _layer(config: ModelConfig, linear: Conv2d, index: int, seeds: Sequence[int]) -> ConvLayer:
-    norm = NORMS[config.norm]
-    built = None if norm is None else norm(len(seeds), linear.weight.shape[1])
-    return ConvLayer(linear, built, build_activation(config.activation, list(seeds), 2 * index))
+    norm = build_norm(config.norm, len(seeds), linear.weight.shape[1])
+    return ConvLayer(linear, norm, build_activation(config.activation, list(seeds), 2 * index))

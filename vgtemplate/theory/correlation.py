@@ -56,7 +56,7 @@ def c_fixed_point(activation: Activation, q: float, sigma_w_sq: float, sigma_b_s
 
 
 def _scale(factor: float) -> float:
-    """Return the number of layers in which what is multiplied by `factor` a layer changes by e; inf at 1, 0 at 0."""
+    """Return the number of layers in which what is multiplied by `factor` per layer changes by e; inf at 1, 0 at 0."""
     if factor <= 0:
         return 0.0
     return math.inf if abs(factor - 1) < _CRITICAL else abs(1 / math.log(factor))
@@ -71,7 +71,7 @@ class DepthScales:
     c_star: float
     """The fixed point of the correlation of two images."""
     chi_1: float
-    """The factor of the squared gradient, a layer towards the input, at the fixed point."""
+    """The factor of the squared gradient, per layer towards the input, at the fixed point."""
     of_q: float
     """Of the variance."""
     of_c: float

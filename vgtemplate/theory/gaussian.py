@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 NUM_NODES = 24
-"""Nodes a panel: 144 in all at q = 1, 288 at q = 1e4; relative error below 1e-10 from q = 1e-6 to 1e6 (tested)."""
+"""Nodes per panel: 144 in all at q = 1, 288 at q = 1e4; relative error below 1e-10 from q = 1e-6 to 1e6 (tested)."""
 CUTOFF = 10.0
 """Standard deviations kept on either side; the mass beyond is 1.5e-23."""
 PANEL_RATIO = 4.0

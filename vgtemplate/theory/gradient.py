@@ -24,7 +24,7 @@ from vgtemplate.theory.numpy_activations import Activation
 
 @dataclass(frozen=True)
 class Gradient:
-    """Mean squares over units, (N, H, W): dL/dx = a + b x + rest, with a and b one number a network."""
+    """Mean squares over units, (N, H, W): dL/dx = a + b x + rest, with a and b one number per network."""
 
     aa: Array
     """E[a^2]."""

@@ -99,6 +99,6 @@ def q_map(activation: Activation, q: float, sigma_w_sq: float, sigma_b_sq: float
 def chi_1(activation: Activation, q: float, sigma_w_sq: float) -> float:
     """Return sigma_w_sq E[phi'(z)^2], z ~ N(0, q) (Schoenholz et al. 2017, eq. 5).
 
-    The gradient's RMS changes by 0.5 log10(chi_1) decades a layer towards the input: below 1 it vanishes.
+    The gradient's RMS changes by 0.5 log10(chi_1) decades per layer towards the input: below 1 it vanishes.
     """
     return sigma_w_sq * float(derivative_mean_square(activation, q))

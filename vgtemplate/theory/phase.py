@@ -12,7 +12,7 @@ from vgtemplate.theory.meanfield import derivative_mean_square, mean_square
 from vgtemplate.theory.numpy_activations import Activation
 
 _PER_DECADE = 60
-"""Points of the grid of q a decade."""
+"""Points of the grid of q per decade."""
 
 
 @dataclass(frozen=True)

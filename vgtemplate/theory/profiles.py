@@ -1,7 +1,7 @@
 """Predicted profiles of signal and gradient at initialisation, layer by layer from the inputs, and their scatter.
 
 The profiles are those of a wide network. A finite network's gradient is a product of random factors: its logarithm
-scatters, and lies below that of the mean (Hanin & Nica 2020; ReLU: by up to 0.54 / width decades a layer). The band
+scatters, and lies below that of the mean (Hanin & Nica 2020; ReLU: by up to 0.54 / width decades per layer). The band
 says by how much for one image; over a batch of unlike images, each with a gradient of its own, it is less.
 """
 
@@ -24,7 +24,7 @@ from vgtemplate.theory.numpy_activations import Activation, find_activation
 UNDERFLOW = 1e-300
 """A mean square below it counts as 0: from there on the arithmetic, not the theory, would be shown."""
 DECADES = 0.5 * math.log10(math.e)
-"""Decades of a root mean square a unit of the mean square's natural logarithm."""
+"""Decades of a root mean square per unit of the mean square's natural logarithm."""
 BAND = 2.0
 """Half the band's width in standard deviations: 19 of 20 networks."""
 Range = tuple[float, float]
@@ -39,7 +39,7 @@ def _slope_weights(num_layers: int) -> Array:
 
 
 def _slope(log10_profile: Array) -> float:
-    """Return the least-squares slope over hidden layers 2 to L, decades a layer; NaN with fewer than two of them."""
+    """Return the least-squares slope over hidden layers 2 to L, decades per layer; NaN with fewer than two of them."""
     if len(log10_profile) < 3 or not np.isfinite(log10_profile[1:]).all():
         return math.nan
     return float(_slope_weights(len(log10_profile))[1:] @ log10_profile[1:])
@@ -226,7 +226,7 @@ def predict(
         activation: a name of the catalogue, or a function with its derivative.
         depth: L, the number of hidden layers.
         weight_std: standard deviation of every weight, e.g. gain / sqrt(width).
-        width: units a hidden layer, and values an image.
+        width: units per hidden layer, and values per image.
         bias_std: standard deviation of every bias.
         norm: normalisation over the batch, or over a layer's units.
         norm_position: before or after the activation.

@@ -1,4 +1,4 @@
-"""Gradient clipping, a replica at a time: what one network's gradient does never scales another's."""
+"""Gradient clipping, one replica at a time: what one network's gradient does never scales another's."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class DenoisingModule(PopulationModule):
     Args:
         model: maps (R, B, C, H, W) to the same shape.
         config: as in PopulationModule; `training.noise` is the deviation.
-        seeds: one a replica.
+        seeds: one per replica.
         probe_images: as in PopulationModule.
     """
 

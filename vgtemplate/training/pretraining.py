@@ -107,7 +107,7 @@ def pixel_map(info: dict[str, Any], scaling: str, num_pixels: int) -> tuple[Tens
 
 
 @torch.no_grad()
-def fold(linear: Linear, scale: Tensor, shift: Tensor) -> None:
+def absorb_map(linear: Linear, scale: Tensor, shift: Tensor) -> None:
     """Rewrite a layer that reads u so that it computes the same from x, where u = scale * x + shift."""
     weight = linear.weight.double()
     assert linear.bias is not None
@@ -128,7 +128,7 @@ def pretrain(
         model: its hidden layers start from the weights they have.
         config: `pretraining` says how.
         data: set up; every layer sees its batches from the first.
-        seeds: one a replica.
+        seeds: one per replica.
         fit: trains a module for so many steps; the name is that of its checkpoint.
 
     Returns:
@@ -152,5 +152,5 @@ def pretrain(
         below = [*below, (module.machine.weight.detach(), module.machine.hidden_bias.detach())]
         curves.append(module.curve().cpu().numpy())
     assert isinstance(layers[0], Linear)
-    fold(layers[0], scale, shift)
+    absorb_map(layers[0], scale, shift)
     return {"reconstruction_loss": np.stack(curves, axis=1)}

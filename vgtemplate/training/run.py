@@ -101,14 +101,14 @@ def train_arm(
     progress: bool = False,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Record, PopulationModule]:
-    """Train one arm, a replica a seed, and return its record and the trained population.
+    """Train one arm, one replica per seed, and return its record and the trained population.
 
     All at once, or in parts where the device's memory does not suffice for that.
 
     Args:
         name: the arm's name.
         config: the whole configuration; `data.dataset` is a data set, not auto.
-        seeds: one a replica.
+        seeds: one per replica.
         root: the folder of the data sets.
         hardware: where to train; None: as Lightning finds best.
         progress: show a progress bar.

@@ -1,7 +1,8 @@
-"""Answers a device that is out of memory: trains the population in halves, and makes one record of them.
+"""Where the device's memory does not suffice for a population, its halves are trained in turn and make one record.
 
-A replica gives the same result whichever others train beside it, so the record is that of the whole population: bit for
-bit, but up to rounding where a library computes fewer or single networks in another order (convolutions, R = 1).
+A replica gives the same result whichever others train beside it, so the record is that of the whole population, bit for
+bit. It may differ in rounding only where a library sums in another order when there are fewer networks (convolutions,
+R = 1).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Trained:
 
 
 Train = Callable[[Sequence[int], int], Trained]
-"""Trains the replicas of some seeds, for at least so many steps where an early stop would end before."""
+"""Trains the replicas of some seeds; an early stop does not end the run before so many steps."""
 
 
 def _unless_out_of_memory(train: Train, seeds: Sequence[int], min_steps: int) -> Trained | None:
@@ -47,7 +48,7 @@ def train_what_fits(
 
     Args:
         train: see `Train`; called again with fewer seeds.
-        seeds: one a replica.
+        seeds: one per replica.
         build: returns an untrained module of some seeds, for data as a record describes them.
         min_steps: how many steps are trained whatever an early stop asks for.
 
@@ -57,7 +58,7 @@ def train_what_fits(
     trained = _unless_out_of_memory(train, seeds, min_steps)
     if trained is not None:
         return trained
-    # What was on the device is freed only now that the exception, which held it, is gone.
+    # The exception held what was on the device, so it can be freed only here, where the exception is gone.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -72,7 +72,7 @@ def test_module_says_its_name() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 4), (3, 5, 4, 2, 2)])
-def test_prelu_learns_one_slope_a_replica(shape: tuple[int, ...]) -> None:
+def test_prelu_learns_one_slope_per_replica(shape: tuple[int, ...]) -> None:
     ours = PReLU([0, 1, 2], layer=0).double()
     plain = [nn.PReLU().double() for _ in range(3)]
     with torch.no_grad():

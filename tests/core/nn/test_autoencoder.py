@@ -1,4 +1,4 @@
-"""The denoising autoencoder against one plain torch network a replica."""
+"""The denoising autoencoder against one plain torch network per replica."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def test_relu_scatters_as_published() -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_relu_slopes_are_the_logarithm_of_the_weight_scale(scale: float) -> None:
-    """He et al. 2015: a factor `scale` on He's deviation is a factor a layer, in both directions."""
+    """He et al. 2015: a factor `scale` on He's deviation is a factor per layer, in both directions."""
     prediction = predict("relu", 30, weight_std=scale * math.sqrt(2 / 64))
     assert prediction.gradient_slope == pytest.approx(math.log10(scale), abs=1e-12)
     assert prediction.signal_slope == pytest.approx(math.log10(scale), abs=1e-12)

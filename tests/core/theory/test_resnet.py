@@ -101,7 +101,7 @@ def test_a_network_without_blocks_is_its_first_layer() -> None:
 
 
 def test_deeper_networks_hardly_explode() -> None:
-    """A block of many adds little, where plain batch-normalised ReLU grows by 0.083 decades a layer."""
+    """A block of many adds little, where plain batch-normalised ReLU grows by 0.083 decades per layer."""
     slopes = [predict_resnet(ACTIVATIONS["relu"], stack(16, blocks)).gradient_slope for blocks in (3, 9, 27)]
     assert sorted(slopes, reverse=True) == slopes
     assert slopes[0] < 0.03

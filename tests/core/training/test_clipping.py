@@ -30,7 +30,7 @@ RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def build(kind: str) -> nn.Module:
-    """PReLU, so that a parameter of one number a replica is clipped too."""
+    """PReLU, so that a parameter of one number per replica is clipped too."""
     config = ModelConfig.model_validate({"kind": kind, "depth": 3, "width": 4, "num_stages": 1, "activation": "prelu"})
     return build_model(config, SHAPES[kind], K, SEEDS).double()
 

@@ -75,7 +75,7 @@ def test_noise_of_the_evaluation_does_not_depend_on_how_long_was_trained(tmp_pat
 
 
 def test_noise_of_the_training_is_new_at_each_step(tmp_path: Path) -> None:
-    # One batch an epoch and no learning: what differs from step to step is the noise alone.
+    # One batch per epoch and no learning: what differs from step to step is the noise alone.
     still = config(steps=3).model_copy(update={"optimiser": OptimiserConfig(lr=0.0)})
     settled = still.model_copy(update={"data": still.data.model_copy(update={"num_train": 32})})
     record, _ = train_arm("a", settled, [0, 1], tmp_path, Hardware("cpu"))

@@ -1,4 +1,4 @@
-"""Each replica's loss and accuracy against torch's, a replica at a time."""
+"""Each replica's loss and accuracy against torch's, one replica at a time."""
 
 from __future__ import annotations
 

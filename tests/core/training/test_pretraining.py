@@ -19,7 +19,7 @@ from vgtemplate.nn.mlp import MLP
 from vgtemplate.nn.noise import Noise
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
-from vgtemplate.training.pretraining import fold, pixel_map, pretrain
+from vgtemplate.training.pretraining import absorb_map, pixel_map, pretrain
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
@@ -48,7 +48,7 @@ def test_folded_layer_computes_from_scaled_images_what_it_learned_on_pixels(std:
     mean, deviation = torch.tensor(info["mean"]), torch.tensor([value or 1.0 for value in info["std"]])
     scaled = (pixels - mean.double()[:, None]) / deviation.double()[:, None]
     before = linear(pixels.flatten(2))
-    fold(linear, *pixel_map(info, "standardise", 4))
+    absorb_map(linear, *pixel_map(info, "standardise", 4))
     torch.testing.assert_close(linear(scaled.flatten(2)), before, rtol=1e-12, atol=1e-12)
 
 
