@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.lab.cost import estimate_megabytes, estimate_seconds
-from vgtemplate.lab.plan import Job
+from vgtemplate.jobs.job import Job
+from vgtemplate.lab.check_job import plan_check
+from vgtemplate.lab.cost import estimate_megabytes, estimate_seconds, task_megabytes, task_seconds
+from vgtemplate.lab.plan import Task
 from vgtemplate.lab.workers import _take_next, room_megabytes
 
 
@@ -52,7 +55,7 @@ def test_image_that_keeps_its_size_costs_more_than_one_that_is_halved() -> None:
 
 
 def job(name: str, **sections: dict[str, Any]) -> Job:
-    return Job(name, name, ArmConfig.model_validate(sections), None, tuple(range(10)), ("a-claim",))
+    return Job(name, name, "a-claim", ArmConfig.model_validate(sections), tuple(range(10)))
 
 
 LARGE = {"model": {"kind": "cnn", "width": 64}}
@@ -67,10 +70,10 @@ def test_memory_grows_with_replicas_batch_depth_and_precision() -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 1.5])
 def test_jobs_that_do_not_fit_together_never_run_together_and_small_ones_overtake(tmp_path: Path, share: float) -> None:
-    queue = [job("a", **LARGE), job("b", **LARGE), job("c")]
-    room = queue[0].megabytes / share
+    queue: list[Task] = [job("a", **LARGE), job("b", **LARGE), job("c")]
+    room = task_megabytes(queue[0]) / share
 
-    def take(*running: Job) -> Job | None:
+    def take(*running: Task) -> Task | None:
         return _take_next(queue, running, tmp_path, room)
 
     first = take()
@@ -89,9 +92,14 @@ def test_jobs_that_do_not_fit_together_never_run_together_and_small_ones_overtak
     assert queue == []
 
 
+def test_an_arm_costs_what_its_configuration_says_and_a_check_next_to_nothing() -> None:
+    large = job("a", **LARGE)
+    assert task_seconds(large) == estimate_seconds(large.config, 10)
+    assert task_megabytes(large) == estimate_megabytes(large.config, 10)
+    check = plan_check("a-claim", "chain_rule_product")
+    assert (task_seconds(check), task_megabytes(check)) == (1.0, 0.0)
+
+
 def test_the_room_is_half_of_the_machines_memory() -> None:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        kilobytes = int(meminfo.read_text().split()[1])
-        assert room_megabytes() == pytest.approx(kilobytes * 1024 / 2e6, rel=0.01)
-    assert room_megabytes() > 0
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert room_megabytes() == pytest.approx(machine / 2e6, rel=0.01)

@@ -19,7 +19,7 @@ from vgtemplate.records import read_record
 
 pytestmark = pytest.mark.slow
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "claims"
 CLAIMS = ["chain-rule-product", "tanh-beats-sigmoid"]
 REPRODUCE = ["reproduce", *CLAIMS, "--dataset", "digits", "--seeds", "2", "--jobs", "1", "--no-tracking"]
 CALL = "from vgtemplate.cli.main import main; main()"
@@ -32,7 +32,7 @@ def vgt(
 ) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {
         "VGT_RESULTS_DIR": str(results),
-        "VGT_EXPERIMENTS_DIR": str(EXPERIMENTS),
+        "VGT_CLAIMS_DIR": str(EXPERIMENTS),
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -94,7 +94,7 @@ def test_full_disk_fails_what_does_not_fit_and_keeps_what_is_there(judged: Path,
     "arguments",
     [
         REPRODUCE,
-        ["train", str(EXPERIMENTS / "variants-mlp.yaml"), "--dataset", "digits", "--seeds", "1"],
+        ["train", str(EXPERIMENTS.parent / "mlp-variants.yaml"), "--dataset", "digits", "--seeds", "1"],
         ["tune", "elu-converges-faster", "--dataset", "digits"],
         ["stability", "tanh-beats-sigmoid", "--dataset", "digits"],
         ["report", "--dataset", "digits"],
@@ -116,9 +116,9 @@ CUT_OFF = """
 import os, signal, sys
 from pathlib import Path
 
-from vgtemplate.config.load import load_claims
+from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.plan import plan_claims, select_claims
-from vgtemplate.lab.worker import run_job
+from vgtemplate.lab.worker import run_task
 
 results, experiments, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 plan = plan_claims(select_claims(load_claims(experiments), ["chain-rule-product"]), experiments, "digits", [0], results)
@@ -126,7 +126,7 @@ if moment != "none":
     owner = os if moment == "fsync" else Path
     setattr(owner, moment, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 for job in plan.jobs.values():
-    run_job(job, results, results, "cpu")
+    run_task(job, results, results, "cpu")
 """
 
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgtemplate.config.experiment import SearchConfig
-from vgtemplate.config.load import load_claims
+from vgtemplate.lab.claim import SearchConfig
+from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.picks import read_picks
 from vgtemplate.lab.search import choose, plan_searches
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "claims"
 SMALLEST = SearchConfig(arms=["a"], grid={"optimiser.lr": [1.0, 2.0, 3.0]})
 FIRST = SearchConfig(arms=["a"], grid={"optimiser.lr": [1.0, 2.0, 3.0]}, metric="dead_fraction", first="> 0.1")
 NAN, INF = math.nan, math.inf
@@ -62,7 +62,6 @@ def test_trial_runs_its_whole_length_on_images_apart_and_equal_trials_are_one(tm
     searches = plan_searches(claims, EXPERIMENTS, "digits", range(1000, 1002), tmp_path)
     for search in searches:
         for job in search.jobs:
-            assert job.config is not None
             training, data = job.config.training, job.config.data
             assert training.stop_loss is training.stop_accuracy is None
             assert not training.evaluate
@@ -86,7 +85,7 @@ def test_search_keeps_every_candidate_and_reproduction_uses_the_pick(tmp_path: P
     )
     environment = os.environ | {
         "VGT_RESULTS_DIR": str(tmp_path / "results"),
-        "VGT_EXPERIMENTS_DIR": str(folder),
+        "VGT_CLAIMS_DIR": str(folder),
         "OMP_NUM_THREADS": "1",
     }
 

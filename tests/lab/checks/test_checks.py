@@ -1,8 +1,8 @@
-"""The ten exact claims: they hold, their quantities are what they say, and every part of them can fail."""
+"""The exact claims: they hold, their quantities are what they say, and every part of them can fail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,40 +11,36 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vgtemplate.claims import exact, exact_networks
-from vgtemplate.config.catalogue import CHECKS
-from vgtemplate.config.experiment import ClaimConfig, clears
-from vgtemplate.config.load import load_experiment
+from vgtemplate.lab.catalogue import CHECKS
+from vgtemplate.lab.checks import batchnorm, dead_units, rrelu
+from vgtemplate.lab.checks.registry import load_check
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.claims import load_claim
+from vgtemplate.lab.threshold import clears
 from vgtemplate.nn import activations, blocks, initialisers, norm
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments" / "claims"
 EXACT = [check for check in CHECKS if check != "elu_costs_more"]
 REPORTED_ONLY = {"sigmoid_at_3", "sigmoid_at_5", "tanh_at_3"}
 
 
 @cache
 def load(check: str) -> ClaimConfig:
-    claim = load_experiment(EXPERIMENTS / f"{check.replace('_', '-')}.yaml")
-    assert isinstance(claim, ClaimConfig)
-    return claim
+    return load_claim(EXPERIMENTS / f"{check.replace('_', '-')}.yaml")
 
 
 @cache
 def measured(check: str) -> dict[str, float]:
-    return dict(exact.CHECKS_FUNCTIONS[check]())  # type: ignore[arg-type]
+    return dict(load_check(check)())  # type: ignore[arg-type]
 
 
 def failing_parts(check: str, quantities: dict[str, float]) -> set[str]:
     return {part.metric for part in load(check).parts if not clears(part.threshold, quantities[part.metric])}
 
 
-def test_every_row_has_its_function_and_every_function_its_row() -> None:
-    assert list(exact.CHECKS_FUNCTIONS) == list(CHECKS)
-
-
 @pytest.mark.parametrize("check", EXACT)
 def test_check_returns_the_quantities_of_its_row_as_floats(check: str) -> None:
-    assert tuple(measured(check)) == CHECKS[check].quantities
+    assert list(measured(check)) == CHECKS[check].quantities.split()
     assert all(type(value) is float for value in measured(check).values())
 
 
@@ -53,7 +49,7 @@ def test_claim_of_the_check_judges_each_quantity_once(check: str) -> None:
     claim = load(check)
     assert (claim.kind, claim.check) == ("exact", check)
     judged = [part.metric for part in claim.parts]
-    assert sorted(judged) == sorted(set(CHECKS[check].quantities) - REPORTED_ONLY)
+    assert sorted(judged) == sorted(set(CHECKS[check].quantities.split()) - REPORTED_ONLY)
     assert all(part.label for part in claim.parts)
 
 
@@ -67,7 +63,7 @@ def test_claim_holds(check: str) -> None:
 def test_check_repeats_bit_for_bit_and_leaves_global_generators_alone(check: str) -> None:
     first = measured(check)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    assert exact.CHECKS_FUNCTIONS[check]() == first
+    assert load_check(check)() == first
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)
 
@@ -100,9 +96,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 Sabotage = tuple[str, str, Patch, set[str]]
 
 
-def replace_function(
-    name: str, function: Callable[[torch.Tensor], torch.Tensor]
-) -> Callable[[pytest.MonkeyPatch], None]:
+def replace_function(name: str, function: object) -> Patch:
     return lambda patch: patch.setitem(activations.FUNCTIONS, name, function)
 
 
@@ -169,8 +163,8 @@ def network_sabotages() -> Iterator[Sabotage]:
     breathing = replace_function("relu", lambda z: F.leaky_relu(z, 1e-12))
     parts = {"relu_largest_gradient", "relu_changed_weights"}
     yield "dead_unit_no_gradient", "ReLU that leaks 1e-12", breathing, parts
-    silence = exact_networks._silence
-    near = replace(exact_networks, "_silence", lambda layers, x, margin: silence(layers, x, 1e-9))
+    silence = dead_units._silence
+    near = replace(dead_units, "_silence", lambda layers, x, margin: silence(layers, x, 1e-9))
     yield "dead_unit_no_gradient", "deeper unit near 0, which lives again", near, {"relu_largest_input"}
     flat = replace_function("relu", lambda z: 0 * z)
     yield "dead_unit_no_gradient", "every unit dead", flat, {"relu_smallest_gradient_of_others"}
@@ -180,7 +174,7 @@ def network_sabotages() -> Iterator[Sabotage]:
 
 
 def initialiser_sabotages() -> Iterator[Sabotage]:
-    true = dict(initialisers.INITIALISERS)
+    true = dict(initialisers.FUNCTIONS)
     names = [f"{family}_{shape}" for family in ("glorot", "lecun", "he") for shape in ("normal", "uniform")]
 
     def off(patch: pytest.MonkeyPatch) -> None:
@@ -190,7 +184,7 @@ def initialiser_sabotages() -> Iterator[Sabotage]:
                 weights = true[name](shape, fans, generator)
                 return 1.01 * weights + 0.02 * weights.std()
 
-            patch.setitem(initialisers.INITIALISERS, name, draw)
+            patch.setitem(initialisers.FUNCTIONS, name, draw)
 
     parts = {f"{name}_{quantity}" for name in names for quantity in ("variance_error", "offset", "ks_p")}
     reach = {f"{name}_reach" for name in names if name.endswith("uniform")}
@@ -202,13 +196,13 @@ def initialiser_sabotages() -> Iterator[Sabotage]:
             def draw(shape, fans, generator, name=name):
                 return true[name](shape, initialisers.Fans(fans.fan_out, fans.fan_in), generator)
 
-            patch.setitem(initialisers.INITIALISERS, name, draw)
+            patch.setitem(initialisers.FUNCTIONS, name, draw)
 
     parts = {f"{name}_{quantity}" for name in names[2:] for quantity in ("variance_error", "ks_p")}
     yield "init_formulas", "fans swapped", swapped, parts
 
     def of_one_kind(patch: pytest.MonkeyPatch) -> None:
-        patch.setitem(initialisers.INITIALISERS, "lecun_normal", lambda *a: true["lecun_normal"](*a) * (1 + 1e-6))
+        patch.setitem(initialisers.FUNCTIONS, "lecun_normal", lambda *a: true["lecun_normal"](*a) * (1 + 1e-6))
 
     yield "init_formulas", "LeCun 1e-6 wider than Glorot", of_one_kind, {"square_difference"}
 
@@ -244,16 +238,21 @@ class DriftingVariance(norm.BatchNorm):
 
 def normalisation_sabotages() -> Iterator[Sabotage]:
     check = "batchnorm_moments"
-    yield check, "a fifth vector", replace(exact, "BatchNorm", FiveVectors), {"vectors"}
-    yield check, "gamma not learned", replace(exact, "BatchNorm", FixedGamma), {"learned_vectors"}
+    yield check, "a fifth vector", replace(batchnorm, "BatchNorm", FiveVectors), {"vectors"}
+    yield check, "gamma not learned", replace(batchnorm, "BatchNorm", FixedGamma), {"learned_vectors"}
     parts = {"estimated_vectors", "estimate_formula_error", "mean_estimate_error", "deviation_estimate_error"}
     yield check, "estimates never updated", replace(norm, "MOMENTUM", 0.0), parts
-    yield check, "estimates slightly wrong", replace(exact, "BatchNorm", DriftingVariance), {"estimate_formula_error"}
+    yield (
+        check,
+        "estimates slightly wrong",
+        replace(batchnorm, "BatchNorm", DriftingVariance),
+        {"estimate_formula_error"},
+    )
     yield check, "epsilon 1e-2", replace(norm, "EPS", 1e-2), {"deviation_error", "test_formula_error"}
     parts = {"test_formula_error", "test_estimate_change", "test_row_difference"}
-    yield check, "batch moments at test", replace(exact, "BatchNorm", AlwaysTraining), parts
+    yield check, "batch moments at test", replace(batchnorm, "BatchNorm", AlwaysTraining), parts
     parts = {"training_row_difference", "mean_error", "deviation_error"}
-    yield check, "estimates in training", replace(exact, "BatchNorm", NeverTraining), parts
+    yield check, "estimates in training", replace(batchnorm, "BatchNorm", NeverTraining), parts
 
 
 def rrelu_always_training(layer: activations.RReLU, z: torch.Tensor) -> torch.Tensor:
@@ -262,23 +261,23 @@ def rrelu_always_training(layer: activations.RReLU, z: torch.Tensor) -> torch.Te
 
 
 class FrozenPReLU(activations.PReLU):
-    def __init__(self, num_replicas: int) -> None:
-        super().__init__(num_replicas)
+    def __init__(self, seeds: Sequence[int], layer: int) -> None:
+        super().__init__(seeds, layer)
         del self.slope
-        self.register_buffer("slope", torch.full((num_replicas,), activations.PRELU_START))
+        self.register_buffer("slope", torch.full((len(seeds),), activations.PRELU_START))
 
 
 def slope_sabotages() -> Iterator[Sabotage]:
     check = "rrelu_slope"
     parts = {"training_ks_p", "training_outside", "evaluation_error"}
     yield check, "range [0.12, 1/3]", replace(activations, "RRELU_RANGE", (0.12, 1 / 3)), parts
-    yield check, "one draw for all steps", replace(exact, "set_step", lambda *_: None), {"repeated_share"}
+    yield check, "one draw for all steps", replace(rrelu, "set_step", lambda *_: None), {"repeated_share"}
     random = replace(activations.RReLU, "forward", rrelu_always_training)
     yield check, "random at test", random, {"evaluation_spread", "evaluation_error"}
     both_sides = replace(activations.RReLU, "forward", lambda layer, z: z * (1 / 8 + layer.noise.uniform(z) * 5 / 24))
     yield check, "positive side too", both_sides, {"positive_error"}
     parts = {"slopes_a_layer", "smallest_gradient", "gradient_error", "update_error", "smallest_move"}
-    yield "prelu_slope_learned", "slope not a parameter", replace(activations, "PReLU", FrozenPReLU), parts
+    yield "prelu_slope_learned", "slope not a parameter", replace_function("prelu", FrozenPReLU), parts
 
 
 SABOTAGES = [
@@ -300,7 +299,7 @@ def test_wrong_implementation_fails_the_part(
     check: str, sabotage: Patch, parts: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch)
-    assert parts <= failing_parts(check, exact.CHECKS_FUNCTIONS[check]())
+    assert parts <= failing_parts(check, load_check(check)())
 
 
 @pytest.mark.parametrize("check", EXACT)

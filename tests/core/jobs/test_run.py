@@ -1,0 +1,46 @@
+"""A job that is killed at the worst moment, with real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vgtemplate.records import read_record
+
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+
+
+@pytest.mark.slow
+def test_training_killed_between_record_and_models_has_both_or_neither(tmp_path: Path) -> None:
+    code = f"""if True:
+    import os, sys
+    from vgtemplate.cli.main import main
+    from vgtemplate.training import models
+    really_write = models.write_model
+    def killed(path, model):
+        really_write(path, model)
+        if os.environ.get("KILL"):
+            os._exit(9)
+    models.write_model = killed
+    sys.argv = ["vgt", "train", {str(EXPERIMENTS / "mlp-variants.yaml")!r}, "--arm", "plain", "--dataset", "digits",
+                "--seeds", "1", "--set", "training.steps=20", "--no-tracking"]
+    main()
+    """
+    environment = os.environ | {"VGT_RESULTS_DIR": str(tmp_path), "VGT_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    killed, done = (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment | kill, capture_output=True, text=True, timeout=120
+        )
+        for kill in ({"KILL": "1"}, {"KILL": ""})
+    )
+    assert killed.returncode == 9, killed.stderr
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("*/record.json")
+    assert (folder.parent / "last.pt").exists()
+    record = read_record(tmp_path, folder.parent.name)
+    assert record is not None
+    assert record.environment["parts"]  # taken up from the checkpoint, not trained again
