@@ -69,7 +69,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         # Without its standalone mode click returns the code of an Exit rather than raising it.
-        sys.exit(vgt.main(standalone_mode=False))
+        sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
     except UserError as error:
         sys.exit(_say(f"error: {error}", 2))
     except Stopped as stopped:
