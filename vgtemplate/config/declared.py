@@ -1,6 +1,6 @@
 """Names that are declared where their function is written: a decorator states the row, this file reads it.
 
-`@activation("Misra 2019", max_derivative=1.0884, initialiser="he_normal")` above `def mish(z)` is all it takes. The
+`@activation("Misra 2019", max_derivative=1.0885, initialiser="he_normal")` above `def mish(z)` is all it takes. The
 rows of the package's own files are read from their text, so that a name can be checked before torch is loaded; what
 another module declares is known once that module is imported.
 """
