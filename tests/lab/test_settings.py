@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.experiment import ClaimConfig, Setting
-from vgtemplate.config.load import load_claims, load_experiment, resolve_arms
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.lab.claim import ClaimConfig, Setting
+from vgtemplate.lab.claims import load_claim, load_claims, resolve_claim
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-CLAIM = """
+CLAIMS = Path(__file__).parents[2] / "experiments" / "claims"
+TEXT = """
 id: a
 articles: [causes-cures]
 statement: s
@@ -30,14 +30,15 @@ literature: l
 
 @pytest.fixture(scope="module")
 def claims() -> dict[str, ClaimConfig]:
-    return load_claims(EXPERIMENTS)
+    """The claims of the articles: the settings of one's own claims are one's own."""
+    return {name: claim for name, claim in load_claims(CLAIMS).items() if claim.articles}
 
 
 def arms(claims: dict[str, ClaimConfig], name: str, setting: Setting) -> dict[str, ArmConfig]:
-    return resolve_arms(EXPERIMENTS / f"{name}.yaml", claims[name], setting=setting)
+    return resolve_claim(CLAIMS / f"{name}.yaml", claims[name], setting=setting)
 
 
-def write(folder: Path, claim: str = CLAIM) -> Path:
+def write(folder: Path, claim: str = TEXT) -> Path:
     (folder / "base.yaml").write_text("training: {steps: 500}")
     (folder / "long.yaml").write_text("training: {epochs: 5}")
     (folder / "a.yaml").write_text(claim)
@@ -46,15 +47,15 @@ def write(folder: Path, claim: str = CLAIM) -> Path:
 
 def test_a_setting_lies_between_the_arm_and_what_was_searched(tmp_path: Path) -> None:
     path = write(tmp_path)
-    claim = load_experiment(path)
+    claim = load_claim(path)
     lengths = {}
     setting: Setting
     for setting in ("quick", "full", "short"):
-        resolved = resolve_arms(path, claim, patches={"one": {"training": {"noise": 0.0}}}, setting=setting)
+        resolved = resolve_claim(path, claim, patches={"one": {"training": {"noise": 0.0}}}, setting=setting)
         lengths[setting] = [(arm.training.steps, arm.training.epochs) for arm in resolved.values()]
         assert [arm.model.depth for arm in resolved.values()] == [3, 5]
     assert lengths == {"quick": [(500, None), (2000, None)], "full": [(500, 5), (2000, 20)], "short": [(7, None)] * 2}
-    picked = resolve_arms(path, claim, patches={"two": {"training": {"epochs": 3}}}, setting="full")
+    picked = resolve_claim(path, claim, patches={"two": {"training": {"epochs": 3}}}, setting="full")
     assert picked["two"].training.epochs == 3
 
 
@@ -63,11 +64,11 @@ def test_a_mistake_in_any_setting_is_found_when_the_claim_is_read(tmp_path: Path
         ("epochs: 20", "epoch: 20", "did you mean"),
         ("two: {training", "tow: {training", "two"),
         ("steps: 7", "steps: -7", "greater than"),
-        ("base: long", "base: longer", "longer.yaml: no such file"),
+        ("base: long", "base: longer", "base: unknown base 'longer'"),
     ):
-        path = write(tmp_path, CLAIM.replace(old, new))
+        path = write(tmp_path, TEXT.replace(old, new))
         with pytest.raises(UserError, match=message) as caught:
-            load_experiment(path)
+            load_claim(path)
         assert "\n" not in str(caught.value)
 
 
