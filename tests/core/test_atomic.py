@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -48,11 +49,17 @@ def in_process(path: Path, kill_at: str = "", full: bool = False) -> subprocess.
     )
 
 
+def write_lines(file: IO[bytes]) -> None:
+    file.write(b"a\n")
+    file.write(b"b\n")
+
+
 def test_content_is_written_and_readable_by_all(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    for content in ("text with ä", b"\0bytes"):
+    cases = {"text with ä": "text with ä".encode(), b"\0bytes": b"\0bytes", write_lines: b"a\nb\n"}
+    for content, written in cases.items():
         write_whole(path, content)
-        assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+        assert path.read_bytes() == written
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
         assert list(tmp_path.iterdir()) == [path]
 

@@ -21,11 +21,13 @@ from hypothesis.extra import numpy as hnp
 
 from vgtemplate import records
 from vgtemplate.config.errors import UserError
+from vgtemplate.prediction import compare_slopes, why_not_compared
 from vgtemplate.records import (
     Record,
     damaged,
     drop_leftovers,
     make_results_folder,
+    read_all,
     read_record,
     record_path,
     write_record,
@@ -273,14 +275,49 @@ def test_record_under_another_key_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path, "other") is None
 
 
+def with_metadata(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Let a record say something else, with a checksum that fits."""
+    metadata = json.loads((folder / "record.json").read_text())
+    metadata.pop("metadata_sha256")
+    change(metadata)
+    metadata["metadata_sha256"] = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
+    (folder / "record.json").write_text(json.dumps(metadata))
+
+
 def with_series(folder: Path, content: bytes) -> None:
     """Put other series into a record, with checksums that fit."""
     (folder / "series.npz").write_bytes(content)
-    metadata = json.loads((folder / "record.json").read_text())
-    metadata.pop("metadata_sha256")
-    metadata["series_sha256"] = hashlib.sha256(content).hexdigest()
-    metadata["metadata_sha256"] = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
-    (folder / "record.json").write_text(json.dumps(metadata))
+    with_metadata(folder, lambda metadata: metadata.update(series_sha256=hashlib.sha256(content).hexdigest()))
+
+
+def test_record_of_a_version_before_there_was_a_hash_of_the_weights_is_read(tmp_path: Path) -> None:
+    with_metadata(write_record(tmp_path, make()), lambda metadata: metadata.pop("weights_sha256"))
+    found = read_record(tmp_path, "k")
+    assert_equal(found, make())
+    assert found is not None
+    assert found.weights_sha256 == ""
+
+
+@pytest.mark.parametrize("name", ["name", "configuration", "seeds", "dataset", "environment", "wall_seconds", "labels"])
+def test_record_of_a_version_that_said_less_is_none_rather_than_misread(name: str, tmp_path: Path) -> None:
+    with_metadata(write_record(tmp_path, make()), lambda metadata: metadata.pop(name))
+    assert read_record(tmp_path, "k") is None
+    assert damaged(tmp_path, "k")
+    assert list(read_all(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"model": {"depth": 2, "cells": 3}}, {"model": {"kind": "rnn"}}, {"network": {"depth": 2}}]
+)
+def test_record_of_settings_that_this_version_does_not_know_is_said_to_be_one(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    old = replace(make(), configuration=settings, dataset={"input_shape": [1, 8, 8]})
+    write_record(tmp_path, old)
+    (found,) = read_all(tmp_path)
+    assert_equal(found, old)
+    assert compare_slopes(found) is None
+    assert why_not_compared(found) == "recorded with other settings than this version knows"
 
 
 def archive(**series: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""One hash an arm: its whole configuration, its seeds, its data and the code that decides its numbers."""
+"""One hash per arm: its whole configuration, its seeds, its data and the code that decides its numbers."""
 
 from __future__ import annotations
 

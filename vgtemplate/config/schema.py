@@ -88,7 +88,7 @@ class ModelConfig(StrictModel):
     depth: int = Field(4, ge=1, le=10_000)
     """Number of hidden layers; resnet: of layers with weights, the output among them: 2, 8, 14, 20, ..."""
     width: Width | Annotated[list[Width], Field(min_length=1)] = 64
-    """Units (mlp) or channels (cnn) a hidden layer; a list is cycled over the layers; resnet: channels of stage 1."""
+    """Units (mlp) or channels (cnn) per hidden layer; a list is cycled over the layers; resnet: channels of stage 1."""
     activation: ActivationName = "relu"
     """A row of the catalogue."""
     initialiser: Annotated[InitialiserConfig, BeforeValidator(_named)] = Field(
@@ -108,7 +108,7 @@ class ModelConfig(StrictModel):
     num_stages: int = Field(3, ge=1, le=8)
     """cnn only: the image is halved between stages of equal length."""
     output: Literal["logits", "image"] = "logits"
-    """logits: one a class; image (cnn only): a convolution back to an image of the input's size, never halved."""
+    """logits: one per class; image (cnn only): a convolution back to an image of the input's size, never halved."""
 
     @model_validator(mode="after")
     def _images_come_out_of_a_cnn(self) -> ModelConfig:
@@ -144,8 +144,8 @@ class ModelConfig(StrictModel):
         """Return the width of each hidden layer: `depth` of them, in a resnet one less."""
         if self.kind == "resnet":
             assert isinstance(self.width, int)
-            layers_a_stage = (self.depth - 2) // 3
-            return [self.width, *(self.width * 2**stage for stage in range(3) for _ in range(layers_a_stage))]
+            layers_per_stage = (self.depth - 2) // 3
+            return [self.width, *(self.width * 2**stage for stage in range(3) for _ in range(layers_per_stage))]
         cycle = [self.width] if isinstance(self.width, int) else self.width
         return [cycle[index % len(cycle)] for index in range(self.depth)]
 
@@ -173,7 +173,7 @@ class DataConfig(StrictModel):
     num_test: Count | None = None
     """Number of test images, the first of the official split; none: all."""
     scaling: Literal["standardise", "unit"] = "standardise"
-    """standardise: mean 0 and deviation 1 a channel over the training images; unit: [0, 1]."""
+    """standardise: mean 0 and deviation 1 per channel over the training images; unit: [0, 1]."""
     batch_size: Count = 128
     """Images a replica sees in one step; an epoch's last incomplete batch is left out."""
     augment: Literal["none", "crop_flip"] = "none"
@@ -228,7 +228,7 @@ class PretrainingConfig(StrictModel):
     kind: Literal["none", "rbm", "autoencoder"] = "none"
     """rbm: restricted Boltzmann machines by CD-1; autoencoder: denoising autoencoders with tied weights."""
     steps: Count = 500
-    """Number of updates a layer."""
+    """Number of updates per layer."""
     lr: float = Field(0.1, gt=0)
     """Learning rate of plain SGD."""
     corruption: float = Field(0.3, ge=0, lt=1)
@@ -268,7 +268,7 @@ class ProbeConfig(StrictModel):
     """What is measured while the network trains."""
 
     every: int | None = Field(None, ge=0, le=MOST)
-    """Probe each so many steps, step 0 always; none: 50 probes a run; 0: no probes at all."""
+    """Probe every so many steps, step 0 always; none: 50 probes per run; 0: no probes at all."""
     num_images: Count = 1000
     """Test images over which a dead unit is judged, before the first step and after the last."""
     shift: bool = False
@@ -287,7 +287,7 @@ class ArmConfig(StrictModel):
     optimiser: OptimiserConfig = OptimiserConfig()
     """The update rule."""
     clipping: ClippingConfig = ClippingConfig()
-    """Gradient clipping, a replica at a time."""
+    """Gradient clipping, for each replica by itself."""
     pretraining: PretrainingConfig = PretrainingConfig()
     """What the hidden layers learn before."""
     training: TrainingConfig = TrainingConfig()

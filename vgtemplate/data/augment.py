@@ -38,7 +38,7 @@ class CropFlip:
     """Crops and flips the batches of each replica in its own way.
 
     Args:
-        seeds: one a replica; each draws from its own stream AUGMENTATION.
+        seeds: one per replica; each draws from its own stream AUGMENTATION.
         num_images: N, of an epoch.
         device: where the images are.
     """

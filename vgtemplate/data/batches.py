@@ -21,7 +21,7 @@ class BatchOrder:
     An epoch's last incomplete batch is left out; a batch larger than the data set is the whole data set.
 
     Args:
-        seeds: one a replica; each draws from its own stream BATCHES.
+        seeds: one per replica; each draws from its own stream BATCHES.
         num_images: N.
         batch_size: B, clipped to N.
         device: where the indices are needed.

@@ -33,7 +33,7 @@ class DataFile:
 
     Args:
         path: relative to the data folder; the file may also lie there gzipped, under this name and `.gz`.
-        md5: of the file, unpacked if it lies there gzipped: anybody can pack it, and no two archives are alike.
+        md5: of the file; of what it unpacks to if it lies there gzipped, since everybody's archive is another.
         num_bytes: the file's size; None where it is not published.
     """
 
@@ -110,7 +110,7 @@ DIGITS_MD5 = "a0339c30a8a5312a1b6f9e5c719dcce5"
 
 
 def digits_path() -> Path:
-    """Return where scikit-learn keeps its digits, but for the `.gz`, without importing it.
+    """Return where scikit-learn keeps its digits, without the `.gz` at the end and without importing it.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -142,14 +142,14 @@ def exists(path: Path) -> bool:
 
 
 def locate(file: DataFile, root: Path) -> tuple[Path, bool]:
-    """Return where a file lies, and whether it is gzipped there: as it is, or else packed."""
+    """Return where a file lies, and whether it is gzipped there; one that is not is taken first."""
     path = root / file.path
     packed = path.with_name(f"{path.name}.gz")
     return (packed, True) if exists(packed) and not exists(path) else (path, False)
 
 
 def _read(path: Path, is_packed: bool, most: int) -> bytes:
-    """Return what a file holds, unpacked, or the first of it: of what is too long, `most` bytes and one more."""
+    """Return what a file holds, unpacked; of more than `most` bytes, the first `most` and one more."""
     with gzip.open(path) if is_packed else path.open("rb") as file:
         return file.read(most + 1)
 

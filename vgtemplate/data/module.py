@@ -39,7 +39,7 @@ class _Split:
 def scale_pixels(
     pixels: Bytes, scaling: str, mean: Sequence[float], std: Sequence[float], max_value: int = 255
 ) -> Tensor:
-    """Return images (N, C, H, W) as a network sees them, float32: `mean` and `std` a channel, of pixels in [0, 1]."""
+    """Return images (N, C, H, W) as a network sees them, float32: `mean` and `std` per channel, of pixels in [0, 1]."""
     scaled = torch.tensor(pixels).float().div_(max_value)
     if scaling == "standardise":
         # A channel that never changes has deviation 0; it is centred only.
@@ -53,11 +53,11 @@ class PopulationData(pl.LightningDataModule):
 
     After `setup`: `input_shape` (C, H, W), `num_classes`, `steps_per_epoch`, `batch_size` (at most the number of
     training images) and `info`, what the record says of the data: `num_train` is less than `num_train_asked` where the
-    data set is smaller; `mean` and `std` a channel are those of the training images in [0, 1].
+    data set is smaller; `mean` and `std` per channel are those of the training images in [0, 1].
 
     Args:
         config: data set, numbers of images, scaling, batch size.
-        seeds: one a replica.
+        seeds: one per replica.
         root: the folder of the data sets.
         num_probe_images: how many test images `probe_images` returns.
     """

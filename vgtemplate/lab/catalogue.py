@@ -22,7 +22,7 @@ COMBINATIONS = Declared(CombinationRow, "combination", "lab/effects.py")
 
 @dataclass(frozen=True)
 class CheckRow:
-    """An exact check: a function without seeds, and the quantities it returns, a word each, for the claim's parts."""
+    """An exact check: a function without seeds, and the names of the quantities it returns, in one text."""
 
     name: str
     source: str

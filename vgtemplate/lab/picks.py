@@ -1,4 +1,4 @@
-"""Keeps what `vgt tune` found, one file a data set beside the claims: every candidate's score and the pick.
+"""Keeps what `vgt tune` found, one file per data set beside the claims: every candidate's score and the pick.
 
 A claim whose settings were searched is judged with the picks of its data set, so that no reproduction searches again.
 """
