@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import multiprocessing
 from dataclasses import replace
-from pathlib import Path
 
+import psutil
 import torch
 
 from benchmarks.cases import Work, arm
 from benchmarks.clock import Spread, prepare
 from benchmarks.ours import population
 from benchmarks.suite import Options, Row
+from vgtemplate.training.usage import peak_megabytes
 
 REPLICAS = (1, 2, 4, 8, 16, 32, 64)
 MORE_REPLICAS = (128, 256)
@@ -21,21 +22,14 @@ DEPTHS = (2, 5, 10, 20, 50, 100, 200)
 IMAGES = (1_000, 5_000, 20_000, 60_000)
 
 
-def _megabytes(field: str) -> float:
-    """Return VmRSS (now) or VmHWM (at most) of this process; NaN where the system does not tell."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field)), math.nan)
-
-
 def measure_point(work: Work, num_replicas: int, rounds: int, threads: int) -> tuple[list[float], float]:
     """Return the seconds of a step of the whole population, one per round, and the most megabytes that it takes."""
     prepare(threads, is_ours=True)
-    before = _megabytes("VmRSS")
+    before = psutil.Process().memory_info().rss / 1e6
     seconds = [population(work, num_replicas) * num_replicas for _ in range(rounds)]
     if work.device == "cuda":
         return seconds, torch.cuda.max_memory_allocated() / 1e6
-    return seconds, _megabytes("VmHWM") - before
+    return seconds, (peak_megabytes() or math.nan) - before
 
 
 def points(options: Options) -> list[tuple[str, float, Work, int]]:

@@ -15,7 +15,7 @@ _RESET_PEAK = "5"
 """To be written to clear_refs: see proc(5)."""
 
 
-def _peak() -> float | None:
+def peak_megabytes() -> float | None:
     """Return the most memory that this process had in megabytes (VmHWM), where the system says so.
 
     psutil does not know it, and getrusage begins with that of the process which started this one.
@@ -47,12 +47,12 @@ class Usage:
         with suppress(OSError):
             _CLEAR.write_text(_RESET_PEAK)
             # Right after the reset the most is what there is now.
-            self._before = _peak()
+            self._before = peak_megabytes()
 
     def _megabytes(self) -> float | None:
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 1e6
-        peak = _peak()
+        peak = peak_megabytes()
         return None if self._before is None or peak is None else max(0.0, peak - self._before)
 
     def describe(self, num_images: int, num_replicas: int) -> dict[str, Any]:
