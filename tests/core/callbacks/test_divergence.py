@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from vgtemplate.callbacks.curves import CurveRecorder
 from vgtemplate.callbacks.divergence import DivergenceRecorder
 from vgtemplate.config.load import merge
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.build import build_model
+from vgtemplate.nn.replicate import replicate
 from vgtemplate.records import Record
 from vgtemplate.training import run
+from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.trainer import Hardware
 
 DEPTH = 3
@@ -113,10 +117,12 @@ def test_layer_is_looked_for_at_the_step_of_the_divergence_not_after_it(tmp_path
 
 
 def test_network_whose_layers_are_unknown_says_so(lab: Any) -> None:
-    """A population that shows no hidden layers, as of `replicate`: the step is known, the layer is not."""
-    recorder = DivergenceRecorder()
-    module = lab.module()
-    recorder._outputs = []
-    module.newest_losses = torch.tensor([1.0, torch.nan, 2.0])
-    recorder.on_before_backward(None, module, module.newest_losses.sum())
+    """A population of `replicate` does not show what flows through it: the step is known, the layer is not."""
+    network = replicate(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.Tanh(), nn.Linear(5, 4)), lab.seeds)
+    module = PopulationModule(network.double(), lab.module().config, 3)
+    with torch.no_grad():
+        network.network.get_parameter("3.weight")[1] = torch.inf
+    recorder, curves = DivergenceRecorder(), CurveRecorder()
+    trainer = lab.run(module, lab.batches(2), recorder, curves)
+    assert curves.series(trainer)["diverged_at"].tolist() == [-1, 0, -1]
     assert recorder.series()["diverged_layer"].tolist() == [-1, 0, -1]

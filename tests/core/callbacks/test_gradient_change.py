@@ -30,7 +30,7 @@ def changes(lab: Any, module: pl.LightningModule, every: int = 1, steps: int = S
 
 
 def plain_network(module: Any, r: int) -> nn.Sequential:
-    """Replica r of an MLP: one nn.Sequential a hidden layer, and the output layer."""
+    """Replica r of an MLP: one nn.Sequential per hidden layer, and the output layer."""
     settings = module.config.model
     layers: list[nn.Module] = []
     for layer in [*(hidden.linear for hidden in module.model.hidden_layers), module.model.output]:
@@ -51,7 +51,7 @@ def gradient_of(network: nn.Sequential, index: int, x: Tensor, labels: Tensor) -
 
 
 def changes_by_hand(module: Any, batches: Any, lr: float, max_norm: float | None) -> np.ndarray:
-    """Definition 2.1 of Santurkar et al. with one deep copy a layer: old layers, the new ones put in from below."""
+    """Definition 2.1 of Santurkar et al. with one deep copy per layer: old layers, the new ones put in from below."""
     replicas = []
     for r in range(module.num_replicas):
         network = plain_network(module, r)

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vgtemplate.callbacks import recorder as recorder_module
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.gradient import GradientProbe
-from vgtemplate.callbacks.recorder import MAX_PROBES, Recorder
+from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.callbacks.weight import WeightProbe
 
 
@@ -54,9 +54,7 @@ def test_without_a_cadence_there_are_at_most_fifty_probes(steps: int, lab: Any) 
     recorder, callbacks = lab.probes(None)
     batches = lab.batches(1) * steps
     lab.run(lab.module(model={"depth": 1}, probe=False), batches, *callbacks)
-    assert MAX_PROBES == 50
-    assert len(recorder.steps) <= MAX_PROBES
-    assert len(recorder.steps) >= min(steps, MAX_PROBES // 2)
+    assert min(steps, 25) <= len(recorder.steps) <= 50
     assert recorder.steps[0] == 0
     assert recorder.steps[-1] == steps - 1
 

@@ -268,7 +268,7 @@ def test_a_replica_that_diverges_leaves_the_other_bitwise_alone() -> None:
         assert torch.equal(healthy[1], beside_nan[1])
 
 
-def test_a_replicated_network_shows_its_weight_gradients_a_replica() -> None:
+def test_a_replicated_network_shows_its_weight_gradients_per_replica() -> None:
     population = replicate(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.Tanh(), nn.Linear(5, 3)), SEEDS)
     module = PopulationModule(population.double(), config(), R)
     (images, labels), *_ = batches = draw_batches(1)

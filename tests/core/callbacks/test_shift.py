@@ -48,7 +48,7 @@ def shifts(lab: Any, module: pl.LightningModule, every: int = 1, steps: int = ST
 
 
 def plain_network(module: Any, r: int, norm: bool) -> nn.Sequential:
-    """Replica r of a tanh MLP: one nn.Sequential a hidden layer, and the output layer."""
+    """Replica r of a tanh MLP: one nn.Sequential per hidden layer, and the output layer."""
     parts: list[nn.Module] = []
     for layer in [*(hidden.linear for hidden in module.model.hidden_layers), module.model.output]:
         linear = nn.Linear(*layer.weight.shape[1:]).double()

@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.nn.build import build_model
 from vgtemplate.records import SERIES, read_record
+from vgtemplate.training import run
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
@@ -79,11 +83,30 @@ def test_epochs_replace_steps(tmp_path: Path) -> None:
     assert record.series["train_loss"].shape == (1, 2 * (1437 // 32))
 
 
-def test_a_diverged_replica_is_recorded_and_leaves_the_others_alone(tmp_path: Path) -> None:
-    config = arm(optimiser={"lr": 1e200}, training={"steps": 4})
-    record, _ = train_arm("a", config, [0, 1], tmp_path, Hardware("cpu"))
-    assert (record.series["diverged_at"] >= 0).all()
-    assert (record.series["test_accuracy"] == 0).all()
+def test_a_diverged_replica_is_recorded_and_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output weights of replica 1 learn at a rate of their own, a huge one."""
+    config, others = arm(optimiser={"momentum": 0.9}, training={"steps": 8}), [0, 2]
+    healthy, module = train_arm("a", config, [0, 1, 2], tmp_path, Hardware("cpu"))
+
+    def build(*arguments: Any) -> Any:
+        model = build_model(*arguments).double()
+        rates = torch.tensor([1.0, 1e150, 1.0], dtype=torch.float64)
+        model.output.weight.register_hook(lambda gradient: gradient * rates[:, None, None])
+        return model
+
+    monkeypatch.setattr(run, "build_model", build)
+    record, beside = train_arm("a", config, [0, 1, 2], tmp_path, Hardware("cpu"))
+    assert healthy.series["diverged_at"].tolist() == [-1, -1, -1]
+    assert record.series["diverged_at"][others].tolist() == [-1, -1]
+    assert record.series["diverged_at"][1] > 0
+    assert record.series["test_accuracy"][1] == 0
+    for name, array in healthy.series.items():
+        kept = others if SERIES[name].axes[0] == "replica" else slice(None)
+        np.testing.assert_array_equal(record.series[name][kept], array[kept], err_msg=name)
+    for name, tensor in module.model.state_dict().items():
+        assert beside.model.state_dict()[name][others].equal(tensor[others]), name
 
 
 @pytest.mark.slow
