@@ -1,4 +1,4 @@
-"""A laboratory for vanishing and exploding gradients, in the form of a PyTorch-Lightning template.
+"""A PyTorch-Lightning template with probes for gradients, and a laboratory of claims about them on top (lab/).
 
 The names below are for code that uses vgtemplate from outside; inside, the defining file is imported. They are
 loaded when they are asked for, so that `import vgtemplate` costs nothing.
@@ -10,16 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vgtemplate.callbacks.activation import ActivationProbe
-    from vgtemplate.callbacks.gradient import GradientProbe
-    from vgtemplate.callbacks.recorder import Recorder
-    from vgtemplate.callbacks.weight import WeightProbe
-    from vgtemplate.config.schema import ArmConfig
-    from vgtemplate.data.module import PopulationData
-    from vgtemplate.nn.build import build_model
-    from vgtemplate.nn.replicate import replicate
-    from vgtemplate.training.module import PopulationModule
-    from vgtemplate.training.run import train_arm
+    from vgtemplate.callbacks.activation import ActivationProbe as ActivationProbe
+    from vgtemplate.callbacks.gradient import GradientProbe as GradientProbe
+    from vgtemplate.callbacks.recorder import Recorder as Recorder
+    from vgtemplate.callbacks.weight import WeightProbe as WeightProbe
+    from vgtemplate.config.schema import ArmConfig as ArmConfig
+    from vgtemplate.data.module import PopulationData as PopulationData
+    from vgtemplate.nn.build import build_model as build_model
+    from vgtemplate.nn.replicate import replicate as replicate
+    from vgtemplate.training.module import PopulationModule as PopulationModule
+    from vgtemplate.training.run import train_arm as train_arm
 
 _HOMES = {
     "ActivationProbe": "callbacks.activation",
@@ -34,18 +34,7 @@ _HOMES = {
     "train_arm": "training.run",
 }
 
-__all__ = [
-    "ActivationProbe",
-    "ArmConfig",
-    "GradientProbe",
-    "PopulationData",
-    "PopulationModule",
-    "Recorder",
-    "WeightProbe",
-    "build_model",
-    "replicate",
-    "train_arm",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

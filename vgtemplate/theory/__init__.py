@@ -9,12 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vgtemplate.theory.correlation import depth_scales
-    from vgtemplate.theory.critical import balancing_factor, critical_gain, critical_sigma_w_sq
-    from vgtemplate.theory.layers import Layer
-    from vgtemplate.theory.numpy_activations import Activation
-    from vgtemplate.theory.phase import phase_diagram
-    from vgtemplate.theory.profiles import Prediction, predict, predict_layers
+    from vgtemplate.theory.correlation import depth_scales as depth_scales
+    from vgtemplate.theory.critical import balancing_factor as balancing_factor
+    from vgtemplate.theory.critical import critical_gain as critical_gain
+    from vgtemplate.theory.critical import critical_sigma_w_sq as critical_sigma_w_sq
+    from vgtemplate.theory.layers import Layer as Layer
+    from vgtemplate.theory.numpy_activations import Activation as Activation
+    from vgtemplate.theory.phase import phase_diagram as phase_diagram
+    from vgtemplate.theory.profiles import Prediction as Prediction
+    from vgtemplate.theory.profiles import predict as predict
+    from vgtemplate.theory.profiles import predict_layers as predict_layers
 
 _HOMES = {
     "Activation": "numpy_activations",
@@ -29,18 +33,7 @@ _HOMES = {
     "predict_layers": "profiles",
 }
 
-__all__ = [
-    "Activation",
-    "Layer",
-    "Prediction",
-    "balancing_factor",
-    "critical_gain",
-    "critical_sigma_w_sq",
-    "depth_scales",
-    "phase_diagram",
-    "predict",
-    "predict_layers",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
