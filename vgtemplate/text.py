@@ -45,7 +45,9 @@ def write_spread(values: Sequence[float]) -> str:
 
 
 def describe_seeds(seeds: Sequence[int]) -> str:
-    """Write seeds: "seeds 0 to 9", "seed 3", or a list."""
+    """Write seeds: "seeds 0 to 9", "seed 3", "seeds 0, 2", "no seeds"."""
+    if not seeds:
+        return "no seeds"
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
     if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):

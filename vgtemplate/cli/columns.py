@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +30,7 @@ class Column:
 
 def make_table(
     title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int, caption: str = ""
-) -> Table:
+) -> Group:
     """Return a table of no more than `width` characters, if need be without some columns, which its caption names.
 
     Args:
@@ -43,23 +44,15 @@ def make_table(
     texts = [[column.heading, *(row[index] for row in cells)] for index, column in enumerate(columns)]
     shown = _choose(columns, texts, width)
     dropped = [column.heading for index, column in enumerate(columns) if index not in shown]
-    notes = [caption, f"no room for: {', '.join(dropped)}" if dropped else ""]
-    table = Table(
-        title=title,
-        title_justify="left",
-        caption="\n".join(filter(None, notes)) or None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for index in shown:
         column = columns[index]
         table.add_column(column.heading, justify=column.justify, no_wrap=not column.folds, overflow="fold")
     for row in cells:
         table.add_row(*(row[index] for index in shown))
-    return table
+    above = [Text.from_markup(title, style="italic")] if title else []
+    notes = [caption, f"no room for: {', '.join(dropped)}" if dropped else ""]
+    return Group(*above, table, *(Text.from_markup(note, style="dim") for note in notes if note))
 
 
 def _choose(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int) -> list[int]:

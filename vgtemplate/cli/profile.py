@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rich.table import Table
+from rich.console import Group
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.config.schema import ModelConfig
@@ -91,7 +91,7 @@ def _rows(depth: int) -> list[int]:
     return sorted({round(step * (depth - 1) / (_ROWS - 1)) for step in range(_ROWS)})
 
 
-def profile_table(prediction: Prediction, width: int) -> Table:
+def profile_table(prediction: Prediction, width: int) -> Group:
     """Return the predicted profiles, the gradient also as a bar over its decades, no wider than `width`."""
     gradient, (low, high) = prediction.log10_gradient_rms, prediction.gradient_band
     finite = [value for value in gradient if math.isfinite(value)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
-from rich.table import Table
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import print_json
@@ -27,7 +26,7 @@ _COLUMNS = (
 )
 
 
-def slope_table(arms: Arms, title: str, width: int) -> Table:
+def slope_table(arms: Arms, title: str, width: int) -> Group:
     """Return the table of arms in their order, no wider than `width`."""
     rows = [
         [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.metrics import final_loss, gradient_slope, test_accuracy
@@ -47,7 +47,7 @@ _COLUMNS = (
 )
 
 
-def arm_table(records: Sequence[Record], title: str, width: int) -> Table:
+def arm_table(records: Sequence[Record], title: str, width: int) -> Group:
     """Return the table of trained arms, no wider than `width`: median [min, max] over the seeds."""
     rows = []
     for record in records:

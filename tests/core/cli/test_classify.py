@@ -1,4 +1,4 @@
-"""`vgt train` leaves networks that `vgt predict-images` applies to pictures."""
+"""`vgt train` leaves networks that `vgt classify` applies to pictures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_pictures_of_any_size_and_kind_are_told_apart(trained: Path, call_vgt: V
     picture(1, 502).convert("RGBA").save(tmp_path / "c.webp")
     files = [str(tmp_path / name) for name in ("a.png", "b.jpg", "c.webp")]
     for model in ("best.pt", "last.pt"):
-        done = call_vgt("predict-images", str(trained / model), *files, "--json")
+        done = call_vgt("classify", str(trained / model), *files, "--json")
         assert done.code == 0, done.err
         rows = json.loads(done.out)
         assert [row["file"] for row in rows] == files
@@ -65,7 +65,8 @@ def test_pictures_of_any_size_and_kind_are_told_apart(trained: Path, call_vgt: V
         assert names == ["red", "blue", "red"]
         for row in rows:
             assert sum(row["probabilities"].values()) == pytest.approx(1)
-    table = call_vgt("predict-images", str(trained / "best.pt"), files[0]).out
+    table = call_vgt("classify", str(trained / "best.pt"), files[0]).out
+    assert call_vgt("predict-images", str(trained / "best.pt"), files[0]).out == table
     assert "red" in table
     assert "3 of 3" in table
 
@@ -84,7 +85,7 @@ def test_what_cannot_be_used_is_named(
 ) -> None:
     picture(1, 1).save(tmp_path / "a.png")
     (tmp_path / "text.png").write_text("no picture")
-    done = call_vgt("predict-images", str(trained / model), str(tmp_path / file))
+    done = call_vgt("classify", str(trained / model), str(tmp_path / file))
     assert done.code == 2
     assert message in done.err
     assert len(done.err.splitlines()) == 1
@@ -98,5 +99,5 @@ def test_a_network_that_puts_out_images_is_refused(call_vgt: Vgt, tmp_path: Path
     assert call_vgt("train", str(tmp_path / "arm.yaml"), "--seeds", "1", "--no-tracking").code == 0
     (path,) = tmp_path.glob("results/*/last.pt")
     picture(1, 1).save(tmp_path / "a.png")
-    done = call_vgt("predict-images", str(path), str(tmp_path / "a.png"))
+    done = call_vgt("classify", str(path), str(tmp_path / "a.png"))
     assert (done.code, "puts out images" in done.err) == (2, True)

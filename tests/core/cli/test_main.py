@@ -1,3 +1,5 @@
+"""`vgt` as a process of its own: what it loads, and what it answers to mistakes."""
+
 import json
 import os
 import subprocess
@@ -7,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from vgtemplate.cli.main import COMMANDS
+
 Vgt = Callable[..., subprocess.CompletedProcess[str]]
+HEAVY = {"torch", "mlflow", "pytorch_lightning", "lightning", "torchvision", "matplotlib"}
 
 
 @pytest.fixture
 def vgt(tmp_path: Path) -> Vgt:
-    """Run the real command in a folder of its own, with the project's experiments and no data sets."""
+    """Run the real command in a folder of its own, without data sets."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         settings = {
             "VGT_RESULTS_DIR": str(tmp_path / "results"),
             "VGT_DATA_DIR": str(tmp_path / "data"),
-            "VGT_EXPERIMENTS_DIR": str(REPOSITORY / "experiments"),
             "OMP_NUM_THREADS": "1",
         }
         code = "from vgtemplate.cli.main import main; main()"
@@ -51,17 +54,33 @@ def assert_refused(done: subprocess.CompletedProcess[str], tmp_path: Path, *word
     assert not results.exists() or not any(results.iterdir())
 
 
-def test_help_imports_neither_torch_nor_mlflow() -> None:
-    code = (
-        "import sys\n"
-        "from vgtemplate.cli.main import vgt\n"
-        "try:\n    vgt.main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'mlflow', 'pytorch_lightning', 'torchvision', 'matplotlib', 'pydantic'}\n"
-        "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
+def loaded_by(code: str) -> set[str]:
+    """The packages that a process of its own has loaded after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"],
+        capture_output=True,
+        text=True,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "reproduce" in done.stdout
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_but_what_parses_the_command_line() -> None:
+    help_ = "from vgtemplate.cli.main import vgt\nvgt.main(['--help'], standalone_mode=False)"
+    assert not loaded_by(help_) & (HEAVY | {"numpy", "scipy", "pydantic", "rich", "yaml"})
+
+
+@pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
+def test_no_command_loads_what_is_heavy_before_it_is_called(module: str) -> None:
+    assert not loaded_by(f"import {module}") & HEAVY
+
+
+def test_help_lists_every_command_and_no_name_of_an_earlier_version(vgt: Vgt) -> None:
+    done = vgt("--help")
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert "predict-images" not in done.stdout
+    assert vgt("predict-images", "--help").stdout.splitlines()[1:] == vgt("classify", "--help").stdout.splitlines()[1:]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +103,9 @@ def test_bad_experiment_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("reproduce", "relu-keeps-gradeint"), ("unknown claim", "did you mean 'relu-keeps-gradient'")),
-        (("reproduce", "--article", "bn-rleu"), ("unknown article", "did you mean 'bn-relu'")),
-        (("reproduce", "--seeds", "0"), ("--seeds",)),
-        (("reproduce", "--dataset", "minst"), ("unknown data set", "did you mean 'mnist'")),
-        (("reproduce", "--nonsense"), ("--nonsense",)),
-        (("reprodcue",), ("unknown command", "did you mean 'reproduce'")),
+        (("trian",), ("unknown command", "did you mean 'train'")),
+        (("train", "missing.yaml", "--nonsense"), ("--nonsense",)),
+        (("predict", "--activation", "rleu"), ("unknown activation", "did you mean 'relu'")),
         (("train", "missing.yaml"), ("missing.yaml", "no such file")),
     ],
 )
@@ -115,49 +131,19 @@ def test_unknown_arm_is_answered_with_the_nearest(vgt: Vgt, tmp_path: Path) -> N
 
 def test_unwritable_results_folder_is_refused_before_anything_runs(vgt: Vgt, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = vgt(
-        "reproduce", "chain-rule-product", "--dataset", "digits", VGT_RESULTS_DIR=str(tmp_path / "file" / "deeper")
-    )
+    path = write(tmp_path, "arms: {a: {training: {steps: 1}}}")
+    done = vgt("train", path, "--dataset", "digits", VGT_RESULTS_DIR=str(tmp_path / "file" / "deeper"))
     assert_refused(done, tmp_path, "results folder cannot be written", "VGT_RESULTS_DIR")
 
 
-def test_dry_run_prints_configuration_and_key_and_leaves_nothing(vgt: Vgt, tmp_path: Path) -> None:
-    path = write(tmp_path, "arms: {a: {model: {activation: selu}}}")
+def test_dry_run_prints_every_arm_in_one_document_and_leaves_nothing(vgt: Vgt, tmp_path: Path) -> None:
+    path = write(tmp_path, "arms: {a: {model: {activation: selu}}, b: {}}")
     done = vgt("train", path, "--dataset", "digits", "--seeds", "2", "--set", "model.depth=20", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert '"depth": 20' in done.stdout
-    assert '"name": "lecun_normal"' in done.stdout
-    assert '"key": "' in done.stdout
+    first, second = json.loads(done.stdout)
+    assert [first["arm"], second["arm"]] == ["a", "b"]
+    assert first["seeds"] == [0, 1]
+    assert first["configuration"]["model"]["depth"] == 20
+    assert first["configuration"]["model"]["initialiser"]["name"] == "lecun_normal"
+    assert len({first["key"], second["key"]}) == 2
     assert not (tmp_path / "results").exists()
-
-
-def test_claims_json_lists_every_claim(vgt: Vgt) -> None:
-    claims = json.loads(vgt("claims", "--json").stdout)
-    assert len(claims) == 55
-    assert {claim["kind"] for claim in claims} == {"exact", "timing", "initial", "training"}
-
-
-def test_arm_of_a_claim_is_trained_with_the_settings_that_were_searched(vgt: Vgt) -> None:
-    from vgtemplate.lab.picks import read_picks
-
-    dataset = "digits"
-    picks = read_picks(REPOSITORY / "experiments", dataset)["elu-converges-faster"]
-    path = str(REPOSITORY / "experiments" / "elu-converges-faster.yaml")
-    done = vgt("train", path, "--dataset", dataset, "--dry-run", "--arm", "elu")
-    assert json.loads(done.stdout)["configuration"]["optimiser"]["lr"] == picks["elu"].picked["optimiser.lr"]
-    overridden = vgt("train", path, "--dataset", dataset, "--dry-run", "--arm", "elu", "--set", "optimiser.lr=7")
-    assert json.loads(overridden.stdout)["configuration"]["optimiser"]["lr"] == 7
-
-
-@pytest.mark.slow
-def test_failed_claim_makes_the_exit_code_1(vgt: Vgt, tmp_path: Path) -> None:
-    folder = tmp_path / "experiments"
-    folder.mkdir()
-    text = (REPOSITORY / "experiments" / "late-layers-learn.yaml").read_text()
-    (folder / "late-layers-learn.yaml").write_text(text)
-    for base in ("base-training.yaml", "base-full.yaml"):
-        (folder / base).write_text((REPOSITORY / "experiments" / base).read_text())
-    done = vgt("reproduce", "--dataset", "digits", "--no-tracking", VGT_EXPERIMENTS_DIR=str(folder))
-    assert done.returncode == 1
-    assert "failed late-layers-learn: " in done.stdout
-    assert "run `vgt tune late-layers-learn --dataset digits`" in done.stdout

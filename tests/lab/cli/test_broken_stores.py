@@ -167,7 +167,7 @@ def reproduce(command: Callable[..., Any]) -> str:
 
 def assert_sync_completes_once(command: Callable[..., Any], database: Path) -> None:
     ended = command("track", "sync")
-    assert ended.code == 0, ended
+    assert ended.code == 0, ended.out
     # An exact claim's only run is its check.
     found = runs(database)
     assert [experiment for experiment, _, _ in found] == sorted(CLAIMS)

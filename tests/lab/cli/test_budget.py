@@ -16,7 +16,7 @@ Vgt = Callable[..., Any]
 @pytest.fixture
 def reproduce(call_vgt: Vgt, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Vgt:
     """`vgt reproduce` on the digits with the project's experiments."""
-    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", str(request.config.rootpath / "experiments"))
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(request.config.rootpath / "experiments" / "claims"))
     return lambda *arguments: call_vgt("reproduce", *arguments, "--dataset", "digits", "--no-tracking")
 
 

@@ -1,27 +1,29 @@
-"""The time left: from costs first, then from how long the finished jobs really took."""
+"""What is said while jobs run: the time left, what has failed, and, where there is no terminal, how far it is."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.jobs.job import Job
 from vgtemplate.lab.cli import progress
-from vgtemplate.lab.cli.progress import Estimate, describe_seconds, run_with_progress
-from vgtemplate.lab.plan import Job
-
-
-class Fixed(Job):
-    """A job of a cost of one's own."""
-
-    @property
-    def cost(self) -> float:
-        return float(self.name)
+from vgtemplate.lab.cli.progress import Estimate, run_with_progress
 
 
 def jobs(*costs: float) -> list[Job]:
-    return [Fixed(f"key{index}", str(cost), None, None, (), ("a-claim",)) for index, cost in enumerate(costs)]
+    """Jobs whose names are their costs; `of_known_cost` makes them so."""
+    return [Job(f"key{index}", str(cost), "a-claim", ArmConfig(), (0,)) for index, cost in enumerate(costs)]
+
+
+@pytest.fixture(autouse=True)
+def of_known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "task_seconds", lambda job: float(job.name))
 
 
 def test_work_is_shared_by_the_workers_but_one_job_by_none() -> None:
@@ -48,26 +50,54 @@ def test_a_slower_machine_is_noticed() -> None:
     assert estimate.seconds(30.0) == 18
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (89, "89 s"), (90, "2 min"), (600, "10 min")])
-def test_time_is_written_roughly(seconds: float, text: str) -> None:
-    assert describe_seconds(seconds) == text
-
-
-def test_failures_are_returned_and_the_others_are_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_end_is_handed_on_and_failures_are_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = todo = jobs(1, 2)
 
-    def run(given, results, root, num_workers, accelerator, fresh, threads, watch, say):  # type: ignore[no-untyped-def]
+    def run(given: Any, *_: Any, watch: Any, say: Any, **__: Any) -> Iterator[tuple[Job, str | None]]:
         watch(list(given))
         say("a worker [died]")
         yield first, None
         yield second, "a [reason]"
 
     monkeypatch.setattr(progress, "run_jobs", run)
-    console = Console(record=True, width=200)
-    finished: list[Job] = []
-    failures = run_with_progress(todo, tmp_path, tmp_path, 2, "cpu", console, finished.append)
+    console = Console(file=io.StringIO(), record=True, width=200)
+    ended: list[tuple[Any, str | None]] = []
+    failures = run_with_progress(
+        todo, tmp_path, tmp_path, 2, "cpu", console, lambda job, failure: ended.append((job, failure))
+    )
     assert failures == {second.key: "a [reason]"}
-    assert finished == [first]
+    assert ended == [(first, None), (second, "a [reason]")]
     text = console.export_text()
     assert "failed a-claim: 2: a [reason]" in text
     assert "a worker [died]" in text
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_where_there_is_no_terminal_a_line_every_half_minute_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    todo = jobs(*[40.0] * 6)
+    clock = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+
+    def run(given: Any, *_: Any, watch: Any, **__: Any) -> Iterator[tuple[Job, str | None]]:
+        nonlocal clock
+        for job in given:
+            for _second in range(20):
+                watch(given[given.index(job) :])
+                clock += 1
+            yield job, None
+
+    monkeypatch.setattr(progress, "run_jobs", run)
+    console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, legacy_windows=False)
+    run_with_progress(todo, tmp_path, tmp_path, 1, "cpu", console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line for line in console.file.getvalue().splitlines() if "arms done" in line]
+    if is_terminal:
+        assert lines == []
+        return
+    done = [line.partition(" arms done, about ")[0] for line in lines]
+    assert done == ["1 of 6", "3 of 6", "4 of 6"]
+    running = "running: a-claim: 40.0 | a-claim: 40.0 | a-claim: 40.0 | a-claim: 40.0"
+    assert lines[0].endswith(f" left; {running} | 1 more")
+    assert lines[1].endswith(" left; running: a-claim: 40.0 | a-claim: 40.0 | a-claim: 40.0")

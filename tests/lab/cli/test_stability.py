@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "claims"
 NAME = "tanh-beats-sigmoid"
 
 
 @pytest.fixture
 def command(call_vgt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setenv("VGT_EXPERIMENTS_DIR", str(EXPERIMENTS))
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(EXPERIMENTS))
     monkeypatch.setenv("VGT_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return call_vgt

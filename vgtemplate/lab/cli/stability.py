@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
-from rich.table import Table
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
@@ -112,7 +111,7 @@ def _show(outcomes: Outcomes, labels: Sequence[str], dataset: str, console: Cons
     console.print(f"{len(changed)} of {len(outcomes)} verdicts change (effects: median \\[lowest, highest])")
 
 
-def _table(outcomes: Outcomes, labels: Sequence[str], dataset: str, width: int) -> Table:
+def _table(outcomes: Outcomes, labels: Sequence[str], dataset: str, width: int) -> Group:
     """Return the table of verdicts, one row per claim and one column per variant; = stands for the first's verdict."""
     columns = [Column("claim", folds=True), *(Column(label, rank) for rank, label in enumerate(labels))]
     rows = []

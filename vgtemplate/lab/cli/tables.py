@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.lab.judge import PartVerdict
@@ -61,7 +60,7 @@ def _short(threshold: str) -> str:
     return " to ".join(threshold.removeprefix("between ").split(" and "))
 
 
-def verdict_table(results: Sequence[Result], title: str, width: int) -> Table:
+def verdict_table(results: Sequence[Result], title: str, width: int) -> Group:
     """Return the table of verdicts, one line per claim."""
     rows = []
     for result in results:

@@ -1,0 +1,56 @@
+"""What `vgt reproduce` prints while it runs and at the end, with real workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLAIMS = Path(__file__).parents[3] / "experiments" / "claims"
+USUAL = ("--dataset", "digits", "--seeds", "2", "--jobs", "1", "--no-tracking")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def reproduce(call_vgt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(CLAIMS))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return lambda *arguments: call_vgt("reproduce", *arguments, *USUAL)
+
+
+def test_verdicts_are_said_one_by_one_then_in_detail_and_json_stands_alone(reproduce: Callable[..., Any]) -> None:
+    exact = reproduce("derivative-bounds")
+    assert exact.code == 0, exact
+    both = reproduce("tanh-beats-sigmoid", "derivative-bounds")
+    assert both.code == 0, both
+    lines = both.out.splitlines()
+    # What needs nothing new comes first, though it is asked for last; then what had to be trained; then all in detail.
+    assert lines[1].startswith("confirmed derivative-bounds: 0, to be <= 0: 1 of 1")
+    assert lines[2].startswith("confirmed tanh-beats-sigmoid: ")
+    assert "derivative-bounds: confirmed" in lines[3:]
+    assert "tanh-beats-sigmoid: confirmed (provisional: judged on fewer than ten seeds)" in lines[3:]
+    again = reproduce("tanh-beats-sigmoid", "derivative-bounds", "--json")
+    assert [result["verdict"] for result in json.loads(again.out)] == ["confirmed", "confirmed"]
+    # Nothing had to be waited for.
+    assert len(again.err.splitlines()) == 2
+
+
+def test_article_is_judged_in_one_line_per_claim(reproduce: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("derivative-bounds", "saturation-kills-gradient"):
+        (tmp_path / "claims").mkdir(exist_ok=True)
+        (tmp_path / "claims" / f"{name}.yaml").write_text((CLAIMS / f"{name}.yaml").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VGT_CLAIMS_DIR", str(tmp_path / "claims"))
+        table = reproduce("--article", "bn-relu")
+        details = reproduce("--article", "bn-relu", "--details")
+    assert (table.code, details.code) == (0, 0)
+    head, *rest = table.out.partition("2 claims on digits")[2].splitlines()[1:]
+    assert head.split()[:2] == ["claim", "verdict"]
+    rows = [line.split()[:2] for line in rest[1:3]]
+    assert rows == [["derivative-bounds", "confirmed"], ["saturation-kills-gradient", "confirmed"]]
+    assert "literature: " not in table.out
+    assert details.out.count("literature: ") == 2

@@ -1,0 +1,114 @@
+"""How verdicts look in a terminal: one line per claim, and the details."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
+from vgtemplate.lab.judge import Verdict, judge_effects, judge_records
+from vgtemplate.lab.result import Result
+from vgtemplate.prediction import compare_slopes
+from vgtemplate.records import Record
+
+CLAIMS = Path(__file__).parents[3] / "experiments" / "claims"
+
+
+def printed(show: Callable[[Console], None], width: int = 200) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    show(console)
+    assert isinstance(console.file, io.StringIO)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def record(name: str, slope: float) -> Record:
+    config = ArmConfig.model_validate({"model": {"depth": 4, "initialiser": {"name": "he_normal", "gain": 0.5}}})
+    series = {"gradient_rms": 10 ** (slope * np.array([[[3.0, 2.0, 1.0, 0.0]]]))}
+    dataset = {"name": "digits", "input_shape": [1, 8, 8]}
+    return Record("k", name, config.model_dump(mode="json"), (0,), dataset, {}, 1.0, series, {"layer": []})
+
+
+def result(kind: str = "initial") -> Result:
+    claim = ClaimConfig.model_validate(
+        {
+            "id": "half-vanishes",
+            "articles": ["bn-relu"],
+            "statement": "It [really] vanishes.",
+            "kind": kind,
+            "arms": {"half": {}},
+            "parts": [{"metric": "gradient_slope", "arms": ["half"], "label": "slope", "threshold": "< -0.1"}],
+            "literature": "True.",
+            "published": {"slope": -0.3},
+        }
+    )
+    found = record("half", slope=-0.29)
+    compared = compare_slopes(found)
+    assert compared is not None
+    judged = judge_records(claim, {"half": found})
+    return Result(claim, judged, {"half": "k"}, "digits", (0,), "quick", 1.0, {"half": compared})
+
+
+def with_effects(effects: Sequence[Sequence[float]], threshold: str = "between 1.5 and 2.5") -> Result:
+    parts = tuple(judge_effects(each, threshold, f"part {index}") for index, each in enumerate(effects))
+    return replace(result(), verdict=Verdict("half-vanishes", "mixed", False, parts))
+
+
+def test_a_claim_is_one_line_of_the_part_that_clears_least() -> None:
+    shown = with_effects([[2.0, 2.0], [2.0, 9.0], [2.4, 2.4]])
+    lines = printed(lambda console: console.print(verdict_table([shown, result()], "claims", 200)))
+    assert lines[1] == "claim verdict effect: median [min, max] cleared threshold"
+    assert lines[3:5] == [
+        "half-vanishes mixed 5.5 [2, 9] 1 of 2 1.5 to 2.5",
+        "half-vanishes confirmed* -0.29 1 of 1 < -0.1",
+    ]
+    assert "* provisional" in lines[-1]
+    assert printed(lambda console: console.print(verdict_line(shown))) == [
+        "mixed half-vanishes: 5.5 [2, 9], to be between 1.5 and 2.5: 1 of 2"
+    ]
+
+
+def test_failed_claim_has_its_line_and_its_reason() -> None:
+    failed = replace(result(), verdict=None, failure="half: it [broke]")
+    table = printed(lambda console: console.print(verdict_table([failed], "claims", 200)))
+    assert table[3] == "half-vanishes failed - - -"
+    assert printed(lambda console: console.print(verdict_line(failed))) == ["failed half-vanishes: half: it [broke]"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_every_claim_has_one_line_that_fits(width: int) -> None:
+    """Also where every number takes as many characters as a number can."""
+    widest = with_effects([[-1.23e-05, -1.23e-05, -1.24e-05] * 4])
+    claims = load_claims(CLAIMS).values()
+    shown = [replace(widest, claim=claim) for claim in claims]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(verdict_table(shown, "claims", width))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines[3 : 3 + len(shown)]] == [claim.id for claim in claims]
+
+
+def test_details_are_the_parts_the_theory_and_the_literature() -> None:
+    lines = printed(lambda console: print_details(result(), console))
+    assert lines == [
+        "half-vanishes: confirmed (provisional: judged on fewer than ten seeds)",
+        "It [really] vanishes.",
+        "slope: -0.29, to be < -0.1: 1 of 1 (published: -0.3), confirmed",
+        "gradient slope in theory / measured: half -0.301 / -0.290",
+        "literature: True.",
+        "time: 1.0 s",
+    ]
+    training = printed(lambda console: print_details(result("training"), console))
+    assert not any("in theory" in line for line in training)
+    slopes = result().to_json()["gradient_slopes"]["half"]
+    assert (slopes["predicted"], slopes["median"]) == pytest.approx((-math.log10(2), -0.29))
