@@ -22,7 +22,7 @@ from vgtemplate.data.augment import CropFlip
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
 from vgtemplate.data.images import Bytes, Images, Labels
 from vgtemplate.data.sources import load_images
-from vgtemplate.data.statistics import MOST_IMAGES, measure_channels, typical_mean_squares
+from vgtemplate.data.statistics import MOST_IMAGES, measure_channels, scale_pixels, typical_mean_squares
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,6 @@ class _Split:
 
     def to(self, device: torch.device) -> _Split:
         return _Split(self.images.to(device), self.labels.to(device))
-
-
-def scale_pixels(
-    pixels: Bytes, scaling: str, mean: Sequence[float], std: Sequence[float], max_value: int = 255
-) -> Tensor:
-    """Return images (N, C, H, W) as a network sees them, float32: `mean` and `std` per channel, of pixels in [0, 1]."""
-    scaled = torch.tensor(pixels).float().div_(max_value)
-    if scaling == "standardise":
-        # A channel that never changes has deviation 0; it is centred only.
-        deviation = torch.tensor([value or 1.0 for value in std])
-        scaled.sub_(torch.tensor(mean)[:, None, None]).div_(deviation[:, None, None])
-    return scaled
 
 
 class PopulationData(pl.LightningDataModule):
@@ -94,7 +82,7 @@ class PopulationData(pl.LightningDataModule):
 
         def scale(pixels: Bytes, labels: Labels) -> _Split:
             scaled = scale_pixels(pixels, self.config.scaling, mean, std, images.max_value)
-            return _Split(scaled, torch.tensor(labels))
+            return _Split(torch.from_numpy(scaled), torch.tensor(labels))
 
         self._splits = {
             "train": scale(images.train_images[:num_train], images.train_labels[:num_train]),

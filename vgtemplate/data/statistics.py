@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,27 @@ def typical_mean_squares(scaled: npt.NDArray[Any], flat: bool) -> npt.NDArray[np
     return np.asarray(chosen.mean(axis=(1, 2), keepdims=True) if flat else chosen)
 
 
-def scale_first(images: Images, num_train: int, standardise: bool) -> npt.NDArray[np.float64]:
+def scale_pixels(
+    pixels: Bytes,
+    scaling: str,
+    mean: Sequence[float],
+    std: Sequence[float],
+    max_value: int = 255,
+    dtype: npt.DTypeLike = np.float32,
+) -> npt.NDArray[Any]:
+    """Return images (N, C, H, W) as a network sees them: `mean` and `std` per channel, of pixels in [0, 1]."""
+    scaled = pixels.astype(dtype)
+    scaled /= max_value
+    if scaling == "standardise":
+        # A channel that never changes has deviation 0; it is centred only.
+        deviations = [value or 1.0 for value in std]
+        scaled -= np.reshape(np.array(mean, dtype), (-1, 1, 1))
+        scaled /= np.reshape(np.array(deviations, dtype), (-1, 1, 1))
+    return scaled
+
+
+def scale_first(images: Images, num_train: int, scaling: str) -> npt.NDArray[np.float64]:
     """Return the first training images, (N, C, H, W), as a network sees them that is trained on `num_train` of them."""
-    pixels = np.asarray(images.train_images[: min(num_train, MOST_IMAGES)] / images.max_value, dtype=np.float64)
-    if not standardise:
-        return pixels
-    means, stds = measure_channels(images.train_images[:num_train], images.max_value)
-    deviations = np.reshape([std or 1.0 for std in stds], (-1, 1, 1))
-    return np.asarray((pixels - np.reshape(means, (-1, 1, 1))) / deviations)
+    mean, std = measure_channels(images.train_images[:num_train], images.max_value)
+    first = images.train_images[: min(num_train, MOST_IMAGES)]
+    return scale_pixels(first, scaling, mean, std, images.max_value, np.float64)

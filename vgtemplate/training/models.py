@@ -21,7 +21,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.images import Bytes
-from vgtemplate.data.module import scale_pixels
+from vgtemplate.data.statistics import scale_pixels
 from vgtemplate.nn.build import build_model
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
@@ -67,7 +67,7 @@ class TrainedModel:
         outputs = []
         with torch.inference_mode():
             scaled = scale_pixels(pixels, self.config.data.scaling, self.dataset["mean"], self.dataset["std"])
-            for images in scaled.split(_BLOCK):
+            for images in torch.from_numpy(scaled).split(_BLOCK):
                 logits = network(images.expand(len(self.seeds), *images.shape))
                 outputs.append(logits.double().softmax(dim=2))
         return torch.cat(outputs, dim=1).numpy()

@@ -48,6 +48,6 @@ def test_prediction_before_training_sees_what_training_records(
     )
     data = PopulationData(config, [0], tmp_path)
     data.setup("fit")
-    scaled = scale_first(load_images(config, tmp_path), config.num_train, scaling == "standardise")
+    scaled = scale_first(load_images(config, tmp_path), config.num_train, scaling)
     assert len(scaled) == 300
     np.testing.assert_allclose(typical_mean_squares(scaled, flat), data.mean_squares(flat), rtol=1e-5)

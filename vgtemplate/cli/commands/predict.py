@@ -167,7 +167,7 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
         shape = _CIFAR_SHAPE if config.data.dataset.startswith("cifar") else _MNIST_SHAPE
         return _Images(shape, None, f"standardised images of {shape[1]}x{shape[2]} pixels")
     images = load_images(config.data.model_copy(update={"dataset": name}), root)
-    scaled = scale_first(images, config.data.num_train, config.data.scaling == "standardise")
+    scaled = scale_first(images, config.data.num_train, config.data.scaling)
     return _Images(
         images.train_images.shape[1:], typical_mean_squares(scaled, config.model.kind == "mlp"), f"images of {name}"
     )
