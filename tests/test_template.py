@@ -24,7 +24,7 @@ LABORATORY = ("vgtemplate/lab", "tests/lab", "experiments/claims")
 
 MISH = '''
 
-@activation("Misra 2019", max_derivative=1.0884, initialiser="he_normal")
+@activation("Misra 2019", max_derivative=1.0885, initialiser="he_normal")
 def mish(z: Tensor) -> Tensor:
     """Return z tanh(log(1 + exp(z)))."""
     return F.mish(z)
