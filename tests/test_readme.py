@@ -6,14 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from vgtemplate.cli.main import COMMANDS, vgt
+from tests.readme import PYTHON, REPOSITORY, SHELL, check_line, lines_of
+from vgtemplate.cli.main import COMMANDS
 
-REPOSITORY = Path(__file__).parents[1]
-README = (REPOSITORY / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+VGT = [line for line in SHELL if line.startswith("vgt ")]
 
 
 def test_own_network_example_trains_ten_seeds(
@@ -37,10 +34,9 @@ def test_theory_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) 
     assert abs(float(slope)) < 0.02
 
 
-@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("vgt ")])
-def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
+def assert_taken(line: str) -> None:
+    """A command line has a command of `vgt`, options that it knows and files that exist."""
     words = line.partition("#")[0].split()[1:]
-    assert words[0] in COMMANDS
     command = vgt.get_command(None, words[0])  # type: ignore[arg-type]
     assert command is not None
     options = {option for parameter in command.params for option in parameter.opts}
@@ -48,6 +44,11 @@ def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
     assert CliRunner().invoke(vgt, [words[0], "--help"]).exit_code == 0
     for path in (word for word in words if word.endswith(".yaml")):
         assert (REPOSITORY / path).exists()
+
+
+@pytest.mark.parametrize("line", [line for line in VGT if line.split()[1] in COMMANDS])
+def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
+    assert_taken(line)
 
 
 @pytest.mark.parametrize("target", sorted({line.split()[1] for line in SHELL if line.startswith("make ")}))
