@@ -10,8 +10,6 @@ import pytest
 from tests.readme import PYTHON, REPOSITORY, SHELL, check_line, lines_of
 from vgtemplate.cli.main import COMMANDS
 
-VGT = [line for line in SHELL if line.startswith("vgt ")]
-
 
 def test_own_network_example_trains_ten_seeds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -34,21 +32,9 @@ def test_theory_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) 
     assert abs(float(slope)) < 0.02
 
 
-def assert_taken(line: str) -> None:
-    """A command line has a command of `vgt`, options that it knows and files that exist."""
-    words = line.partition("#")[0].split()[1:]
-    command = vgt.get_command(None, words[0])  # type: ignore[arg-type]
-    assert command is not None
-    options = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= options
-    assert CliRunner().invoke(vgt, [words[0], "--help"]).exit_code == 0
-    for path in (word for word in words if word.endswith(".yaml")):
-        assert (REPOSITORY / path).exists()
-
-
-@pytest.mark.parametrize("line", [line for line in VGT if line.split()[1] in COMMANDS])
+@pytest.mark.parametrize("line", lines_of(COMMANDS))
 def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
-    assert_taken(line)
+    check_line(line)
 
 
 @pytest.mark.parametrize("target", sorted({line.split()[1] for line in SHELL if line.startswith("make ")}))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.test_readme import VGT, assert_taken
+from tests.readme import SHELL, check_line
 from vgtemplate.cli.main import COMMANDS
 
 
-@pytest.mark.parametrize("line", [line for line in VGT if line.split()[1] not in COMMANDS])
-def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
-    assert_taken(line)
+@pytest.mark.parametrize(
+    "line", [line for line in SHELL if line.startswith("vgt ") and line.split()[1] not in COMMANDS]
+)
+def test_every_other_command_line_is_one_that_vgt_takes(line: str) -> None:
+    check_line(line)
