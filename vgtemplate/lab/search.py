@@ -95,9 +95,8 @@ def _score(settings: Values, values: Sequence[float]) -> Candidate:
 def choose(search: SearchConfig, values: Sequence[Sequence[float]]) -> int:
     """Return the number of the picked candidate from each candidate's values over the seeds.
 
-    With `first`: the first candidate all of whose seeds clear it; if there is none, of those without a seed that has no
-    value (one that diverged) the one whose median comes closest. Without: the first with the smallest median, NaN
-    counting as infinite.
+    With `first`: the first candidate whose every seed clears it. If there is none: the one whose median comes closest,
+    among those of which no seed diverged. Without `first`: the one with the smallest median, NaN counting as infinite.
     """
     if search.first is None:
         medians = [float(np.median(np.nan_to_num(np.asarray(seeds), nan=np.inf, posinf=np.inf))) for seeds in values]

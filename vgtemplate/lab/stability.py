@@ -22,7 +22,7 @@ from vgtemplate.lab.result import Result
 from vgtemplate.text import plain_number
 
 CHEAP_SECONDS = 10.0
-"""Claims none of whose arms is estimated to take longer are judged in other precisions and threads too."""
+"""A claim whose arms are all estimated to take no longer is judged in other precisions and threads too."""
 _SET_DISTANCE = 100
 
 

@@ -30,7 +30,7 @@ _STOP_SECONDS = 20.0
 
 
 def _end_with_the_parent() -> None:
-    """End this worker when the process that started it is gone, killed or not; records are written whole or not."""
+    """End this worker when the process that started it is gone, however it went; no record is left half written."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

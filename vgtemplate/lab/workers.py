@@ -38,12 +38,18 @@ def _take_next(queue: list[Task], running: Sequence[Task], results: Path, room: 
     return None if index is None else queue.pop(index)
 
 
-class _Crew:
-    """The workers; one that died is replaced."""
+def _drop_unused_checkpoints(jobs: Iterable[Task], results: Path) -> None:
+    for job in jobs:
+        if not is_held(results, job.key):
+            drop_checkpoints(results, job.key)
 
-    def __init__(self, number: int, threads: int) -> None:
-        self._threads = threads
-        self._workers = [Worker(threads) for _ in range(number)]
+
+class _Crew:
+    """The workers; one that died is replaced. They share the cores out unless each is given its number of threads."""
+
+    def __init__(self, number: int, threads: int | None) -> None:
+        self._threads = threads or max(1, num_cores() // number)
+        self._workers = [Worker(self._threads) for _ in range(number)]
 
     def idle(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.job is None]
@@ -85,11 +91,8 @@ def run_jobs(
 
     Args:
         jobs: what to run.
-        results: the folder of the records.
-        root: the folder of the data sets.
+        results, root, accelerator, fresh: as in `run_job`.
         num_workers: most processes.
-        accelerator: Lightning's name.
-        fresh: run also what has a record.
         threads: of each worker; None: the cores are shared out.
         watch: called about every second with the jobs that are running.
         say: given a line where a worker died.
@@ -97,11 +100,9 @@ def run_jobs(
     queue = sorted(jobs, key=lambda job: -task_seconds(job))
     if not queue:
         return
-    for job in queue:
-        if fresh and not is_held(results, job.key):
-            drop_checkpoints(results, job.key)
-    num_workers = min(num_workers, len(queue))
-    crew = _Crew(num_workers, threads or max(1, num_cores() // num_workers))
+    if fresh:
+        _drop_unused_checkpoints(queue, results)
+    crew = _Crew(min(num_workers, len(queue)), threads)
     retried: set[str] = set()
     try:
         while queue or crew.running():
