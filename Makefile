@@ -30,6 +30,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
+# From here to article-%: the laboratory's; to be deleted with it.
 reproduce: $(READY) ## judge every claim over ten seeds and print the verdicts
 	@$(BIN)/vgt reproduce
 
