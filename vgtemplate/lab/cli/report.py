@@ -60,6 +60,10 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
         judged: results that are known already; others are judged from their records, "not run" where these are missing.
         results: the folder of the records; the report goes to its folder report/.
     """
+    from vgtemplate.lab.report.gallery import write_gallery
+    from vgtemplate.lab.report.page import write_report
+    from vgtemplate.lab.report.theory_page import write_theory
+
     plan = _whole(plan, claims)
     known = {result.claim.id: result for result in judged}
     shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
@@ -72,32 +76,15 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     inputs.append({figure: {name: record.key for name, record in drawn[figure].items()} for figure in drawn})
     inputs.append({name: claim.model_dump(mode="json") for name, claim in plan.claims.items()})
     folder = results / "report"
-    digest, stamp = _digest(inputs), folder / ".inputs"
+    digest, stamp, path = _digest(inputs), folder / ".inputs", folder / "index.html"
     if _is_written(folder, stamp, digest):
-        return folder / "index.html"
+        return path
     stamp.unlink(missing_ok=True)
-    path = _draw(folder, shown, read, links, stability, gallery, drawn)
-    stamp.write_text(digest)
-    return path
-
-
-def _draw(
-    folder: Path,
-    shown: Sequence[Result],
-    read: Callable[[str], Record | None],
-    links: Mapping[str, str],
-    stability: Mapping[str, str],
-    gallery: GalleryConfig,
-    drawn: Mapping[str, Mapping[str, Record]],
-) -> Path:
-    """Draw the three pages, which needs matplotlib, and return the first's path."""
-    from vgtemplate.lab.report.gallery import write_gallery
-    from vgtemplate.lab.report.page import write_report
-    from vgtemplate.lab.report.theory_page import write_theory
-
     write_gallery(folder, gallery, drawn)
     write_theory(folder, shown, read)
-    return write_report(folder, shown, read, links, stability)
+    write_report(folder, shown, read, links, stability)
+    stamp.write_text(digest)
+    return path
 
 
 def _gallery_records(

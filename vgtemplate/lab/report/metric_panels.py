@@ -1,4 +1,4 @@
-"""Which panels show which metric; a metric that has none here is shown as bars, one dot per seed."""
+"""Which panels show which metric; a metric that is not named here is shown as bars, one dot per seed."""
 
 from __future__ import annotations
 
@@ -73,41 +73,35 @@ _TURN = Profile("||G - G'|| / ||G||", _mean_over_probes("gradient_change"), loga
 _LOSS, _ACCURACY = Curves("training loss", "train_loss"), Curves("training accuracy", "train_accuracy")
 _PSNR = Curves("training PSNR (dB)", "train_psnr")
 
-PANELS: Mapping[str, tuple[Panel, ...]] = {
-    "gradient_slope": (_GRADIENT,),
-    "abs_gradient_slope": (_GRADIENT,),
-    "gradient_fit_r2": (_GRADIENT,),
-    "factor_error": (_GRADIENT,),
-    "factor_sign_agrees": (_GRADIENT,),
-    "signal_slope": (_SIGNAL,),
-    "abs_signal_slope": (_SIGNAL,),
-    "larger_abs_slope": (_SIGNAL, _GRADIENT),
-    "bias_gradient_ratio": (_BIAS,),
-    "log10_bias_gradient_ratio": (_BIAS,),
-    "saturated_fraction": (_SATURATED,),
-    "largest_abs_mean": (_MEAN,),
-    "largest_variance_error": (_SPREAD,),
-    "self_normalising_excess": (_MEAN, _SPREAD),
-    "update_ratio_spread": (_UPDATE,),
-    "smallest_offset": (_OFFSET,),
-    "offset": (_OFFSET,),
-    "test_accuracy": (_LOSS, Bars("test_accuracy")),
-    "test_error": (_LOSS, Bars("test_error")),
-    "training_error": (_LOSS, Bars("training_error")),
-    "final_loss": (_LOSS,),
-    "validation_loss": (_LOSS,),
-    "psnr": (_PSNR, Bars("psnr")),
-    "diverged": (_LOSS,),
-    "first_layer_travel": (_TRAVEL,),
-    "log10_travel_ratio": (_TRAVEL,),
-    "steps_to_loss": (_LOSS, Bars("steps_to_loss")),
-    "generalisation_gap": (_ACCURACY, Bars("generalisation_gap")),
-    "input_shift": (_SHIFT,),
-    "gradient_change": (_TURN,),
+_INSTEAD_OF_BARS: Mapping[tuple[Panel, ...], str] = {
+    (_GRADIENT,): "gradient_slope abs_gradient_slope gradient_fit_r2 factor_error factor_sign_agrees",
+    (_SIGNAL,): "signal_slope abs_signal_slope",
+    (_SIGNAL, _GRADIENT): "larger_abs_slope",
+    (_BIAS,): "bias_gradient_ratio log10_bias_gradient_ratio",
+    (_SATURATED,): "saturated_fraction",
+    (_MEAN,): "largest_abs_mean",
+    (_SPREAD,): "largest_variance_error",
+    (_MEAN, _SPREAD): "self_normalising_excess",
+    (_UPDATE,): "update_ratio_spread",
+    (_OFFSET,): "smallest_offset offset",
+    (_LOSS,): "final_loss validation_loss diverged",
+    (_TRAVEL,): "first_layer_travel log10_travel_ratio",
+    (_SHIFT,): "input_shift",
+    (_TURN,): "gradient_change",
 }
-"""What shows a metric better than bars, or beside them."""
+_BESIDE_BARS: Mapping[tuple[Panel, ...], str] = {
+    (_LOSS,): "test_accuracy test_error training_error steps_to_loss",
+    (_PSNR,): "psnr",
+    (_ACCURACY,): "generalisation_gap",
+}
+INSTEAD_OF_BARS, BESIDE_BARS = (
+    {metric: panels for panels, names in table.items() for metric in names.split()}
+    for table in (_INSTEAD_OF_BARS, _BESIDE_BARS)
+)
+"""Metric to what shows it better than bars, or explains the bars."""
 
 
 def panels_of(part: PartConfig) -> tuple[Panel, ...]:
-    """Return what shows a part's metric."""
-    return PANELS.get(part.metric) or (Bars(part.metric, tuple(part.options.items())),)
+    """Return what shows a part's metric: bars, unless there is something better."""
+    bars = Bars(part.metric, tuple(part.options.items()))
+    return INSTEAD_OF_BARS.get(part.metric) or (*BESIDE_BARS.get(part.metric, ()), bars)

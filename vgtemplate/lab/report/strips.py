@@ -41,7 +41,7 @@ class Strip:
 
 
 def draw_strip(effects: Sequence[float], threshold: str, seeds: Sequence[int]) -> Strip:
-    """Place the effects of a part, one a seed, and its threshold on one axis.
+    """Place the effects of a part, one per seed, and its threshold on one axis.
 
     Args:
         effects: in the order of the seeds; infinities stand at the ends, NaN is counted.
