@@ -12,60 +12,50 @@ Expected = TypeVar("Expected")
 
 
 class ReportsLosses(Protocol):
-    """Keeps the losses of its newest training step."""
+    """Keeps the losses of its newest training step, (R,), detached."""
 
     @property
-    def newest_losses(self) -> Tensor:
-        """One per replica, (R,), detached."""
+    def newest_losses(self) -> Tensor: ...
 
 
 class GivesLosses(Protocol):
-    """Computes the losses that its training minimises."""
+    """Returns each replica's loss on a batch, (R,), with a graph."""
 
-    def replica_losses(self, batch: Any) -> Tensor:
-        """Return each replica's loss on a batch, (R,), with a graph."""
+    def replica_losses(self, batch: Any) -> Tensor: ...
 
 
 class ShowsImages(Protocol):
-    """Has images over which its units are looked at."""
+    """Has images over which its units are looked at, (N, ...), the same for each of its R replicas."""
 
     @property
-    def probe_images(self) -> Tensor:
-        """The same for every replica, (N, ...)."""
+    def probe_images(self) -> Tensor: ...
 
     @property
-    def num_replicas(self) -> int:
-        """R."""
+    def num_replicas(self) -> int: ...
 
 
 class Scores(Protocol):
-    """Can be scored on any images at any time."""
+    """Returns each replica's score over any batches, (R,); every tensor of its model's state begins with R."""
 
     @property
-    def model(self) -> nn.Module:
-        """The population; every tensor of its state has the replica axis in front."""
+    def model(self) -> nn.Module: ...
 
     @property
-    def num_replicas(self) -> int:
-        """R."""
+    def num_replicas(self) -> int: ...
 
-    def score_over(self, batches: Iterable[Any]) -> Tensor:
-        """Return each replica's score over batches, (R,)."""
+    def score_over(self, batches: Iterable[Any]) -> Tensor: ...
 
 
 class Validates(Protocol):
-    """Keeps what its validations found, and its best weights."""
+    """Keeps step, losses (R,) and scores (R,) of each validation, and the best weights that BestKeeper hands it."""
 
     best_weights: dict[str, Tensor] | None
-    """Set by BestKeeper."""
 
     @property
-    def model(self) -> nn.Module:
-        """The population; every tensor of its state has the replica axis in front."""
+    def model(self) -> nn.Module: ...
 
     @property
-    def validations(self) -> list[tuple[int, Tensor, Tensor]]:
-        """Step, losses (R,) and scores (R,) of each."""
+    def validations(self) -> list[tuple[int, Tensor, Tensor]]: ...
 
 
 def lacking(module: object, protocol: Callable[..., object]) -> list[str]:

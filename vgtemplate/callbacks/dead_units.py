@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveragi
 from torch import Tensor, nn
 
 from vgtemplate import measure
-from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking, require
+from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking
 from vgtemplate.callbacks.layers import find_layers
 from vgtemplate.callbacks.recorder import to_host
 from vgtemplate.callbacks.stopping import StopAtAccuracy
@@ -60,9 +60,7 @@ class DeadUnitProbe(pl.Callback):
         layers = [layer for layer in find_layers(pl_module) if layer.activation is not None]
         if not layers or lacking(pl_module, ShowsImages):
             return
-        module = require(pl_module, ShowsImages, self)
-        activations = [layer.activation for layer in layers]
-        found = to_host(_dead_fractions(pl_module, activations, module.probe_images, module.num_replicas))
+        found = to_host(_dead_fractions(pl_module, [layer.activation for layer in layers]))
         self._looks.append(found)
         for logger in trainer.loggers:
             medians = np.median(found, axis=0)
@@ -75,7 +73,7 @@ class DeadUnitProbe(pl.Callback):
 
 
 @torch.no_grad()
-def _dead_fractions(pl_module: nn.Module, activations: list[Any], images: Tensor, num_replicas: int) -> Tensor:
+def _dead_fractions(pl_module: Any, activations: list[Any]) -> Tensor:
     """Return each layer's share of units that are zero for every image, (R, L), in evaluation mode."""
     silent: dict[int, Tensor] = {}
     broken: dict[int, Tensor] = {}
@@ -92,8 +90,8 @@ def _dead_fractions(pl_module: nn.Module, activations: list[Any], images: Tensor
     modes = {module: module.training for module in pl_module.modules()}
     pl_module.eval()
     try:
-        for chunk in images.split(_CHUNK):
-            pl_module(chunk.expand(num_replicas, *chunk.shape))
+        for chunk in pl_module.probe_images.split(_CHUNK):
+            pl_module(chunk.expand(pl_module.num_replicas, *chunk.shape))
     finally:
         for module, mode in modes.items():
             module.training = mode
