@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.extension import load_file, searched_settings
@@ -33,6 +31,9 @@ from vgtemplate.records import (
 )
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class _How(NamedTuple):
@@ -124,11 +125,13 @@ def _train_all(jobs: Sequence[Job], results: Path, root: Path, how: _How, consol
         record = known[job.key]
         if record is None:
             if damaged(results, job.key) and not how.fresh:
-                console.print(escape(f"{job.name}: {results}/{job.key} is incomplete or altered; trained again"))
+                text = f"{job.name}: {results}/{job.key} is incomplete or altered; trained again"
+                console.print(text, markup=False)
             train_one = _train_alone if how.devices == 1 else _train_distributed
             record, is_first = train_one(job, results, root, how)
         elif is_first:
-            console.print(escape(f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)"))
+            text = f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)"
+            console.print(text, markup=False)
         records.append(record)
     return records if is_first else None
 
@@ -136,6 +139,8 @@ def _train_all(jobs: Sequence[Job], results: Path, root: Path, how: _How, consol
 def _show(experiment: str, records: Sequence[Record], results: Path, console: Console) -> None:
     """Print what came out of every arm, and where its record is."""
     # The theory beside the measurements loads SciPy, which a dry run does without.
+    from rich.markup import escape
+
     from vgtemplate.cli.tables import arm_table, usage
 
     first = records[0]
@@ -145,7 +150,7 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
         folder = record_path(results, record.key)
         models = ", ".join(name for name in ("best.pt", "last.pt") if (folder / name).exists())
         words = [usage(record), f"{folder}{' with ' + models if models else ''}"]
-        console.print(escape(f"{record.name}: {'; '.join(filter(None, words))}"), soft_wrap=True)
+        console.print(f"{record.name}: {'; '.join(filter(None, words))}", soft_wrap=True, markup=False)
 
 
 def _train_alone(job: Job, results: Path, root: Path, how: _How) -> tuple[Record, bool]:
@@ -179,6 +184,6 @@ def _train_distributed(job: Job, results: Path, root: Path, how: _How) -> tuple[
 
 def _track(jobs: Sequence[Job], results: Path, console: Console) -> None:
     """Send one run per arm to the experiment that is named like the file."""
-    sender = Sender(results, True, lambda text: console.print(escape(text)))
+    sender = Sender(results, True, lambda text: console.print(text, markup=False))
     for run in sender.pending(Run(job.experiment, job.name, job.key) for job in jobs):
         sender.send(run)
