@@ -33,7 +33,7 @@ def _summary(states: set[str]) -> str:
 
 @data.command("list")
 def list_() -> None:
-    """Show every data set, what it is, and whether its files are there and intact."""
+    """Show every data set and the state of its files."""
     root, console = data_root(), make_console()
     rows = []
     for row in DATASETS.values():
@@ -46,7 +46,7 @@ def list_() -> None:
 @data.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def fetch(names: tuple[str, ...]) -> None:
-    """Fetch data sets, and replace files of theirs that are damaged."""
+    """Fetch data sets, and replace damaged files."""
     root = data_root()
     for name in names:
         check_name("data set", name, DATASETS)
@@ -61,9 +61,9 @@ def fetch(names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.pass_context
 def verify(context: click.Context, names: tuple[str, ...]) -> None:
-    """Check every file of the data sets by its checksum; without names, of those that are there.
+    """Check the files of data sets by their checksums.
 
-    Exits with code 2 if a file is damaged, if a data set is incomplete, or if one that is named is missing.
+    Without names those data sets are checked that are there. Exits with code 2 if a file is damaged, if a data set is incomplete, or if one that is named is missing.
     """
     root = data_root()
     failed = False

@@ -34,7 +34,7 @@ _VARIANCE = click.FloatRange(0, 1e6, min_open=True)
 def phase_diagram(activation: str, weights: float | None, biases: float, plot: Path | None) -> None:
     """Draw the ordered phase (gradients vanish), the chaotic one (they explode) and the critical line.
 
-    Over the variances of weights, times fan_in, and biases; print the critical line.
+    The axes are the variances of the weights (times fan_in) and of the biases. Prints the critical line as a table.
     """
     from vgtemplate.figures.theory import draw_phase_diagram, write_figure
 

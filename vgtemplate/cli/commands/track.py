@@ -27,7 +27,10 @@ def track() -> None:
 
 @track.command()
 def sync() -> None:
-    """Send runs, descriptions and the report, if MLflow has missed them; exit code 1 if some could not be sent."""
+    """Send the runs, descriptions and the report that MLflow has missed.
+
+    Exits with code 1 if some could not be sent.
+    """
     results = results_dir()
     parcels = missed(results)
     console = make_console()

@@ -48,7 +48,7 @@ class _How(NamedTuple):
 @click.command()
 @click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
 @click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; can be repeated.  [default: all]")
-@click.option("--variant", "variants", multiple=True, metavar="NAME", help=f"{', '.join(BLOCKS)}.")
+@click.option("--variant", "variants", multiple=True, metavar="NAME", help=f"For every arm: {', '.join(BLOCKS)}.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. model.depth=20.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")

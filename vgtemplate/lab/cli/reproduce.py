@@ -58,7 +58,7 @@ class _How(NamedTuple):
 @click.option("--fresh", is_flag=True, help="Run also what has a record.")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--tracking/--no-tracking", default=True, help="Send the runs to MLflow.  [default: tracking]")
-@click.option("--details", is_flag=True, help="Print all parts and the literature.  [default: of claims named]")
+@click.option("--details", is_flag=True, help="Print every part and the literature.  [default: of named claims]")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of results instead of a table.")
 def reproduce(
     ids: tuple[str, ...],
