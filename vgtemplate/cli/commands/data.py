@@ -63,7 +63,8 @@ def fetch(names: tuple[str, ...]) -> None:
 def verify(context: click.Context, names: tuple[str, ...]) -> None:
     """Check the files of data sets by their checksums.
 
-    Without names those data sets are checked that are there. Exits with code 2 if a file is damaged, if a data set is incomplete, or if one that is named is missing.
+    Without names those data sets are checked that are there. Exits with code 2 if a file is damaged, if a data set is
+    incomplete, or if one that is named is missing.
     """
     root = data_root()
     failed = False
