@@ -5,32 +5,25 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.data import files
+from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir
-from vgtemplate.lab.gallery import drawn_keys, plan_gallery, read_gallery
-from vgtemplate.lab.plan import plan_claims
-from vgtemplate.lab.result import judge_claim
+from vgtemplate.lab.gallery import GalleryConfig, drawn_keys, plan_gallery, read_gallery
+from vgtemplate.lab.plan import Plan, plan_claims
+from vgtemplate.lab.result import Result, judge_claim
 from vgtemplate.lab.stability import describe, read_outcomes
-from vgtemplate.records import make_results_folder, read_record
+from vgtemplate.records import Record, make_results_folder, read_record
 from vgtemplate.tracking.outbox import experiment_address, find_report
 from vgtemplate.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from vgtemplate.lab.claim import ClaimConfig
-    from vgtemplate.lab.gallery import GalleryConfig
-    from vgtemplate.lab.plan import Plan
-    from vgtemplate.lab.result import Result
-    from vgtemplate.records import Record
 
 
 @click.command()
