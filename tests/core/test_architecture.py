@@ -51,7 +51,7 @@ ROOMS = {
     "metrics": Room(3, names("config records"), names("numpy")),
     "tracking": Room(3, names("atomic config records text"), never=HEAVY),
     "callbacks": Room(4, names("atomic config measure nn")),
-    "prediction": Room(4, names("config records theory metrics nn"), names("numpy pydantic")),
+    "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
     "training": Room(5, names("atomic config data nn callbacks records")),
     "jobs": Room(6, names("config data records training"), names("filelock")),
