@@ -47,7 +47,7 @@ ROOMS = {
     "records": Room(2, names("atomic config"), names("numpy")),
     "theory": Room(2, names("config"), names("numpy scipy")),
     "data": Room(2, names("atomic config")),
-    "nn": Room(3, names("config theory"), names("numpy torch"), LIGHTNING),
+    "nn": Room(3, names("config"), names("numpy torch"), LIGHTNING),
     "metrics": Room(3, names("config records"), names("numpy")),
     "tracking": Room(3, names("atomic config records text"), never=HEAVY),
     "callbacks": Room(4, names("atomic config measure nn")),
