@@ -72,6 +72,14 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
+def test_what_has_every_record_is_judged_again_without_torch(judged: Path) -> None:
+    code = f"import atexit, sys; atexit.register(lambda: print('torch loaded:', 'torch' in sys.modules)); {CALL}"
+    again = vgt(judged, *REPRODUCE, code=code)
+    assert again.returncode == 0, again.stderr
+    assert "2 confirmed" in again.stdout
+    assert again.stdout.splitlines()[-1] == "torch loaded: False"
+
+
 def test_full_disk_fails_what_does_not_fit_and_keeps_what_is_there(judged: Path, tmp_path: Path) -> None:
     full = vgt(tmp_path, *REPRODUCE, before=limit_files)
     assert full.returncode == 1

@@ -64,7 +64,7 @@ def start(results: Path, experiments: Path, *arguments: str) -> subprocess.Popen
     )
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"

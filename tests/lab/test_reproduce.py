@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -43,6 +44,13 @@ def vgt(*arguments: str, results: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def test_arms_shared_by_claims_are_one_job(claims: dict[str, ClaimConfig], tmp_path: Path) -> None:
@@ -109,15 +117,13 @@ def test_workers_give_the_records_that_this_process_gives(claims: dict[str, Clai
 def test_interrupted_reproduction_says_so_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "1", "--no-tracking")
     first = vgt(*arguments, results=tmp_path)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("*/record.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: list(tmp_path.glob("[!.]*/record.json")))
     first.send_signal(signal.SIGINT)
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("stopped")
     assert not list(tmp_path.glob(".writing-*"))
-    kept = {path: path.read_bytes() for path in tmp_path.glob("*/record.json")}
+    kept = {path: path.read_bytes() for path in tmp_path.glob("[!.]*/record.json")}
     second = vgt(*arguments, "--json", results=tmp_path)
     output, _ = second.communicate(timeout=300)
     assert second.returncode == 0
@@ -138,15 +144,10 @@ def test_killed_reproduction_leaves_no_process_and_ends_with_the_verdicts_of_one
     arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
     for wanted in (1, 4):
         process = vgt(*arguments, results=killed)
-        deadline = time.monotonic() + 120
-        while len(list(killed.glob("*/record.json"))) < wanted and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda wanted=wanted: len(list(killed.glob("[!.]*/record.json"))) >= wanted)
         process.kill()
         process.communicate(timeout=60)
-        deadline = time.monotonic() + 30
-        while workers_of(killed) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert workers_of(killed) == []
+        wait_until(lambda: not workers_of(killed))
     found = []
     for results in (killed, whole):
         process = vgt(*arguments, "--json", results=results)
