@@ -28,8 +28,8 @@ def refusal(*arguments: str) -> str:
     return str(done.exception)
 
 
-def test_without_a_database_the_user_is_sent_to_make_reproduce(results):
-    assert "make reproduce" in refusal()
+def test_without_a_database_the_user_is_sent_to_what_makes_one(results):
+    assert "run `vgt train` first" in refusal()
     assert not results.exists()
 
 
