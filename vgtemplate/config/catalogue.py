@@ -69,11 +69,7 @@ class BlockRow:
 BLOCKS = table(
     [
         BlockRow("plain", "linear map, then activation", {}),
-        BlockRow(
-            "batchnorm",
-            "Ioffe & Szegedy 2015: normalised before the activation",
-            {"model": {"norm": "batch"}},
-        ),
+        BlockRow("batchnorm", "Ioffe & Szegedy 2015: normalised before the activation", {"model": {"norm": "batch"}}),
         BlockRow("residual", "He et al. 2016: x + branch(x)", {"model": {"residual": True}}),
         BlockRow("clipped", "Pascanu et al. 2013: gradient norm at most 1", {"clipping": {"kind": "norm"}}),
     ]

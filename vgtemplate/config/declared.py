@@ -53,7 +53,8 @@ class Declared(Mapping[str, Row]):
         return rows
 
     def _read(self, file: Path, definition: ast.FunctionDef | ast.ClassDef) -> dict[str, Row]:
-        for call in definition.decorator_list:
+        found: dict[str, Row] = {}
+        for call in reversed(definition.decorator_list):  # as Python applies them
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == self._decorator:
                 try:
                     values = [ast.literal_eval(value) for value in call.args]
@@ -63,8 +64,8 @@ class Declared(Mapping[str, Row]):
                     raise ValueError(f"{place}: @{self._decorator} takes literal values only") from None
                 name = named.pop("name", definition.name)
                 options = [each.arg for each in definition.args.args] if isinstance(definition, ast.FunctionDef) else []
-                return {name: self._build(name, options, *values, **named)}
-        return {}
+                found[name] = self._build(name, options, *values, **named)
+        return found
 
     def _build(self, name: str, arguments: list[str], *values: Any, **named: Any) -> Row:
         if any(field.name == "options" for field in fields(self._row)):  # type: ignore[arg-type]

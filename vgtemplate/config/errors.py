@@ -16,12 +16,7 @@ class UserError(Exception):
 
 
 class Stopped(Exception):  # noqa: N818 - a request that was met, no error
-    """A signal asked for the end, and what was done so far is kept; the command line exits with 128 + the signal.
-
-    Args:
-        message: one line: what was stopped, and where it will go on.
-        signal_number: of the signal.
-    """
+    """A signal asked for the end, and what was done so far is kept; the command line exits with 128 + the signal."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -34,20 +34,16 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _constants(configuration: Mapping[str, Any]) -> dict[str, float]:
-    """Return what of this room decides an arm's numbers and stands in no configuration."""
-    row = ACTIVATIONS.get(configuration.get("model", {}).get("activation", ""))
-    return {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0}
-
-
 def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint: str) -> str:
     """Return the key under which the record of this arm, these seeds and these data is kept."""
+    row = ACTIVATIONS.get(configuration.get("model", {}).get("activation", ""))
     return hash_of(
         {
             "configuration": configuration,
             "seeds": list(seeds),
             "fingerprint": fingerprint,
             "source": source_hash(),
-            "constants": _constants(configuration),
+            # What of this room decides an arm's numbers and stands in no configuration.
+            "constants": {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0},
         }
     )

@@ -45,11 +45,7 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def load_experiment(path: Path, schema: type[Experiment]) -> Experiment:
-    """Read an experiment, or what is more than one, as `schema` has it, and check every arm.
-
-    Raises:
-        UserError: the file, its base or any arm cannot be used.
-    """
+    """Read an experiment as `schema` has it, and check every arm; raise UserError if any cannot be used."""
     experiment = validate(schema, read_yaml(path), str(path))
     if experiment.needs_arms and not experiment.arms:
         raise UserError(f"{path}: arms: is missing; name at least one arm")
@@ -58,16 +54,11 @@ def load_experiment(path: Path, schema: type[Experiment]) -> Experiment:
 
 
 def find_base(path: Path, name: str) -> Path:
-    """Return the file of a base: beside the experiment, else in `bases` there or one folder up.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Return the file of a base: beside the experiment, else in `bases` there or one folder up; or raise UserError."""
     folder = path.parent
     places = [folder, folder / "bases", folder.parent / "bases"]
-    found = [place / f"{name}.yaml" for place in places]
     try:
-        return next(file for file in found if file.exists())
+        return next(file for place in places if (file := place / f"{name}.yaml").exists())
     except (StopIteration, OSError):
         known = sorted({file.stem for place in places[1:] for file in place.glob("*.yaml")})
         raise UserError(f"{path}: base: {unknown_name('base', name, known)}") from None
@@ -99,7 +90,6 @@ def resolve_arms(
 
     Args:
         path: the experiment's file, from which its base is found.
-        experiment: what the file says.
         overrides: the texts of `--set`, for every arm.
         variants: presets for every arm.
         patches: settings for single arms, e.g. what a search has picked.

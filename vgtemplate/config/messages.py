@@ -18,10 +18,8 @@ def _allowed_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> I
     """Return the keys of the model that `location` (ending in an unknown key) points into."""
     for step in location[:-1]:
         info = schema.model_fields.get(str(step))
-        nested = info and re.search(r"(\w+Config)", str(info.annotation))
-        if nested:
-            found = [model for model in _all_models() if model.__name__ == nested[1]]
-            schema = found[0] if found else schema
+        if nested := info and re.search(r"(\w+Config)", str(info.annotation)):
+            schema = next((model for model in _all_models() if model.__name__ == nested[1]), schema)
     return schema.model_fields
 
 
@@ -81,13 +79,7 @@ def one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> st
 
 
 def validate(schema: type[Model], content: Mapping[str, Any], where: str, prefix: str = "") -> Model:
-    """Return the settings as `schema` has them.
-
-    Args:
-        schema: a pydantic model.
-        content: what a file says.
-        where: the file, for the message.
-        prefix: the key in the file below which `content` stands.
+    """Return what the file `where` says below the key `prefix` as `schema` has it.
 
     Raises:
         UserError: one line with the first thing that is wrong.

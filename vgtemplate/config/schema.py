@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -21,16 +21,17 @@ class StrictModel(BaseModel):
     )
 
 
-def known(kind: str, table: Mapping[str, object], *others: str) -> AfterValidator:
+def require(kind: str, name: str, table: Iterable[str]) -> str:
+    """Check a name as a validator has to: a ValueError, which the reader of the file gives its place."""
+    try:
+        return catalogue.check_name(kind, name, dict.fromkeys(table))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def known(kind: str, table: Iterable[str], *others: str) -> AfterValidator:
     """Return the check that a name is in `table` or one of `others`, the nearest known one in its message."""
-
-    def check(name: str) -> str:
-        try:
-            return catalogue.check_name(kind, name, {**table, **dict.fromkeys(others)})
-        except UserError as error:
-            raise ValueError(str(error)) from None
-
-    return AfterValidator(check)
+    return AfterValidator(lambda name: require(kind, name, [*table, *others]))
 
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
@@ -46,7 +47,6 @@ Slug = Annotated[str, AfterValidator(_slug)]
 ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
 InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
 DatasetName = Annotated[str, known("data set", catalogue.DATASETS, "auto")]
-BlockName = Annotated[str, known("variant", catalogue.BLOCKS)]
 
 
 class InitialiserConfig(StrictModel):
@@ -111,13 +111,9 @@ class ModelConfig(StrictModel):
     """logits: one per class; image (cnn only): a convolution back to an image of the input's size, never halved."""
 
     @model_validator(mode="after")
-    def _images_come_out_of_a_cnn(self) -> ModelConfig:
+    def _resnet_is_the_papers(self) -> ModelConfig:
         if self.output == "image" and self.kind != "cnn":
             raise ValueError("output: image needs kind: cnn")
-        return self
-
-    @model_validator(mode="after")
-    def _resnet_is_the_papers(self) -> ModelConfig:
         if self.kind != "resnet":
             return self
         if self.depth % 6 != 2:
@@ -296,33 +292,22 @@ class ArmConfig(StrictModel):
     """Measurements."""
 
     @model_validator(mode="after")
-    def _validation_needs_images(self) -> ArmConfig:
-        if self.training.validate_every is not None and not self.data.num_validation:
-            raise ValueError("training.validate_every needs data.num_validation above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _noise_goes_with_images(self) -> ArmConfig:
-        if (self.model.output == "image") != (self.training.noise > 0):
-            raise ValueError("training.noise above 0 goes with model.output: image, and is required there")
-        if self.model.output == "image" and self.data.scaling != "unit":
-            raise ValueError("model.output: image needs data.scaling: unit, the range that the PSNR is relative to")
-        if self.model.output == "image" and (self.training.evaluate_train or self.training.stop_accuracy is not None):
-            raise ValueError("model.output: image has no accuracy to measure or to stop at")
-        return self
-
-    @model_validator(mode="after")
-    def _pretraining_fits_the_network(self) -> ArmConfig:
-        model = self.model
+    def _settings_go_together(self) -> ArmConfig:
+        model, data, training = self.model, self.data, self.training
+        is_image = model.output == "image"
         plain = model.kind == "mlp" and model.norm == "none" and not model.residual and model.bias != "none"
+        if training.validate_every is not None and not data.num_validation:
+            raise ValueError("training.validate_every needs data.num_validation above 0")
+        if is_image != (training.noise > 0):
+            raise ValueError("training.noise above 0 goes with model.output: image, and is required there")
+        if is_image and data.scaling != "unit":
+            raise ValueError("model.output: image needs data.scaling: unit, the range that the PSNR is relative to")
+        if is_image and (training.evaluate_train or training.stop_accuracy is not None):
+            raise ValueError("model.output: image has no accuracy to measure or to stop at")
         if self.pretraining.kind != "none" and not (plain and model.activation == "sigmoid"):
             raise ValueError(
                 "pretraining needs a plain mlp of sigmoid units with biases (model.kind, norm, residual, activation)"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _batch_norm_needs_a_batch(self) -> ArmConfig:
-        if self.model.norm == "batch" and self.data.batch_size == 1:
+        if model.norm == "batch" and data.batch_size == 1:
             raise ValueError("model.norm: batch needs data.batch_size above 1")
         return self

@@ -20,8 +20,7 @@ def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Te
 
     Args:
         images: (N, C, H, W).
-        top: (N,), int64, from 0 to 2 * PADDING.
-        left: the same.
+        top: (N,), int64, from 0 to 2 * PADDING; so is `left`.
         flip: (N,), bool.
     """
     num_images, num_channels, height, width = images.shape
@@ -40,7 +39,6 @@ class CropFlip:
     Args:
         seeds: one per replica; each draws from its own stream AUGMENTATION.
         num_images: N, of an epoch.
-        device: where the images are.
     """
 
     def __init__(self, seeds: Sequence[int], num_images: int, device: torch.device | str = "cpu") -> None:
@@ -63,12 +61,6 @@ class CropFlip:
         return self._drawn
 
     def __call__(self, images: Tensor, epoch: int, places: slice) -> Tensor:
-        """Return a batch cropped and flipped, (R, B, C, H, W) as it came.
-
-        Args:
-            images: the batch.
-            epoch: its number.
-            places: which images of each replica's epoch it holds.
-        """
+        """Return a batch, (R, B, C, H, W), of the images at `places` of each replica's epoch, cropped and flipped."""
         top, left, flip = self._draw(epoch)[:, :, places].flatten(1)
         return crop_and_flip(images.flatten(0, 1), top, left, flip.bool()).view_as(images)

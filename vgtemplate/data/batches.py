@@ -24,7 +24,6 @@ class BatchOrder:
         seeds: one per replica; each draws from its own stream BATCHES.
         num_images: N.
         batch_size: B, clipped to N.
-        device: where the indices are needed.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class TrainBatches:
         rank: of this process, which yields the slice [rank*B/W, (rank+1)*B/W) of each replica's batch.
         world_size: W, number of processes; it must divide B.
         processed: returns the number of batches already trained on; None: count those yielded.
-        augment: what is done to each batch at random; None: nothing.
     """
 
     def __init__(
@@ -161,11 +159,6 @@ class EvaluationBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if not self._num_batches:
             return
-        batches = zip(
-            self._images.tensor_split(self._num_batches), self._labels.tensor_split(self._num_batches), strict=True
-        )
-        for images, labels in batches:
-            yield (
-                images.expand(self._num_replicas, *images.shape),
-                labels.expand(self._num_replicas, *labels.shape),
-            )
+        splits = (all_of.tensor_split(self._num_batches) for all_of in (self._images, self._labels))
+        for images, labels in zip(*splits, strict=True):
+            yield images.expand(self._num_replicas, *images.shape), labels.expand(self._num_replicas, *labels.shape)

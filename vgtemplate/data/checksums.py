@@ -29,17 +29,14 @@ _MOST_BYTES = 2**28
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a data set, with what is published of it.
-
-    Args:
-        path: relative to the data folder; the file may also lie there gzipped, under this name and `.gz`.
-        md5: of the file; of what it unpacks to if it lies there gzipped, since everybody's archive is another.
-        num_bytes: the file's size; None where it is not published.
-    """
+    """A file of a data set, with what is published of it."""
 
     path: str
+    """Relative to the data folder; the file may also lie there gzipped, under this name and `.gz`."""
     md5: str
+    """Of the file; of what it unpacks to if it lies there gzipped, since everybody's archive is another."""
     num_bytes: int | None = None
+    """The file's size; None where it is not published."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +48,14 @@ class FileState:
     detail: str = ""
 
 
-_IDX_FILES = (
-    ("train-images-idx3-ubyte", 16 + 60_000 * 28 * 28),
-    ("train-labels-idx1-ubyte", 8 + 60_000),
-    ("t10k-images-idx3-ubyte", 16 + 10_000 * 28 * 28),
-    ("t10k-labels-idx1-ubyte", 8 + 10_000),
-)
-
-
 def _idx_files(folder: str, *md5s: str) -> tuple[DataFile, ...]:
-    return tuple(
-        DataFile(f"{folder}/raw/{name}", md5, num_bytes)
-        for (name, num_bytes), md5 in zip(_IDX_FILES, md5s, strict=True)
-    )
+    sizes = {
+        "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
+        "train-labels-idx1-ubyte": 8 + 60_000,
+        "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
+        "t10k-labels-idx1-ubyte": 8 + 10_000,
+    }
+    return tuple(DataFile(f"{folder}/raw/{name}", md5, sizes[name]) for name, md5 in zip(sizes, md5s, strict=True))
 
 
 # CIFAR's md5, and that of KMNIST's archives, are torchvision's (torchvision/datasets/cifar.py, mnist.py). MNIST's and
@@ -193,21 +185,14 @@ def check(file: DataFile, root: Path) -> FileState:
 
 
 def verify(name: str, root: Path) -> list[FileState]:
-    """Return the state of every file of a data set.
-
-    Raises:
-        UserError: there is no data set of this name.
-    """
+    """Return the state of every file of a data set; raise UserError if there is none of this name."""
     return [check(file, root) for file in files_of(name)]
 
 
 def refusal(name: str, state: FileState) -> UserError:
     """Return the error that says why a file of data set `name` is not used, and what to do."""
-    cure = (
-        "install scikit-learn anew"
-        if name == "digits"
-        else f"run `vgt data fetch {name}`, or set VGT_DATA_DIR to a folder that has it intact"
-    )
+    cure = f"run `vgt data fetch {name}`, or set VGT_DATA_DIR to a folder that has it intact"
+    cure = "install scikit-learn anew" if name == "digits" else cure
     return UserError(f"{state.name}: {state.state} ({state.detail}), so nothing is trained on it; {cure}")
 
 
@@ -219,11 +204,7 @@ def require_intact(name: str, root: Path) -> None:
 
 
 def read_verified(name: str, file: DataFile, root: Path) -> bytes:
-    """Return a file's bytes, unpacked, these very bytes having been verified.
-
-    Raises:
-        UserError: the file is missing, truncated, altered or unverifiable.
-    """
+    """Return a file's bytes, unpacked, these very bytes having been verified; raise UserError if they are not right."""
     path, is_packed = locate(file, root)
     try:
         content = _read(path, is_packed, file.num_bytes or _MOST_BYTES) if path.is_file() else b""

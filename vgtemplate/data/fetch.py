@@ -45,8 +45,7 @@ def _download(name: str, staging: Path, quiet: bool) -> None:
     import torchvision.datasets
 
     dataset = getattr(torchvision.datasets, _TORCHVISION_CLASSES[name])
-    silence = contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
-    with silence:
+    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
         if hasattr(dataset, "tgz_md5"):
             # torchvision's own class would unpack whatever the archive names, and load the pickles in it.
             torchvision.datasets.utils.download_url(dataset.url, str(staging), dataset.filename, dataset.tgz_md5)
@@ -67,30 +66,12 @@ def _unpack(name: str, archive: Path, folder: Path) -> None:
                 (folder / member.name).write_bytes(content.read())
 
 
-def _make_staging(name: str, root: Path) -> Path:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".fetching-{name}-", dir=root))
-    except OSError as error:
-        raise UserError(
-            f"{root}: the data folder cannot be written ({error.strerror}); set VGT_DATA_DIR to another"
-        ) from None
-
-
-def _move_in(name: str, staging: Path, root: Path) -> None:
-    for file in FILES[name]:
-        (root / file.path).parent.mkdir(parents=True, exist_ok=True)
-        (staging / file.path).replace(root / file.path)
-
-
 def fetch(name: str, root: Path, timeout_seconds: float = 5.0, attempts: int = 2, quiet: bool = True) -> None:
     """Fetch a data set unless it is there and intact; files that are damaged are replaced.
 
     Everything is downloaded into a folder of its own and moved to its place once all of it is verified.
 
     Args:
-        name: of a fetchable data set.
-        root: the data folder.
         timeout_seconds: longest wait for a connection, and for each piece of an answer.
         attempts: how often to try; what an earlier attempt verified is kept.
         quiet: no progress bars.
@@ -102,13 +83,21 @@ def fetch(name: str, root: Path, timeout_seconds: float = 5.0, attempts: int = 2
     lacking = [state for state in verify(name, root) if state.state != "ok"]
     if not lacking:
         return
-    staging = _make_staging(name, root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".fetching-{name}-", dir=root))
+    except OSError as error:
+        raise UserError(
+            f"{root}: the data folder cannot be written ({error.strerror}); set VGT_DATA_DIR to another"
+        ) from None
     try:
         for attempt in range(attempts):
             try:
                 with _time_out(timeout_seconds):
                     _download(name, staging, quiet)
-                _move_in(name, staging, root)
+                for file in FILES[name]:
+                    (root / file.path).parent.mkdir(parents=True, exist_ok=True)
+                    (staging / file.path).replace(root / file.path)
                 return
             except _FAILURES as error:
                 if attempt == attempts - 1:

@@ -16,11 +16,7 @@ AUTO_ELSE = "digits"
 
 
 def data_root() -> Path:
-    """Return the folder of the data sets: VGT_DATA_DIR, else `data`.
-
-    Raises:
-        UserError: it begins with the home folder of nobody.
-    """
+    """Return the folder of the data sets: VGT_DATA_DIR, else `data`; UserError: it begins with nobody's home folder."""
     return _home_in(os.environ.get("VGT_DATA_DIR") or "data", "VGT_DATA_DIR")
 
 

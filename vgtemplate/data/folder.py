@@ -27,6 +27,7 @@ from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fin
 CACHE_FOLDER = "image_folder_cache"
 _FORMAT = "3"
 _SPLITS = ("train", "test")
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 _BROKEN_CACHE = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -89,22 +90,14 @@ def _decode(path: Path) -> Bytes:
 
 
 def _as_bytes(picture: Image.Image) -> Bytes:
-    if picture.mode in _SIXTEEN_BIT_MODES:
-        return _reduce_to_8_bits(np.asarray(picture))
     if picture.mode == "F":
         raise ValueError("its values are floating-point numbers of unknown range")
-    return np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
-
-
-def _reduce_to_8_bits(values: np.ndarray[Any, Any]) -> Bytes:
-    wide = values.astype(np.int64)
+    if picture.mode not in _SIXTEEN_BIT_MODES:
+        return np.asarray(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
+    wide = np.asarray(picture).astype(np.int64)
     if wide.min() < 0 or wide.max() > 65535:
         raise ValueError("its values are not 16-bit")
     return ((wide * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def _decode_split(classes: dict[str, list[Path]]) -> list[Bytes]:
-    return [_decode(path) for paths in classes.values() for path in paths]
 
 
 def _check_sizes(listing: Listing, pictures: dict[str, list[Bytes]]) -> None:
@@ -127,27 +120,22 @@ def _stack(pictures: list[Bytes], grey: bool) -> Bytes:
     return np.ascontiguousarray(np.stack(colour).transpose(0, 3, 1, 2))
 
 
-def _shuffle(split: str, images: Bytes, labels: Labels) -> tuple[Bytes, Labels]:
-    """Return a split in a fixed random order: the first 10,000 images of a folder would be of its first classes."""
-    order = generator(0, Stream.DATA, _SPLITS.index(split)).permutation(len(labels))
-    return np.ascontiguousarray(images[order]), labels[order]
-
-
 def decode_folder(listing: Listing) -> Images:
     """Decode every picture: RGB, or one channel if all of them are grey; 16 bits are rounded to 8.
 
-    Each split is in a fixed random order.
+    Each split is in a fixed random order: its first 10,000 images would be of its first classes.
 
     Raises:
         UserError: a file is no picture, or has another size than the first.
     """
-    pictures = {split: _decode_split(listing[split]) for split in _SPLITS}
+    pictures = {split: [_decode(path) for paths in listing[split].values() for path in paths] for split in _SPLITS}
     _check_sizes(listing, pictures)
     grey = all(picture.ndim == 2 for split in _SPLITS for picture in pictures[split])
     splits: dict[str, tuple[Bytes, Labels]] = {}
     for split, classes in listing.items():
         labels = as_labels(np.repeat(np.arange(len(classes)), [len(paths) for paths in classes.values()]))
-        splits[split] = _shuffle(split, _stack(pictures.pop(split), grey), labels)
+        order = generator(0, Stream.DATA, _SPLITS.index(split)).permutation(len(labels))
+        splits[split] = np.ascontiguousarray(_stack(pictures.pop(split), grey)[order]), labels[order]
     images = Images(*splits["train"], *splits["test"], classes=tuple(listing["train"]), name="image_folder")
     return replace(images, fingerprint=content_fingerprint(images))
 
@@ -167,31 +155,17 @@ def _cache_path(folder: Path, listing: Listing, root: Path) -> Path:
 def _read_cache(path: Path) -> Images | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Images(
-                archive["train_images"],
-                archive["train_labels"],
-                archive["test_images"],
-                archive["test_labels"],
-                classes=tuple(str(name) for name in archive["classes"]),
-                name="image_folder",
-                fingerprint=str(archive["fingerprint"]),
-            )
+            found: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
+            found |= {"classes": tuple(map(str, archive["classes"])), "fingerprint": str(archive["fingerprint"])}
+            return Images(**found, name="image_folder")
     except _BROKEN_CACHE:
         return None
 
 
 def _write_cache(path: Path, images: Images) -> None:
     """Write what a folder's pictures decode to; drop the caches of the folder's earlier contents."""
-    write = functools.partial(
-        np.savez,
-        allow_pickle=False,
-        train_images=images.train_images,
-        train_labels=images.train_labels,
-        test_images=images.test_images,
-        test_labels=images.test_labels,
-        classes=np.array(images.classes),
-        fingerprint=np.array(images.fingerprint),
-    )
+    arrays: dict[str, Any] = {name: np.asarray(getattr(images, name)) for name in (*_ARRAYS, "classes", "fingerprint")}
+    write = functools.partial(np.savez, allow_pickle=False, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, write)

@@ -16,16 +16,9 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Images:
-    """A data set with its official split.
-
-    Shapes: images (N, C, H, W), labels (N,) with values 0..K-1.
+    """A data set with its official split: images (N, C, H, W), labels (N,) with values 0..K-1, the K classes' names.
 
     Args:
-        train_images: the official training split.
-        train_labels: their classes.
-        test_images: the official test split.
-        test_labels: their classes.
-        classes: the K names, by label.
         max_value: the pixel value that stands for 1.0.
         name: the catalogue's name; `load_images` fills it in.
         fingerprint: identifies exactly these images and labels; where a loader gives none, `load_images` does.

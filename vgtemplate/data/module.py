@@ -6,7 +6,7 @@ Keeps only the images that are used; draws no random number itself (batches.py d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,6 @@ from vgtemplate.data.sources import load_images
 from vgtemplate.data.statistics import MOST_IMAGES, measure_channels, scale_pixels, typical_mean_squares
 
 
-@dataclass(frozen=True)
-class _Split:
-    """Images (N, C, H, W), float32, and labels (N,), int64."""
-
-    images: Tensor
-    labels: Tensor
-
-    def to(self, device: torch.device) -> _Split:
-        return _Split(self.images.to(device), self.labels.to(device))
-
-
 class PopulationData(pl.LightningDataModule):
     """The images of an arm: the first of the official training split, the last of it as validation, the test split.
 
@@ -47,7 +36,7 @@ class PopulationData(pl.LightningDataModule):
         config: data set, numbers of images, scaling, batch size.
         seeds: one per replica.
         root: the folder of the data sets.
-        num_probe_images: how many test images `probe_images` returns.
+        num_probe_images: at most how many test images `probe_images` returns.
     """
 
     def __init__(
@@ -59,7 +48,7 @@ class PopulationData(pl.LightningDataModule):
         self.root = Path(root)
         self.num_probe_images = num_probe_images
         self.info: dict[str, Any] = {}
-        self._splits: dict[str, _Split] = {}
+        self._splits: dict[str, tuple[Tensor, Tensor]] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Load and verify the data set once, and hold it on the trainer's device (CPU without a trainer).
@@ -70,7 +59,7 @@ class PopulationData(pl.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         if not self._splits:
             self._load()
-        self._splits = {name: split.to(device) for name, split in self._splits.items()}
+        self._splits = {name: (pixels.to(device), labels.to(device)) for name, (pixels, labels) in self._splits.items()}
         self._order = BatchOrder(self.seeds, self.info["num_train"], self.config.batch_size, device)
         self.steps_per_epoch, self.batch_size = self._order.steps_per_epoch, self._order.batch_size
 
@@ -80,9 +69,9 @@ class PopulationData(pl.LightningDataModule):
         num_train = len(images.train_labels) - num_validation
         mean, std = measure_channels(images.train_images[:num_train], images.max_value)
 
-        def scale(pixels: Bytes, labels: Labels) -> _Split:
+        def scale(pixels: Bytes, labels: Labels) -> tuple[Tensor, Tensor]:
             scaled = scale_pixels(pixels, self.config.scaling, mean, std, images.max_value)
-            return _Split(torch.from_numpy(scaled), torch.tensor(labels))
+            return torch.from_numpy(scaled), torch.tensor(labels)
 
         self._splits = {
             "train": scale(images.train_images[:num_train], images.train_labels[:num_train]),
@@ -97,7 +86,7 @@ class PopulationData(pl.LightningDataModule):
             "num_train": num_train,
             "num_train_asked": self.config.num_train,
             "num_validation": num_validation,
-            "num_test": len(self._splits["test"].labels),
+            "num_test": len(self._splits["test"][1]),
             "classes": list(images.classes),
             "input_shape": list(self.input_shape),
             "mean": mean,
@@ -132,12 +121,10 @@ class PopulationData(pl.LightningDataModule):
                 f"data.batch_size: {self._order.batch_size} cannot be shared equally by {world_size} devices; "
                 f"allowed: multiples of {world_size}"
             )
-        split = self._splits["train"]
+        images, labels = self._splits["train"]
         processed = None if self.trainer is None else self._num_processed
-        augment = None
-        if self.config.augment == "crop_flip":
-            augment = CropFlip(self.seeds, len(split.labels), split.images.device)
-        return TrainBatches(split.images, split.labels, self._order, rank, world_size, processed, augment)
+        augment = CropFlip(self.seeds, len(labels), images.device) if self.config.augment == "crop_flip" else None
+        return TrainBatches(images, labels, self._order, rank, world_size, processed, augment)
 
     def _num_processed(self) -> int:
         """Return how many batches the trainer has trained on, in this run and in those it resumes."""
@@ -147,8 +134,7 @@ class PopulationData(pl.LightningDataModule):
 
     def _evaluation(self, name: str) -> EvaluationBatches:
         rank, world_size = self._place()
-        split = self._splits[name]
-        return EvaluationBatches(split.images, split.labels, len(self.seeds), rank=rank, world_size=world_size)
+        return EvaluationBatches(*self._splits[name], len(self.seeds), rank=rank, world_size=world_size)
 
     def val_dataloader(self) -> EvaluationBatches | list[EvaluationBatches]:
         """Return the loader of the validation images, the same for every replica; none if there are no such images."""
@@ -164,8 +150,8 @@ class PopulationData(pl.LightningDataModule):
 
     def probe_images(self) -> Tensor:
         """Return the first `num_probe_images` test images, (N, C, H, W)."""
-        return self._splits["test"].images[: self.num_probe_images]
+        return self._splits["test"][0][: self.num_probe_images]
 
     def mean_squares(self, flat: bool) -> npt.NDArray[np.float64]:
         """Return the mean square of each pixel of a few typical training images (`statistics.typical_mean_squares`)."""
-        return typical_mean_squares(self._splits["train"].images[:MOST_IMAGES].cpu().numpy(), flat)
+        return typical_mean_squares(self._splits["train"][0][:MOST_IMAGES].cpu().numpy(), flat)

@@ -28,7 +28,6 @@ LOADERS: dict[str, Loader] = {}
 dataset = DATASETS.decorator(LOADERS)
 DIGITS_TRAIN = 1_437
 """The first of scikit-learn's 1,797 digits; the last 360 are the test split."""
-DIGITS_MAX_VALUE = 16
 _IDX_UINT8 = b"\0\0\x08"
 _DIGIT_NAMES = tuple(str(digit) for digit in range(10))
 _CLASSES = {
@@ -49,79 +48,47 @@ def read_idx(content: bytes, path: str) -> Bytes:
         UserError: the header is another, or does not fit the length.
     """
     num_axes = content[3] if len(content) > 3 else 0
-    shape = tuple(np.frombuffer(content[4 : 4 + 4 * num_axes], ">u4").tolist())
     start = 4 + 4 * num_axes
+    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     if content[:3] != _IDX_UINT8 or len(shape) != num_axes or len(content) - start != math.prod(shape):
         raise UserError(f"{path}: is no IDX file of unsigned bytes")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _load_idx(config: DataConfig, root: Path) -> Images:
+@dataset("Clanuwat et al. 2018: 60,000 + 10,000 kuzushiji, 28x28", name="kmnist", fetchable=True)
+@dataset("Xiao et al. 2017: 60,000 + 10,000 garments, 28x28", name="fashion_mnist", fetchable=True)
+@dataset("LeCun et al. 1998: 60,000 + 10,000 digits, 28x28", name="mnist", fetchable=True)
+def load_idx(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
     arrays = []
     for file in FILES[config.dataset]:
         content = read_verified(config.dataset, file, root)
         # Of KMNIST the archives themselves are published with their md5.
         arrays.append(read_idx(gzip.decompress(content) if file.path.endswith(".gz") else content, file.path))
     train_images, train_labels, test_images, test_labels = arrays
-    return Images(
-        train_images[:, None],
-        as_labels(train_labels),
-        test_images[:, None],
-        as_labels(test_labels),
-        classes=_CLASSES[config.dataset],
-    )
+    train, test = (train_images[:, None], as_labels(train_labels)), (test_images[:, None], as_labels(test_labels))
+    return Images(*train, *test, classes=_CLASSES[config.dataset])
 
 
-def _load_cifar(config: DataConfig, root: Path) -> Images:
+@dataset("Krizhevsky 2009: the same in 100 classes", name="cifar100", fetchable=True)
+@dataset("Krizhevsky 2009: 50,000 + 10,000 photographs, 3x32x32", name="cifar10", fetchable=True)
+def load_cifar(config: DataConfig, root: Path) -> Images:
+    """Load it from its verified files."""
     name = config.dataset
     contents = {Path(file.path).name: read_verified(name, file, root) for file in FILES[name]}
     tables = {key: read_table(content, f"{name}: {key}") for key, content in contents.items()}
-    meta = tables.pop("batches.meta" if name == "cifar10" else "meta")
-    test = tables.pop("test_batch" if name == "cifar10" else "test")
-    labels = "labels" if name == "cifar10" else "fine_labels"
+    is_small = name == "cifar10"
+    meta, test = tables.pop("batches.meta" if is_small else "meta"), tables.pop("test_batch" if is_small else "test")
+    labels, names = ("labels", "label_names") if is_small else ("fine_labels", "fine_label_names")
 
     def join(parts: list[dict[str, Any]]) -> tuple[Bytes, Labels]:
         pixels = np.concatenate([np.asarray(part["data"], dtype=np.uint8) for part in parts])
         return pixels.reshape(-1, 3, 32, 32), as_labels(np.concatenate([part[labels] for part in parts]))
 
     try:
-        return Images(
-            *join(list(tables.values())),
-            *join([test]),
-            classes=tuple(meta["label_names" if name == "cifar10" else "fine_label_names"]),
-        )
+        return Images(*join(list(tables.values())), *join([test]), classes=tuple(meta[names]))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{name}: its tables are not CIFAR's ({error})") from None
-
-
-@dataset("LeCun et al. 1998: 60,000 + 10,000 digits, 28x28", fetchable=True)
-def mnist(config: DataConfig, root: Path) -> Images:
-    """Load it from its verified files."""
-    return _load_idx(config, root)
-
-
-@dataset("Xiao et al. 2017: 60,000 + 10,000 garments, 28x28", fetchable=True)
-def fashion_mnist(config: DataConfig, root: Path) -> Images:
-    """Load it from its verified files."""
-    return _load_idx(config, root)
-
-
-@dataset("Clanuwat et al. 2018: 60,000 + 10,000 kuzushiji, 28x28", fetchable=True)
-def kmnist(config: DataConfig, root: Path) -> Images:
-    """Load it from its verified files."""
-    return _load_idx(config, root)
-
-
-@dataset("Krizhevsky 2009: 50,000 + 10,000 photographs, 3x32x32", fetchable=True)
-def cifar10(config: DataConfig, root: Path) -> Images:
-    """Load it from its verified files."""
-    return _load_cifar(config, root)
-
-
-@dataset("Krizhevsky 2009: the same in 100 classes", fetchable=True)
-def cifar100(config: DataConfig, root: Path) -> Images:
-    """Load it from its verified files."""
-    return _load_cifar(config, root)
 
 
 @dataset("scikit-learn (Alpaydin & Kaynak 1998): 1,437 + 360 real digits, 8x8")
@@ -131,14 +98,8 @@ def digits(_: DataConfig, root: Path) -> Images:
     lines = read_verified("digits", file, root).decode("ascii").splitlines()
     table = np.loadtxt(lines, delimiter=",", dtype=np.int64)
     pixels, labels = table[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8), as_labels(table[:, -1])
-    return Images(
-        pixels[:DIGITS_TRAIN],
-        labels[:DIGITS_TRAIN],
-        pixels[DIGITS_TRAIN:],
-        labels[DIGITS_TRAIN:],
-        classes=_DIGIT_NAMES,
-        max_value=DIGITS_MAX_VALUE,
-    )
+    train, test = slice(DIGITS_TRAIN), slice(DIGITS_TRAIN, None)
+    return Images(pixels[train], labels[train], pixels[test], labels[test], classes=_DIGIT_NAMES, max_value=16)
 
 
 @dataset("your own: PATH/train/CLASS/* and PATH/test/CLASS/*", needs_path=True)

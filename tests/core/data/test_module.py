@@ -36,8 +36,8 @@ def evaluated(loader):
 def test_splits_are_the_first_the_last_and_the_official_test_images():
     official = load_images(DataConfig(dataset="digits"), NOWHERE)
     data = build(num_train=100, num_validation=30, scaling="unit")
-    assert torch.equal(whole_train(data).images, torch.tensor(official.train_images[:100]) / 16)
-    assert torch.equal(whole_train(data).labels, torch.tensor(official.train_labels[:100]))
+    assert torch.equal(whole_train(data)[0], torch.tensor(official.train_images[:100]) / 16)
+    assert torch.equal(whole_train(data)[1], torch.tensor(official.train_labels[:100]))
     images, labels = evaluated(data.val_dataloader())
     assert torch.equal(images, torch.tensor(official.train_images[-30:]) / 16)
     assert torch.equal(labels, torch.tensor(official.train_labels[-30:]))
@@ -47,13 +47,13 @@ def test_splits_are_the_first_the_last_and_the_official_test_images():
 
 
 def test_unit_scaling_reaches_exactly_0_and_1():
-    images = whole_train(build(scaling="unit")).images
+    images = whole_train(build(scaling="unit"))[0]
     assert (images.min(), images.max()) == (0, 1)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "synthetic"])
 def test_standardised_training_images_have_mean_0_and_deviation_1(dataset):
-    images = whole_train(build(dataset=dataset, num_train=900)).images.double()
+    images = whole_train(build(dataset=dataset, num_train=900))[0].double()
     assert images.mean().abs() < 1e-5
     assert (images.var(correction=0) - 1).abs() < 1e-5
 
@@ -63,7 +63,7 @@ def test_test_images_are_scaled_by_the_training_images_statistics():
     mean, std = data.info["mean"][0], data.info["std"][0]
     expected = (evaluated(unit.test_dataloader())[0] - mean) / std
     torch.testing.assert_close(evaluated(data.test_dataloader())[0], expected)
-    raw = whole_train(unit).images.double()
+    raw = whole_train(unit)[0].double()
     assert mean == pytest.approx(raw.mean().item(), abs=1e-7)
     assert std == pytest.approx(raw.std(correction=0).item(), abs=1e-7)
 
@@ -79,7 +79,7 @@ def test_channels_are_measured_one_by_one():
 def test_each_channel_of_colour_images_is_standardised(tiny_cifar):
     data = PopulationData(DataConfig(dataset="cifar10"), SEEDS, tiny_cifar)
     data.setup()
-    images = whole_train(data).images
+    images = whole_train(data)[0]
     torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(3))
 
@@ -89,7 +89,7 @@ def test_constant_channel_is_only_centred(monkeypatch):
     flat = module_file.replace(official, train_images=np.full_like(official.train_images, 8))
     monkeypatch.setattr(module_file, "load_images", lambda *_arguments: flat)
     data = build()
-    assert (whole_train(data).images == 0).all()
+    assert (whole_train(data)[0] == 0).all()
     assert data.info["std"] == [0.0]
     assert evaluated(data.test_dataloader())[0].isfinite().all()
 
@@ -123,7 +123,7 @@ def test_training_and_validation_never_overlap():
     data = build(num_train=1437, num_validation=400, scaling="unit")
     assert data.info["num_train"] == 1037
     official = load_images(DataConfig(dataset="digits"), NOWHERE).train_images
-    joined = torch.cat([whole_train(data).images, evaluated(data.val_dataloader())[0]])
+    joined = torch.cat([whole_train(data)[0], evaluated(data.val_dataloader())[0]])
     assert torch.equal(joined, torch.tensor(official) / 16)
 
 
@@ -135,8 +135,8 @@ def test_train_loader_yields_the_order_of_its_seeds():
     for step, (images, labels) in enumerate(batches):
         assert images.shape == (3, 8, 1, 8, 8)
         assert images.dtype == torch.float32
-        assert torch.equal(images, whole_train(data).images[order.indices(step)])
-        assert torch.equal(labels, whole_train(data).labels[order.indices(step)])
+        assert torch.equal(images, whole_train(data)[0][order.indices(step)])
+        assert torch.equal(labels, whole_train(data)[1][order.indices(step)])
 
 
 def test_replica_sees_the_same_batches_whatever_trains_beside_it():
@@ -168,9 +168,9 @@ def test_without_validation_images_there_is_no_validation_batch():
 def test_second_setup_loads_nothing(monkeypatch):
     data = build()
     monkeypatch.setattr(module_file, "load_images", lambda *_arguments: pytest.fail("loaded again"))
-    before = whole_train(data).images
+    before = whole_train(data)[0]
     data.setup("test")
-    assert whole_train(data).images.data_ptr() == before.data_ptr()
+    assert whole_train(data)[0].data_ptr() == before.data_ptr()
 
 
 def trainer(rank=0, world_size=1, device="cpu"):
@@ -210,7 +210,7 @@ def test_tensors_live_on_the_trainers_device():
     data.trainer = trainer(device="meta")
     data.setup("fit")
     assert data.probe_images().device.type == "meta"
-    assert whole_train(data).labels.device.type == "meta"
+    assert whole_train(data)[1].device.type == "meta"
 
 
 @pytest.mark.real_data
