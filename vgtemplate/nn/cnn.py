@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from vgtemplate.config.schema import ModelConfig
-from vgtemplate.nn.blocks import build_hidden_layer
+from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
@@ -17,15 +17,11 @@ from vgtemplate.nn.linear import Linear
 class CNN(nn.Module):
     """`depth` 3x3 convolutions in stages, global average pooling and a linear output layer.
 
-    With `output: image` one stage, and a convolution back to the image's channels instead of pooling.
+    With `output: image` one stage, and a convolution back to the image's channels instead of pooling. `width` is the
+    number of channels.
 
-    Shape: (R, B, C, H, W) images to (R, B, K) logits, or to (R, B, C, H, W).
-
-    Args:
-        config: the network's settings; `width` is the number of channels.
-        input_shape: (C, H, W).
-        num_classes: K.
-        seeds: one seed per replica; replica r's weights depend on seeds[r] alone.
+    Shape: (R, B, C, H, W) images to (R, B, K) logits, or to (R, B, C, H, W); `input_shape` is (C, H, W). Replica r's
+    weights depend on seeds[r] alone.
     """
 
     def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:
@@ -33,18 +29,12 @@ class CNN(nn.Module):
         draws = build_draws(config.initialiser, config.bias, seeds)
         channels = [input_shape[0], *config.widths()]
         self.puts_out_images = config.output == "image"
-        strides = config.strides()
         self.hidden_layers = nn.ModuleList(
-            build_hidden_layer(
-                config, Conv2d(fan_in, width, draws, stride=strides[index]), fan_in, width, index, list(seeds)
-            )
-            for index, (fan_in, width) in enumerate(pairwise(channels))
+            HiddenLayer(config, Conv2d(fan_in, width, draws, stride=stride), fan_in, width, index, seeds)
+            for index, ((fan_in, width), stride) in enumerate(zip(pairwise(channels), config.strides(), strict=True))
         )
-        self.output: Conv2d | Linear = (
-            Conv2d(channels[-1], input_shape[0], draws)
-            if self.puts_out_images
-            else Linear(channels[-1], num_classes, draws)
-        )
+        out_width = input_shape[0] if self.puts_out_images else num_classes
+        self.output = (Conv2d if self.puts_out_images else Linear)(channels[-1], out_width, draws)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.hidden_layers:

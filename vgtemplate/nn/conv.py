@@ -23,14 +23,8 @@ def unfold(x: Tensor, num_replicas: int) -> Tensor:
 class Conv2d(nn.Module):
     """A square convolution with zero padding that keeps the image's size (divided by the stride).
 
-    Shapes: weight (R, O, C, K, K), bias (R, O); input (R, B, C, H, W), output (R, B, O, H', W').
-
-    Args:
-        in_channels: C.
-        out_channels: O.
-        kernel_size: K, odd.
-        stride: step of the kernel.
-        draws: how, and from which generators, the parameters are drawn (weight first, then bias).
+    Shapes: weight (R, O, C, K, K), bias (R, O), K odd; input (R, B, C, H, W), output (R, B, O, H', W'). The weight is
+    drawn first, then the bias.
     """
 
     def __init__(
@@ -40,9 +34,8 @@ class Conv2d(nn.Module):
         area = kernel_size**2
         fans = Fans(in_channels * area, out_channels * area)
         shape = (out_channels, in_channels, kernel_size, kernel_size)
-        self.weight = nn.Parameter(draws.draw_weight(shape, fans))
-        bias = draws.draw_bias(out_channels, fans)
-        self.bias = None if bias is None else nn.Parameter(bias)
+        self.weight = draws.draw_weight(shape, fans)
+        self.bias = draws.draw_bias(out_channels, fans)
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:

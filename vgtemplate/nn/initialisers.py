@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vgtemplate.config.catalogue import INITIALISERS
 from vgtemplate.config.schema import InitialiserConfig
@@ -111,25 +111,20 @@ class Draws:
     bias: str
     generators: Sequence[torch.Generator]
 
-    @property
-    def num_replicas(self) -> int:
-        """R."""
-        return len(self.generators)
-
-    def draw_weight(self, shape: Shape, fans: Fans) -> Tensor:
+    def draw_weight(self, shape: Shape, fans: Fans) -> nn.Parameter:
         """Return (R, *shape) weights; replica r consumes generator r alone."""
         draw = FUNCTIONS[self.weights.name]
         scale = self.weights.gain * (1.0 if self.weights.std is None else self.weights.std)
-        return torch.stack([draw(shape, fans, generator) * scale for generator in self.generators])
+        return nn.Parameter(torch.stack([draw(shape, fans, generator) * scale for generator in self.generators]))
 
-    def draw_bias(self, size: int, fans: Fans) -> Tensor | None:
+    def draw_bias(self, size: int, fans: Fans) -> nn.Parameter | None:
         """Return (R, size) biases, or None where the network has none."""
         if self.bias == "none":
             return None
         if self.bias == "zeros":
-            return torch.zeros(self.num_replicas, size)
-        name = "normal" if self.bias == "normal" else "pytorch_default"
-        return torch.stack([FUNCTIONS[name]((size,), fans, generator) for generator in self.generators])
+            return nn.Parameter(torch.zeros(len(self.generators), size))
+        draw = normal if self.bias == "normal" else pytorch_default
+        return nn.Parameter(torch.stack([draw((size,), fans, generator) for generator in self.generators]))
 
 
 def build_draws(weights: InitialiserConfig, bias: str, seeds: Sequence[int]) -> Draws:

@@ -11,20 +11,14 @@ from vgtemplate.nn.initialisers import Draws, Fans
 class Linear(nn.Module):
     """z[r] = x[r] W[r] + b[r].
 
-    Shapes: weight (R, I, O), bias (R, O); input (R, B, I), output (R, B, O).
-
-    Args:
-        in_features: I.
-        out_features: O.
-        draws: how, and from which generators, the parameters are drawn (weight first, then bias).
+    Shapes: weight (R, I, O), bias (R, O); input (R, B, I), output (R, B, O). The weight is drawn first, then the bias.
     """
 
     def __init__(self, in_features: int, out_features: int, draws: Draws) -> None:
         super().__init__()
         fans = Fans(in_features, out_features)
-        self.weight = nn.Parameter(draws.draw_weight((in_features, out_features), fans))
-        bias = draws.draw_bias(out_features, fans)
-        self.bias = None if bias is None else nn.Parameter(bias)
+        self.weight = draws.draw_weight((in_features, out_features), fans)
+        self.bias = draws.draw_bias(out_features, fans)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.bias is None:

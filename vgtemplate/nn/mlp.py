@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from vgtemplate.config.schema import ModelConfig
-from vgtemplate.nn.blocks import build_hidden_layer
+from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 
@@ -17,13 +17,7 @@ from vgtemplate.nn.linear import Linear
 class MLP(nn.Module):
     """`depth` hidden layers and a linear output layer; images are flattened.
 
-    Shape: (R, B, ...) images to (R, B, K) logits.
-
-    Args:
-        config: the network's settings.
-        input_shape: shape of one image.
-        num_classes: K.
-        seeds: one seed per replica; replica r's weights depend on seeds[r] alone.
+    Shape: (R, B, ...) images to (R, B, K) logits. Replica r's weights depend on seeds[r] alone.
     """
 
     def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:
@@ -31,7 +25,7 @@ class MLP(nn.Module):
         draws = build_draws(config.initialiser, config.bias, seeds)
         widths = [math.prod(input_shape), *config.widths()]
         self.hidden_layers = nn.ModuleList(
-            build_hidden_layer(config, Linear(fan_in, width, draws), fan_in, width, index, list(seeds))
+            HiddenLayer(config, Linear(fan_in, width, draws), fan_in, width, index, seeds)
             for index, (fan_in, width) in enumerate(pairwise(widths))
         )
         self.output = Linear(widths[-1], num_classes, draws)

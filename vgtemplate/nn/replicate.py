@@ -32,11 +32,6 @@ class Population(nn.Module):
 
     Shape: (R, B, ...) tensors to whatever the network returns, the replica axis in front of every tensor. Other
     arguments are passed on as they are.
-
-    Args:
-        network: the stacked network.
-        seeds: one seed per replica.
-        vectorise: whether the replicas run at once (vmap) or one after the other.
     """
 
     has_stacked_parameters = True
@@ -77,7 +72,8 @@ class Population(nn.Module):
         return output, {name: tensor for name, tensor in state.items() if tensor is not before[name]}
 
     def _run_at_once(self, inputs: tuple[Any, ...], draws: _Draws) -> Any:
-        mapped = torch.vmap(self._call, in_dims=(0, *map(_axis, inputs)), randomness="different")
+        axes = [0 if isinstance(entry, Tensor) else None for entry in inputs]
+        mapped = torch.vmap(self._call, in_dims=(0, *axes), randomness="different")
         try:
             with _OwnNoise(draws):
                 output, replaced = mapped(_tensors(self.network), *inputs)
@@ -183,18 +179,8 @@ def _replace(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         setattr(network.get_submodule(owner), attribute, new[id(old)])
 
 
-def _axis(entry: object) -> int | None:
-    return 0 if isinstance(entry, Tensor) else None
-
-
 class _Draws:
-    """Lends torch's global generators to one replica after the other; each goes on where it stopped.
-
-    Args:
-        seeds: one seed per replica.
-        step: the training step; with equal steps the numbers are equal.
-        device: where the population lives.
-    """
+    """Lends torch's global generators to one replica after the other; each goes on where it stopped."""
 
     def __init__(self, seeds: Sequence[int], step: int, device: torch.device) -> None:
         self.seeds = seeds

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgtemplate.config.schema import ModelConfig
-from vgtemplate.nn.activations import Activation, build_activation
+from vgtemplate.nn.activations import build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
-from vgtemplate.nn.norm import BatchNorm, LayerNorm, build_norm
+from vgtemplate.nn.norm import build_norm
 
 
 def shortcut(x: Tensor, channels: int) -> Tensor:
@@ -36,18 +36,13 @@ class ConvLayer(nn.Module):
     are in every trained network's file and digest.
 
     Shape: (R, B, C, H, W) to (R, B, O, H', W'); `carried` has the shape of the output.
-
-    Args:
-        linear: the convolution.
-        norm: its normalisation, or None.
-        activation: the non-linearity.
     """
 
-    def __init__(self, linear: Conv2d, norm: BatchNorm | LayerNorm | None, activation: Activation) -> None:
+    def __init__(self, config: ModelConfig, linear: Conv2d, index: int, seeds: Sequence[int]) -> None:
         super().__init__()
         self.linear = linear
-        self.norm = norm
-        self.activation = activation
+        self.norm = build_norm(config.norm, len(seeds), linear.weight.shape[1])
+        self.activation = build_activation(config.activation, seeds, 2 * index)
 
     def forward(self, x: Tensor, carried: Tensor | None = None) -> Tensor:
         h: Tensor = self.linear(x)
@@ -66,13 +61,8 @@ class ResNet(nn.Module):
     Without `residual` the same network has no shortcuts. A normalised convolution has no bias, which the
     normalisation would take out again.
 
-    Shape: (R, B, C, H, W) images to (R, B, K) logits.
-
-    Args:
-        config: the network's settings.
-        input_shape: (C, H, W).
-        num_classes: K.
-        seeds: one seed per replica; replica r's weights depend on seeds[r] alone.
+    Shape: (R, B, C, H, W) images to (R, B, K) logits; `input_shape` is (C, H, W). Replica r's weights depend on
+    seeds[r] alone.
     """
 
     def __init__(self, config: ModelConfig, input_shape: Sequence[int], num_classes: int, seeds: Sequence[int]) -> None:
@@ -81,9 +71,10 @@ class ResNet(nn.Module):
         draws = build_draws(config.initialiser, bias, seeds)
         self.residual = config.residual
         channels = [input_shape[0], *config.widths()]
-        self.hidden_layers = nn.ModuleList()
-        for index, ((fan_in, width), stride) in enumerate(zip(pairwise(channels), config.strides(), strict=True)):
-            self.hidden_layers.append(_layer(config, Conv2d(fan_in, width, draws, stride=stride), index, seeds))
+        self.hidden_layers = nn.ModuleList(
+            ConvLayer(config, Conv2d(fan_in, width, draws, stride=stride), index, seeds)
+            for index, ((fan_in, width), stride) in enumerate(zip(pairwise(channels), config.strides(), strict=True))
+        )
         self.output = Linear(channels[-1], num_classes, replace(draws, bias=config.bias))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,8 +85,3 @@ class ResNet(nn.Module):
             x = closing(h, shortcut(x, h.shape[2]) if self.residual else None)
         logits: Tensor = self.output(x.mean(dim=(-2, -1)))
         return logits
-
-
-def _layer(config: ModelConfig, linear: Conv2d, index: int, seeds: Sequence[int]) -> ConvLayer:
-    norm = build_norm(config.norm, len(seeds), linear.weight.shape[1])
-    return ConvLayer(linear, norm, build_activation(config.activation, list(seeds), 2 * index))

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from vgtemplate.config.schema import ArmConfig, PretrainingConfig
 from vgtemplate.data.module import PopulationData
-from vgtemplate.nn.autoencoder import DenoisingAutoencoder
 from vgtemplate.nn.linear import Linear
+from vgtemplate.nn.machines import RBM, DenoisingAutoencoder
 from vgtemplate.nn.mlp import MLP
 from vgtemplate.nn.noise import set_step
-from vgtemplate.nn.rbm import RBM
 from vgtemplate.training.module import Batch
 
 _MOST_POINTS = 50

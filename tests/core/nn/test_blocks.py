@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vgtemplate.config.schema import ModelConfig
-from vgtemplate.nn.blocks import HiddenLayer, build_hidden_layer
+from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
@@ -24,7 +24,7 @@ def layer(in_width: int = 4, width: int = 4, index: int = 1, stride: int = 0, **
     config = ModelConfig.model_validate({"activation": "tanh", **settings})
     draws = build_draws(config.initialiser, config.bias, SEEDS)
     linear = Conv2d(in_width, width, draws, stride=stride) if stride else Linear(in_width, width, draws)
-    return build_hidden_layer(config, linear, in_width, width, index, SEEDS).double()
+    return HiddenLayer(config, linear, in_width, width, index, SEEDS).double()
 
 
 def vectors() -> Tensor:

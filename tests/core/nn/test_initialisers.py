@@ -110,7 +110,7 @@ def test_orthogonal_kernels_are_orthogonal_as_matrices_of_out_by_rest() -> None:
 def test_orthogonal_matrices_come_from_the_haar_measure() -> None:
     """QR alone would fix the signs of R's diagonal; under Haar's every entry of a 2x2 rotation is cos of a uniform."""
     many = build_draws(settings("orthogonal"), "none", range(500))
-    corner = many.draw_weight((2, 2), Fans(2, 2))[:, 0, 0].double().numpy()
+    corner = many.draw_weight((2, 2), Fans(2, 2)).detach()[:, 0, 0].double().numpy()
     assert stats.kstest(corner, stats.arcsine(-1, 2).cdf).pvalue > 1e-3
 
 

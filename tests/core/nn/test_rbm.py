@@ -14,8 +14,8 @@ from torch import Tensor
 from vgtemplate.config.schema import InitialiserConfig
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
+from vgtemplate.nn.machines import RBM
 from vgtemplate.nn.noise import set_step
-from vgtemplate.nn.rbm import RBM
 
 
 def build(visible: int, hidden: int, seeds: list[int], std: float = 0.5) -> RBM:

@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine with the replica axis, trained by contrastive divergence."""
+"""The machines that pretrain one layer, with the replica axis: Boltzmann machine and denoising autoencoder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.noise import Noise
 
 
-class RBM(nn.Module):
-    """R independent Bernoulli-Bernoulli restricted Boltzmann machines.
+class Machine(nn.Module):
+    """A layer that starts as a copy of a Linear with biases, and can be run back to its input.
 
     Shapes: weight (R, V, H), hidden_bias (R, H), visible_bias (R, V), which starts at 0; images (R, B, V) in [0, 1].
-
-    Args:
-        linear: the layer whose weights and biases (not None) it starts from; they are copied.
-        seeds: one per replica.
-        layer: the number of its noise, which no other layer of the network may have.
+    No other layer of the network may have the noise of number `layer`.
     """
 
     def __init__(self, linear: Linear, seeds: Sequence[int], layer: int) -> None:
@@ -38,6 +34,14 @@ class RBM(nn.Module):
     def visible_logits(self, h: Tensor) -> Tensor:
         """Return the log-odds of the visible units, (R, B, V)."""
         return torch.baddbmm(self.visible_bias[:, None], h, self.weight.transpose(1, 2))
+
+
+def _cross_entropy(logits: Tensor, v: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, v, reduction="none").sum(dim=2).mean(dim=1)
+
+
+class RBM(Machine):
+    """R independent Bernoulli-Bernoulli restricted Boltzmann machines, trained by contrastive divergence."""
 
     def free_energy(self, v: Tensor, hidden_logits: Tensor | None = None) -> Tensor:
         """Return F(v) = -v.b - sum_j log(1 + exp(c_j + v.W_j)), (R, B) (Hinton 2010, eq. 25).
@@ -60,5 +64,25 @@ class RBM(nn.Module):
             probabilities = hidden_logits.sigmoid()
             hidden = (self.noise.uniform(probabilities) < probabilities).to(v.dtype)
             logits = self.visible_logits(hidden)
-            reconstruction = F.binary_cross_entropy_with_logits(logits, v, reduction="none").sum(dim=2).mean(dim=1)
+            reconstruction = _cross_entropy(logits, v)
         return (self.free_energy(v, hidden_logits) - self.free_energy(logits.sigmoid())).mean(dim=1), reconstruction
+
+
+class DenoisingAutoencoder(Machine):
+    """R independent autoencoders that give back what masking has taken away (Vincent et al. 2008).
+
+    Encoder and decoder are sigmoid layers with one weight matrix. `corruption` is the share of the inputs set to 0.
+    """
+
+    def __init__(self, linear: Linear, seeds: Sequence[int], layer: int, corruption: float) -> None:
+        super().__init__(linear, seeds, layer)
+        self.corruption = corruption
+
+    def compare(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of the corrupted input's reconstruction, (R,), in nats per image, and it detached.
+
+        Every input counts, those that were not corrupted too.
+        """
+        kept = (self.noise.uniform(v) >= self.corruption).to(v.dtype)
+        losses = _cross_entropy(self.visible_logits(self.hidden_logits(v * kept).sigmoid()), v)
+        return losses, losses.detach()
