@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from vgtemplate.lab.catalogue import CHECKS
-from vgtemplate.lab.checks import batchnorm, dead_units, rrelu
+from vgtemplate.lab.checks import activations as slopes
+from vgtemplate.lab.checks import batchnorm, networks
 from vgtemplate.lab.checks.registry import load_check
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claim
@@ -163,8 +164,8 @@ def network_sabotages() -> Iterator[Sabotage]:
     breathing = replace_function("relu", lambda z: F.leaky_relu(z, 1e-12))
     parts = {"relu_largest_gradient", "relu_changed_weights"}
     yield "dead_unit_no_gradient", "ReLU that leaks 1e-12", breathing, parts
-    silence = dead_units._silence
-    near = replace(dead_units, "_silence", lambda layers, x, margin: silence(layers, x, 1e-9))
+    silence = networks._silence
+    near = replace(networks, "_silence", lambda layers, x, margin: silence(layers, x, 1e-9))
     yield "dead_unit_no_gradient", "deeper unit near 0, which lives again", near, {"relu_largest_input"}
     flat = replace_function("relu", lambda z: 0 * z)
     yield "dead_unit_no_gradient", "every unit dead", flat, {"relu_smallest_gradient_of_others"}
@@ -271,7 +272,7 @@ def slope_sabotages() -> Iterator[Sabotage]:
     check = "rrelu_slope"
     parts = {"training_ks_p", "training_outside", "evaluation_error"}
     yield check, "range [0.12, 1/3]", replace(activations, "RRELU_RANGE", (0.12, 1 / 3)), parts
-    yield check, "one draw for all steps", replace(rrelu, "set_step", lambda *_: None), {"repeated_share"}
+    yield check, "one draw for all steps", replace(slopes, "set_step", lambda *_: None), {"repeated_share"}
     random = replace(activations.RReLU, "forward", rrelu_always_training)
     yield check, "random at test", random, {"evaluation_spread", "evaluation_error"}
     both_sides = replace(activations.RReLU, "forward", lambda layer, z: z * (1 / 8 + layer.noise.uniform(z) * 5 / 24))

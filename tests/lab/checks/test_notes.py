@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from vgtemplate.lab.checks import activations as formulas
-from vgtemplate.lab.checks import dead_units, derivatives
+from vgtemplate.lab.checks import networks
 from vgtemplate.nn import activations, blocks, norm
 
 
@@ -20,7 +20,7 @@ def derivative(name: str, *points: float) -> list[float]:
 
 
 def test_shares_reported_without_threshold_are_those_in_the_notes() -> None:
-    shares = derivatives.saturation_kills_gradient()
+    shares = formulas.saturation_kills_gradient()
     for name, scale in (("sigmoid", 2), ("tanh", 1)):
         for point in (3, 5, 10):
             assert shares[f"{name}_at_{point}"] == pytest.approx(np.cosh(point / scale) ** -2, rel=1e-6)
@@ -66,12 +66,12 @@ def test_batchnorm_leaves_the_shape_of_a_distribution_as_it_is() -> None:
 
 
 def test_silenced_unit_of_the_first_layer_never_recovers_however_near_zero() -> None:
-    silence = dead_units._silence
+    silence = networks._silence
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dead_units, "_silence", lambda layers, x, margin: silence(layers[:1], x, margin))
-        patch.setattr(dead_units, "_largest_input", first_layer_input)
-        assert dead_units._train_with_silenced_units("relu", margin=1e-9)["largest_input"] < 0
-        assert dead_units._train_with_silenced_units("leaky_relu", margin=1e-9)["largest_input"] > 0
+        patch.setattr(networks, "_silence", lambda layers, x, margin: silence(layers[:1], x, margin))
+        patch.setattr(networks, "_largest_input", first_layer_input)
+        assert networks._train_with_silenced_units("relu", margin=1e-9)["largest_input"] < 0
+        assert networks._train_with_silenced_units("leaky_relu", margin=1e-9)["largest_input"] > 0
 
 
 def first_layer_input(layers: list[blocks.HiddenLayer], x: torch.Tensor) -> float:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from vgtemplate.config.seeding import Stream, generator
-from vgtemplate.lab.checks.grid import largest_error
-from vgtemplate.lab.checks.registry import check
+from vgtemplate.lab.checks.registry import check, largest_error
 from vgtemplate.nn.norm import EPS, MOMENTUM, BatchNorm
 from vgtemplate.records import Array
 
@@ -93,8 +92,8 @@ def _measure_test_mode(norm: BatchNorm, mean: Array, variance: Array, rng: np.ra
     "Ioffe & Szegedy 2015, algorithms 1 and 2, in NumPy",
     quantities=(
         "vectors learned_vectors estimated_vectors mean_error deviation_error estimate_formula_error "
-        "mean_estimate_error deviation_estimate_error test_formula_error test_estimate_change "
-        "test_row_difference training_row_difference"
+        "mean_estimate_error deviation_estimate_error test_formula_error test_estimate_change test_row_difference "
+        "training_row_difference"
     ),
 )
 def batchnorm_moments() -> dict[str, float]:

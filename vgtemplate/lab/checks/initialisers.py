@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 from scipy import stats
@@ -16,13 +15,11 @@ from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 from vgtemplate.records import Array
 
-_VARIANCE: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
-    {
-        "glorot": lambda fan_in, fan_out: 1 / ((fan_in + fan_out) / 2),
-        "lecun": lambda fan_in, _: 1 / fan_in,
-        "he": lambda fan_in, _: 2 / fan_in,
-    }
-)
+_VARIANCE: Mapping[str, Callable[[int, int], float]] = {
+    "glorot": lambda fan_in, fan_out: 1 / ((fan_in + fan_out) / 2),
+    "lecun": lambda fan_in, _: 1 / fan_in,
+    "he": lambda fan_in, _: 2 / fan_in,
+}
 
 
 def _draw_weights(name: str, fan_in: int, fan_out: int, counter: int) -> Array:
@@ -53,12 +50,11 @@ def _square_difference(shape: str) -> float:
 @check(
     "480,000 weights per layer, fans 300 and 200 either way; scipy.stats.kstest",
     quantities=(
-        "glorot_normal_variance_error glorot_normal_offset glorot_normal_ks_p "
-        "glorot_uniform_variance_error glorot_uniform_offset glorot_uniform_ks_p glorot_uniform_reach "
-        "lecun_normal_variance_error lecun_normal_offset lecun_normal_ks_p lecun_uniform_variance_error "
-        "lecun_uniform_offset lecun_uniform_ks_p lecun_uniform_reach he_normal_variance_error "
-        "he_normal_offset he_normal_ks_p he_uniform_variance_error he_uniform_offset he_uniform_ks_p "
-        "he_uniform_reach square_difference"
+        "glorot_normal_variance_error glorot_normal_offset glorot_normal_ks_p glorot_uniform_variance_error "
+        "glorot_uniform_offset glorot_uniform_ks_p glorot_uniform_reach lecun_normal_variance_error "
+        "lecun_normal_offset lecun_normal_ks_p lecun_uniform_variance_error lecun_uniform_offset lecun_uniform_ks_p "
+        "lecun_uniform_reach he_normal_variance_error he_normal_offset he_normal_ks_p he_uniform_variance_error "
+        "he_uniform_offset he_uniform_ks_p he_uniform_reach square_difference"
     ),
 )
 def init_formulas() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The exact checks by name: each file beside this one declares its own when it is imported."""
+"""What a check is written with; each file beside this one declares its own when it is imported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from vgtemplate.lab.catalogue import CHECKS
+from vgtemplate.records import Array
 
 Check = Callable[[], Mapping[str, float | list[float]]]
 FUNCTIONS: dict[str, Check] = {}
@@ -18,3 +21,8 @@ def load_check(name: str) -> Check:
     for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
         importlib.import_module(f"{__package__}.{file.stem}")
     return FUNCTIONS[name]
+
+
+def largest_error(measured: Array, expected: Array) -> float:
+    """Return the largest absolute difference."""
+    return float(np.abs(measured - expected).max())

@@ -26,10 +26,7 @@ def _time(name: str, z: Tensor, upstream: Tensor) -> float:
     return time.perf_counter() - started
 
 
-@check(
-    "wall time, ten blocks of five rounds in turn; differs by machine",
-    quantities="time_ratio",
-)
+@check("wall time, ten blocks of five rounds in turn; differs by machine", quantities="time_ratio")
 def elu_costs_more() -> dict[str, list[float]]:
     """Return the time of ELU over that of Leaky ReLU, forward and backward on 4 million elements, block by block.
 
