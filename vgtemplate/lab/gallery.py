@@ -44,17 +44,11 @@ def read_gallery(folder: Path) -> GalleryConfig:
 def plan_gallery(gallery: GalleryConfig, folder: Path, plan: Plan, root: Path) -> list[Job]:
     """Return the arms of the drawn experiments that are no claims, on a plan's data and seeds.
 
-    Args:
-        gallery: names the experiments; one without a file has no arms.
-        folder: of the claims.
-        plan: of the claims.
-        root: the folder of the data sets.
+    An experiment has its file in the folder above the claims; one without has no arms.
     """
-    figures = (gallery.learning_speed, gallery.good_range)
-    names = {figure.experiment for figure in figures if figure} - set(plan.claims)
     jobs: list[Job] = []
-    for path in (folder.parent / f"{name}.yaml" for name in sorted(names)):
-        if path.exists():
+    for name in sorted({figure.experiment for _, figure in gallery if figure} - set(plan.claims)):
+        if (path := folder.parent / f"{name}.yaml").exists():
             arms = resolve_arms(path, load_experiment(path, ExperimentConfig))
             configs = {name: with_dataset(config, plan.dataset) for name, config in arms.items()}
             jobs += plan_arms(configs, plan.seeds, root, path.stem)

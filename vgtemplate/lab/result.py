@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.judge import PartVerdict, Verdict, judge_quantities, judge_records
 from vgtemplate.lab.plan import Plan
 from vgtemplate.prediction import Comparison, compare_slopes
-from vgtemplate.records import Record, read_record
+from vgtemplate.records import read_record
 from vgtemplate.text import plain_number
 
 FAILED, NOT_RUN = "failed", "not run"
@@ -73,12 +73,9 @@ class Result:
             "effects": [plain_number(effect) for effect in deciding.effects] if deciding else [],
             "threshold": deciding.threshold if deciding else None,
             "parts": [
-                {
-                    "title": part.title,
-                    "threshold": part.threshold,
+                asdict(part)
+                | {
                     "effects": [plain_number(effect) for effect in part.effects],
-                    "cleared": part.cleared,
-                    "verdict": part.verdict,
                     "published": self.claim.published.get(part.title),
                 }
                 for part in self.parts
@@ -97,18 +94,15 @@ class Result:
 def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str]) -> Result:
     """Judge one claim from the records on disk."""
     claim, keys = plan.claims[name], plan.keys[name]
-    read = {arm: read_record(results, key) for arm, key in keys.items()}
-    records = {arm: record for arm, record in read.items() if record is not None}
+    records = {arm: record for arm, key in keys.items() if (record := read_record(results, key)) is not None}
     missing = (f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in keys.items() if arm not in records)
     failure = plan.failures.get(name) or next(missing, None)
-    verdict = None
-    if failure is None:
-        if claim.check is not None:
-            verdict = judge_quantities(claim, read_quantities(records[claim.check]))
-        else:
-            verdict = judge_records(claim, records)
-    seconds = sum(record.wall_seconds for record in records.values())
-    exact = claim.check is not None
+    verdict, exact = None, claim.check is not None
+    if failure is None and claim.check is not None:
+        labels, series = records[claim.check].labels, records[claim.check].series
+        verdict = judge_quantities(claim, dict(zip(labels["quantity"], series["quantities"].tolist(), strict=True)))
+    elif failure is None:
+        verdict = judge_records(claim, records)
     return Result(
         claim=claim,
         verdict=verdict,
@@ -116,21 +110,10 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
         dataset="-" if exact else plan.dataset,
         setting=plan.setting,
         seeds=() if exact else plan.seeds,
-        wall_seconds=seconds,
-        slopes={} if exact else compare_all(records),
+        wall_seconds=sum(record.wall_seconds for record in records.values()),
+        slopes={arm: found for arm, record in records.items() if (found := compare_slopes(record)) is not None},
         failure=failure,
     )
-
-
-def read_quantities(record: Record) -> dict[str, list[float]]:
-    """Return a check's quantities by name, each with one value per block of measurements."""
-    return dict(zip(record.labels["quantity"], record.series["quantities"].tolist(), strict=True))
-
-
-def compare_all(records: Mapping[str, Record]) -> dict[str, Comparison]:
-    """Return each arm's gradient slope in theory and measured, where it has both."""
-    compared = {arm: compare_slopes(record) for arm, record in records.items()}
-    return {arm: comparison for arm, comparison in compared.items() if comparison is not None}
 
 
 def judge_all(plan: Plan, results: Path, failures: Mapping[str, str]) -> list[Result]:

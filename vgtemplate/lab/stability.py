@@ -24,6 +24,7 @@ from vgtemplate.text import plain_number
 CHEAP_SECONDS = 10.0
 """A claim whose arms are all estimated to take no longer is judged in other precisions and threads too."""
 _SET_DISTANCE = 100
+_FILE = "stability.json"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,6 @@ def plan_variant(variant: Variant, claims: Mapping[str, ClaimConfig], folder: Pa
 
 
 def _parts(result: Result) -> list[dict[str, Any]]:
-    parts = result.verdict.parts if result.verdict else ()
     return [
         {
             "title": part.title,
@@ -85,7 +85,7 @@ def _parts(result: Result) -> list[dict[str, Any]]:
             "lowest": plain_number(min(part.effects)),
             "highest": plain_number(max(part.effects)),
         }
-        for part in parts
+        for part in result.parts
     ]
 
 
@@ -96,8 +96,7 @@ Outcomes = dict[str, dict[str, dict[str, Any]]]
 def add_outcomes(outcomes: Outcomes, variant: Variant, results: Sequence[Result]) -> None:
     """Note what came out of a variant."""
     for result in results:
-        verdict = result.verdict.verdict if result.verdict else "failed"
-        entry = {"verdict": verdict, "failure": result.failure, "parts": _parts(result)}
+        entry = {"verdict": result.outcome, "failure": result.failure, "parts": _parts(result)}
         outcomes.setdefault(result.claim.id, {})[variant.label] = entry
 
 
@@ -115,17 +114,13 @@ def describe(variants: Mapping[str, Mapping[str, Any]]) -> str:
     return f"stable: {words}" if len(groups) == 1 else f"not stable: {words}"
 
 
-def _path(results: Path) -> Path:
-    return results / "stability.json"
-
-
 def write_outcomes(results: Path, dataset: str, outcomes: Outcomes) -> Path:
     """Keep the outcomes beside the records, over those of the same claims on the same data set.
 
     Raises:
         UserError: the folder refuses.
     """
-    path = _path(results)
+    path = results / _FILE
     content = {
         "dataset": dataset,
         "date": datetime.date.today().isoformat(),
@@ -141,7 +136,7 @@ def write_outcomes(results: Path, dataset: str, outcomes: Outcomes) -> Path:
 def read_outcomes(results: Path, dataset: str) -> Outcomes:
     """Return the outcomes on a data set; none where `vgt stability` was not run, or its file is damaged."""
     try:
-        content = json.loads(_path(results).read_bytes())
+        content = json.loads((results / _FILE).read_bytes())
         found: Outcomes = content["claims"] if content["dataset"] == dataset else {}
         for variants in found.values():
             describe(variants)
