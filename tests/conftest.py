@@ -89,12 +89,13 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with nothing of ours in it: creating one takes seconds, copying it does not."""
-    from vgtemplate.tracking import Description, Tracker
+    from vgtemplate.tracking.outbox import Description
+    from vgtemplate.tracking.tracker import Tracker
 
     folder = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert Tracker(folder).send_description(Description("scratch", "")) is None
+        assert Tracker(folder).send(Description("scratch", "")) is None
     with sqlite3.connect(folder / "mlflow.db") as database:
         database.execute("delete from experiment_tags")
         database.execute("delete from experiments where name = 'scratch'")

@@ -20,8 +20,8 @@ import yaml
 
 from vgtemplate.config.yaml import _Loader
 from vgtemplate.records import Record, read_record, record_path, write_record
-from vgtemplate.tracking import Description, Run, Tracker, missed, remember
-from vgtemplate.tracking.outbox import is_sent, mark_sent
+from vgtemplate.tracking.outbox import Description, Run, is_sent, mark_sent, missed, remember
+from vgtemplate.tracking.tracker import Tracker
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "vgtemplate"
@@ -250,7 +250,7 @@ def test_no_name_leads_out_of_mlflows_artifacts(results, tmp_path):
         tracker = Tracker(results, lambda record, arm: {"picture.png": b"a picture"})
         # MLflow may refuse a name; it may not put it anywhere.
         words = Description(name, name, name, {"verdict": name})
-        for outcome in (tracker.send(Run(name, name, "k1")), tracker.send_description(words)):
+        for outcome in (tracker.send(Run(name, name, "k1")), tracker.send(words)):
             assert outcome is None or "\n" not in outcome
     found = tree(tmp_path)
     assert {path for path in found if not path.startswith("results")} == outside
@@ -279,11 +279,12 @@ def test_telemetry_is_off_wherever_mlflow_is_loaded(tmp_path):
     # The control: left to itself it is on.
     assert run_python("import mlflow" + ask) == "False"
     send = (
-        "from pathlib import Path\nfrom vgtemplate.tracking import Description, Tracker\n"
-        f"assert Tracker(Path({str(tmp_path)!r})).send_description(Description('a', 'b')) is None"
+        "from pathlib import Path\n"
+        "from vgtemplate.tracking.outbox import Description\nfrom vgtemplate.tracking.tracker import Tracker\n"
+        f"assert Tracker(Path({str(tmp_path)!r})).send(Description('a', 'b')) is None"
     )
     assert run_python(send + ask) == "True"
-    assert run_python("from vgtemplate.tracking import quiet_environment\nquiet_environment()" + ask) == "True"
+    assert run_python("from vgtemplate.tracking.tracker import quiet_environment\nquiet_environment()" + ask) == "True"
 
 
 def processes_below(process: int) -> list[int]:
@@ -295,7 +296,7 @@ def processes_below(process: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux shows a process's environment")
 def test_telemetry_is_off_in_every_process_of_the_ui(results, tmp_path):
-    assert Tracker(results).send_description(Description("a", "b")) is None
+    assert Tracker(results).send(Description("a", "b")) is None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vgtemplate.records import Record
-from vgtemplate.tracking.outbox import Description, Run, pending
+from vgtemplate.tracking.outbox import Parcel, Run, pending
 from vgtemplate.tracking.tracker import Tracker
 
 
@@ -35,17 +35,9 @@ class Sender:
         """Return the runs that the store does not have yet; a matter of looking up files."""
         return pending(self._results, runs) if self._tracker is not None else []
 
-    def _report(self, reason: str | None) -> None:
+    def send(self, parcel: Parcel) -> None:
+        """Send a parcel, or leave it for `vgt track sync`."""
+        reason = self._tracker.send(parcel) if self._tracker is not None else None
         if reason is not None and reason not in self._said:
             self._said.add(reason)
             self._say(f"{reason}; the records are complete, and `vgt track sync` sends them later")
-
-    def send(self, run: Run) -> None:
-        """Send one run, or leave it for `vgt track sync`."""
-        if self._tracker is not None:
-            self._report(self._tracker.send(run))
-
-    def send_description(self, description: Description) -> None:
-        """Write what is said of an experiment, or leave it for `vgt track sync`."""
-        if self._tracker is not None:
-            self._report(self._tracker.send_description(description))

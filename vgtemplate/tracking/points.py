@@ -19,13 +19,7 @@ MAX_STEPS = 50
 """Points of a curve over training steps."""
 MAX_LAYERS = 20
 """Layers whose gradient is shown over the steps; of deeper networks so many, evenly spread, first and last included."""
-_SHARE = {
-    "gradient_rms": 1,
-    "signal_rms": 2,
-    "travel": 2,
-    "saturated_fraction": 2,
-    "update_ratio": 2,
-}
+_SHARE = {"gradient_rms": 1, "signal_rms": 2, "travel": 2, "saturated_fraction": 2, "update_ratio": 2}
 """Series shown over the steps; 2: half as many layers and steps, since a store takes 70 microseconds per point."""
 
 
@@ -38,35 +32,21 @@ class Point:
     value: float
 
 
-@dataclass(frozen=True)
-class _Chart:
-    series: str
-    name: str
-    log10: bool = False
-
-
-# The UI sorts by name: the gradient's profile is to be the first thing seen.
-_CHARTS = (
-    _Chart("gradient_rms", "gradient_log10", log10=True),
-    _Chart("bias_grad_norm", "gradient_of_bias_log10", log10=True),
-    _Chart("weight_grad_norm_before_clip", "gradient_of_weight_log10", log10=True),
-    _Chart("signal_rms", "signal_log10", log10=True),
-    _Chart("signal_mean", "signal_mean"),
-    _Chart("travel", "travel"),
-    _Chart("dead_fraction", "units_dead"),
-    _Chart("saturated_fraction", "units_saturated"),
-    _Chart("update_ratio", "update_ratio_log10", log10=True),
-    _Chart("input_shift", "input_shift"),
-    _Chart("gradient_change", "gradient_change"),
-)
-_CURVES = (
-    ("train_loss", None),
-    ("train_accuracy", None),
-    ("train_psnr", None),
-    ("validation_loss", "validation_steps"),
-    ("validation_accuracy", "validation_steps"),
-    ("validation_psnr", "validation_steps"),
-)
+# Series to chart. The UI sorts by name: the gradient's profile is to be the first thing seen.
+_CHARTS = {
+    "gradient_rms": "gradient_log10",
+    "bias_grad_norm": "gradient_of_bias_log10",
+    "weight_grad_norm_before_clip": "gradient_of_weight_log10",
+    "signal_rms": "signal_log10",
+    "signal_mean": "signal_mean",
+    "travel": "travel",
+    "dead_fraction": "units_dead",
+    "saturated_fraction": "units_saturated",
+    "update_ratio": "update_ratio_log10",
+    "input_shift": "input_shift",
+    "gradient_change": "gradient_change",
+}
+_CURVES = ("loss", "accuracy", "psnr")
 _FINAL = ("test_accuracy", "test_psnr", "test_loss", "final_train_accuracy")
 
 
@@ -88,23 +68,23 @@ def _middle(values: Array, name: str) -> Array:
         return np.asarray(np.median(_ordered(values, name), axis=0))
 
 
-def _shown(values: Array, log10: bool) -> Array:
+def _shown(values: Array, name: str) -> Array:
+    """Return the median over the replicas as the chart of the series `name` shows it."""
+    middle = _middle(values, name)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log10(values) if log10 else values
+        return np.log10(middle) if _CHARTS[name].endswith("log10") else middle
 
 
 def _profiles(record: Record) -> list[Point]:
     points = []
-    for chart in _CHARTS:
-        if (series := record.series.get(chart.series)) is None or not series.size:
+    for name, chart in _CHARTS.items():
+        if (series := record.series.get(name)) is None or not series.size:
             continue
-        trained = series.shape[1] > 1 and chart.series in (*_SHARE, "dead_fraction")
+        trained = series.shape[1] > 1 and name in (*_SHARE, "dead_fraction")
         probes = {"by_layer": 0} | ({"by_layer_at_end": -1} if trained else {})
         for section, probe in probes.items():
-            values = _shown(_middle(series[:, probe, :], chart.series), chart.log10)
-            points += [
-                Point(f"{section}/{chart.name}", layer, float(value)) for layer, value in enumerate(values, start=1)
-            ]
+            values = _shown(series[:, probe, :], name)
+            points += [Point(f"{section}/{chart}", layer, float(value)) for layer, value in enumerate(values, start=1)]
     return points
 
 
@@ -113,13 +93,14 @@ def _layers_over_steps(record: Record) -> list[Point]:
     if len(steps) < 2:
         return []
     points = []
-    for chart in (chart for chart in _CHARTS if chart.series in _SHARE and chart.series in record.series):
-        share = _SHARE[chart.series]
+    for name, share in _SHARE.items():
+        if name not in record.series:
+            continue
         chosen = spread_evenly(len(steps), MAX_STEPS // share)
-        values = _shown(_middle(record.series[chart.series], chart.series), chart.log10)
+        values = _shown(record.series[name], name)
         for layer in spread_evenly(values.shape[1], MAX_LAYERS // share):
-            name = f"{chart.name}/layer_{layer + 1:03d}"
-            points += [Point(name, int(steps[probe]), float(values[probe, layer])) for probe in chosen]
+            curve = f"{_CHARTS[name]}/layer_{layer + 1:03d}"
+            points += [Point(curve, int(steps[probe]), float(values[probe, layer])) for probe in chosen]
     return points
 
 
@@ -134,15 +115,13 @@ def _with_spread(values: Array, name: str) -> dict[str, Array]:
 
 def _curves(record: Record) -> list[Point]:
     points = []
-    for name, clock in _CURVES:
+    for name in (f"{split}_{quantity}" for split in ("train", "validation") for quantity in _CURVES):
         if (series := record.series.get(name)) is None or not series.size:
             continue
-        steps = np.arange(series.shape[1]) if clock is None else record.series[clock]
+        steps = np.arange(series.shape[1]) if name.startswith("train") else record.series["validation_steps"]
+        chosen = spread_evenly(len(steps), MAX_STEPS)
         for curve, values in _with_spread(series, name).items():
-            points += [
-                Point(f"by_step/{curve}", int(steps[index]), float(values[index]))
-                for index in spread_evenly(len(steps), MAX_STEPS)
-            ]
+            points += [Point(f"by_step/{curve}", int(steps[index]), float(values[index])) for index in chosen]
     return points
 
 

@@ -89,29 +89,14 @@ class Tracker:
         self.failure: str | None = None
         """Why the store cannot be reached; set once, and nothing more is tried then."""
 
-    def send(self, run: Run) -> str | None:
-        """Send a record as a run, unless the store has it.
+    def send(self, parcel: Parcel) -> str | None:
+        """Send a parcel, unless the store has it (a description or report: in just these words).
+
+        A record becomes a run, a description that of its experiment, and each distinct report a run with its pages.
 
         Returns:
-            None if the store has the run now, else one line that says why not.
+            None if the store has the parcel now, else one line that says why not.
         """
-        return self._send(run, lambda: self._send_run(run))
-
-    def send_description(self, description: Description) -> str | None:
-        """Write an experiment's description, unless it says just that already; returns as `send` does."""
-        return self._send(description, lambda: self._send_words(description))
-
-    def send_report(self, report: Report) -> str | None:
-        """Keep the report's pages as a run's artifacts, a run for each distinct report; returns as `send` does."""
-        return self._send(report, lambda: self._send_pages(report))
-
-    def send_any(self, parcel: Parcel) -> str | None:
-        """Send whatever `parcel` is; returns as `send` does."""
-        if isinstance(parcel, Run):
-            return self.send(parcel)
-        return self.send_description(parcel) if isinstance(parcel, Description) else self.send_report(parcel)
-
-    def _send(self, parcel: Parcel, deliver: Callable[[], str]) -> str | None:
         try:
             outbox.remember(self._results, parcel)
             if outbox.is_sent(self._results, parcel):
@@ -120,12 +105,18 @@ class Tracker:
                 with outbox.sending(self._results):
                     self._open()
                     if not outbox.is_sent(self._results, parcel):
-                        outbox.mark_sent(self._results, parcel, deliver())
+                        outbox.mark_sent(self._results, parcel, self._deliver(parcel))
         except UserError as error:
             return str(error)
         except Exception as error:  # whatever a store can do wrong must not stop the experiments
             return self._explain(error)
         return self.failure
+
+    def _deliver(self, parcel: Parcel) -> str:
+        """Send a parcel; return the identifier of its run or experiment."""
+        if isinstance(parcel, Run):
+            return self._send_run(parcel)
+        return self._send_words(parcel) if isinstance(parcel, Description) else self._send_pages(parcel)
 
     def _explain(self, error: Exception) -> str:
         """Say in a line what went wrong, and find out whether the store or only this one run is to blame."""

@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from vgtemplate.cli.commands.track import track
 from vgtemplate.records import Record, make_results_folder, write_record
-from vgtemplate.tracking import Description, Run, missed, remember
+from vgtemplate.tracking.outbox import Description, Run, missed, remember
 
 PLAIN = Run("sigmoid-vanishes", "plain", "k1")
 

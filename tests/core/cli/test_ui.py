@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from vgtemplate.cli.commands.ui import ui
 from vgtemplate.config.errors import UserError
 from vgtemplate.records import Record, write_record
-from vgtemplate.tracking import Run, Tracker, missed, remember
+from vgtemplate.tracking.outbox import Run, missed, remember
+from vgtemplate.tracking.tracker import Tracker
 
 SENT = Run("sigmoid-vanishes", "plain", "k1")
 

@@ -38,7 +38,8 @@ def test_deciding_what_is_pending_imports_neither_mlflow_nor_torch_nor_matplotli
     code = (
         "import sys; from pathlib import Path\n"
         "import vgtemplate.cli.commands.ui, vgtemplate.cli.commands.track\n"
-        "from vgtemplate.tracking import Run, Tracker, missed, pending\n"
+        "from vgtemplate.tracking.outbox import Run, missed, pending\n"
+        "from vgtemplate.tracking.tracker import Tracker\n"
         "Tracker(Path('.')); pending(Path('.'), [Run('e', 'a', 'k')]); missed(Path('.'))\n"
         "sys.exit(' '.join({'mlflow', 'torch', 'matplotlib'} & set(sys.modules)) or 0)\n"
     )

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from vgtemplate.records import write_record
-from vgtemplate.tracking import Description, Run, Tracker, missed, pending, remember
+from vgtemplate.tracking.outbox import Description, Run, missed, pending, remember
+from vgtemplate.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -48,10 +49,10 @@ def active_runs(database: Path) -> list[tuple[str, str, str]]:
 
 
 def send_in_process(results: Path, code: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a process that has `tracker`, `results` and the room's names, and runs `code`."""
+    """Start a process that has `tracker`, `results` and what the tests need of the room, and runs `code`."""
     head = (
         "import os, sys; from pathlib import Path\n"
-        "from vgtemplate.tracking import *\n"
+        "from vgtemplate.tracking.outbox import Run, missed\nfrom vgtemplate.tracking.tracker import Tracker\n"
         f"results = Path({str(results)!r}); tracker = Tracker(results)\n"
     )
     return subprocess.Popen(
@@ -199,7 +200,7 @@ def test_unreachable_server_is_said_in_a_line_and_everything_is_sent_later(
         port = unused.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://alice:secret@127.0.0.1:{port}")
     tracker = Tracker(results)
-    said = [tracker.send(PLAIN), tracker.send(Run("e", "plain", "k1")), tracker.send_description(WORDS)]
+    said = [tracker.send(PLAIN), tracker.send(Run("e", "plain", "k1")), tracker.send(WORDS)]
     assert len(set(said)) == 1
     assert said[0].startswith(f"MLflow at http://127.0.0.1:{port} cannot be reached: ")
     assert "refused" in said[0]
@@ -211,7 +212,7 @@ def test_unreachable_server_is_said_in_a_line_and_everything_is_sent_later(
     for _ in range(2):
         tracker = Tracker(results)
         for parcel in missed(results):
-            assert (tracker.send(parcel) if isinstance(parcel, Run) else tracker.send_description(parcel)) is None
+            assert tracker.send(parcel) is None
     assert active_runs(database) == [("e", "plain", "FINISHED"), ("sigmoid-vanishes", "plain", "FINISHED")]
 
 
@@ -298,7 +299,7 @@ def test_deleted_experiment_comes_back_with_its_next_run(results, database, stor
 
 
 def test_description_is_the_experiments_until_it_changes(results, database):
-    assert Tracker(results).send_description(WORDS) is None
+    assert Tracker(results).send(WORDS) is None
     experiment = client(database).get_experiment_by_name("sigmoid-vanishes")
     assert experiment.tags["vgt.verdict"] == "confirmed"
     assert experiment.tags["vgt.literature"] == "true; theory sqrt(chi1)"
@@ -309,10 +310,10 @@ def test_description_is_the_experiments_until_it_changes(results, database):
     assert "- slope: -0.5" in rest
 
     before = database.read_bytes()
-    assert Tracker(results).send_description(WORDS) is None
+    assert Tracker(results).send(WORDS) is None
     assert database.read_bytes() == before
     refuted = replace(WORDS, tags={"verdict": "refuted"})
-    assert Tracker(results).send_description(refuted) is None
+    assert Tracker(results).send(refuted) is None
     assert client(database).get_experiment(experiment.experiment_id).tags["vgt.verdict"] == "refuted"
 
 

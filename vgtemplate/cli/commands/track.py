@@ -42,7 +42,7 @@ def sync() -> None:
     tracker = Tracker(results, draw_pictures)
     outcomes: list[tuple[Parcel, str | None]] = []
     for parcel in with_bar(parcels, "sending", console=console, transient=True, disable=not console.is_terminal):
-        outcome = tracker.send_any(parcel)
+        outcome = tracker.send(parcel)
         if tracker.failure:
             break
         outcomes.append((parcel, outcome))

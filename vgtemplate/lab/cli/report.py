@@ -135,5 +135,5 @@ def _unless_not_run(result: Result, plan: Plan) -> Result:
 def track(results: Path, say: Callable[[str], object]) -> None:
     """Send the report to MLflow unless it has it; say in one line if that fails, `vgt track sync` sends it later."""
     found = find_report(results)
-    if found is not None and (reason := Tracker(results).send_report(found)) is not None:
+    if found is not None and (reason := Tracker(results).send(found)) is not None:
         say(f"{reason}; the report is complete, and `vgt track sync` sends it later")

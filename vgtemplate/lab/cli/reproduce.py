@@ -185,5 +185,5 @@ def _run(
     for run in progress.track(left, "sending to MLflow", console=console, transient=True, disable=not left):
         sender.send(run)
     for result in judging.results():
-        sender.send_description(describe_result(result))
+        sender.send(describe_result(result))
     return judging.results()
