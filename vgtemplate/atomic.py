@@ -24,11 +24,8 @@ def write_whole(path: Path, content: str | bytes | Callable[[IO[bytes]], object]
     """Write a file under a temporary name, flush it, and rename it; readable by all.
 
     Args:
-        path: the file.
+        path: the file; where the disk refuses (OSError), nothing is left behind, and what was there stays.
         content: what it is to hold, or what writes that into the open file it is called with.
-
-    Raises:
-        OSError: the disk refuses; nothing is left behind, and what was there stays.
     """
     descriptor, staging = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     try:

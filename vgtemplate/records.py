@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,10 @@ class Record:
         return np.asarray(self.series[name][:, index, :], dtype=np.float64)
 
 
+_PLAIN = tuple(field.name for field in fields(Record) if field.name != "series")
+"""What of a record is kept as JSON."""
+
+
 def record_path(results: Path, key: str) -> Path:
     """Return the folder of the record `key`."""
     return results / key
@@ -128,15 +132,7 @@ def drop_leftovers(results: Path, key: str) -> None:
 
 def _metadata(record: Record, checksum: str) -> dict[str, Any]:
     return {
-        "key": record.key,
-        "name": record.name,
-        "configuration": record.configuration,
-        "seeds": list(record.seeds),
-        "dataset": record.dataset,
-        "environment": record.environment,
-        "wall_seconds": record.wall_seconds,
-        "labels": record.labels,
-        "weights_sha256": record.weights_sha256,
+        **{name: getattr(record, name) for name in _PLAIN},
         "series": {
             name: {"axes": list(SERIES[name].axes), "unit": SERIES[name].unit, "shape": list(array.shape)}
             for name, array in record.series.items()
@@ -157,11 +153,7 @@ def _write_file(path: Path, content: bytes) -> None:
 
 
 def make_results_folder(results: Path) -> Path:
-    """Create the results folder and prove that it can be written.
-
-    Raises:
-        UserError: it cannot be.
-    """
+    """Create the results folder and prove that it can be written; raise UserError if it cannot be."""
     try:
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=results):
@@ -179,8 +171,6 @@ def write_record(results: Path, record: Record, add: Callable[[Path], object] | 
     Where another process writes the same key at the same time, one of the two records stays: they are equal.
 
     Args:
-        results: the folder of the records.
-        record: what is to be kept.
         add: called with the record's folder while that still has its temporary name; what it writes there appears with
             the record or, like the record, not at all.
 
@@ -227,18 +217,9 @@ def read_record(results: Path, key: str) -> Record | None:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             series = {name: archive[name] for name in archive.files}
-        return Record(
-            key=key,
-            name=metadata["name"],
-            configuration=metadata["configuration"],
-            seeds=tuple(metadata["seeds"]),
-            dataset=metadata["dataset"],
-            environment=metadata["environment"],
-            wall_seconds=metadata["wall_seconds"],
-            series=series,
-            labels=metadata["labels"],
-            weights_sha256=metadata.get("weights_sha256", ""),
-        )
+        metadata = {"weights_sha256": ""} | metadata  # which the oldest records lack
+        plain = {name: metadata[name] for name in _PLAIN}
+        return Record(**plain | {"seeds": tuple(metadata["seeds"]), "series": series})
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 

@@ -6,7 +6,7 @@ are settings and no functions, stand here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from vgtemplate.config.declared import Declared, Row
 from vgtemplate.config.errors import UserError, unknown_name
 
 
-def table(rows: Iterable[Row]) -> Mapping[str, Row]:
+def table(*rows: Row) -> Mapping[str, Row]:
     """Return rows by name; two of one name are an error."""
     found: dict[str, Row] = {}
     for row in rows:
@@ -67,12 +67,10 @@ class BlockRow:
 
 
 BLOCKS = table(
-    [
-        BlockRow("plain", "linear map, then activation", {}),
-        BlockRow("batchnorm", "Ioffe & Szegedy 2015: normalised before the activation", {"model": {"norm": "batch"}}),
-        BlockRow("residual", "He et al. 2016: x + branch(x)", {"model": {"residual": True}}),
-        BlockRow("clipped", "Pascanu et al. 2013: gradient norm at most 1", {"clipping": {"kind": "norm"}}),
-    ]
+    BlockRow("plain", "linear map, then activation", {}),
+    BlockRow("batchnorm", "Ioffe & Szegedy 2015: normalised before the activation", {"model": {"norm": "batch"}}),
+    BlockRow("residual", "He et al. 2016: x + branch(x)", {"model": {"residual": True}}),
+    BlockRow("clipped", "Pascanu et al. 2013: gradient norm at most 1", {"clipping": {"kind": "norm"}}),
 )
 
 

@@ -34,20 +34,13 @@ class Keys:
     """Computes the keys of arms; each data set's fingerprint is taken once, since it reads the whole data set."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._fingerprint = cache(self._compute)
-
-    def _compute(self, dataset: str, path: str | None) -> str:
-        return fingerprint(DataConfig(dataset=dataset, path=path), self._root)
-
-    def of(self, config: ArmConfig, seeds: Sequence[int]) -> str:
-        """Return the key of an arm whose data set is named."""
-        fingerprint = self._fingerprint(config.data.dataset, config.data.path)
-        return arm_key(config.model_dump(mode="json"), seeds, fingerprint)
+        self._fingerprint = cache(lambda dataset, path: fingerprint(DataConfig(dataset=dataset, path=path), root))
 
     def job(self, experiment: str, name: str, config: ArmConfig, seeds: Sequence[int]) -> Job:
         """Return the job of an arm whose data set is named."""
-        return Job(self.of(config, seeds), name, experiment, config, tuple(seeds))
+        found = self._fingerprint(config.data.dataset, config.data.path)
+        key = arm_key(config.model_dump(mode="json"), seeds, found)
+        return Job(key, name, experiment, config, tuple(seeds))
 
 
 def plan_arms(configs: Mapping[str, ArmConfig], seeds: Sequence[int], root: Path, experiment: str) -> list[Job]:

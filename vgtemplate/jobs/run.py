@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 def checkpoint_seconds() -> float:
-    """Return the seconds between two checkpoints: VGT_CHECKPOINT_SECONDS, else 30.
-
-    Raises:
-        UserError: it is no number of seconds.
-    """
+    """Return the seconds between two checkpoints: VGT_CHECKPOINT_SECONDS, else 30; UserError if that is no number."""
     text = os.environ.get("VGT_CHECKPOINT_SECONDS") or "30"
     try:
         seconds = float(text)
@@ -83,13 +79,9 @@ def run_job(
     """Run one job in this process, unless it has a record by now, and write its record.
 
     Args:
-        job: what to run.
         results: the folder of the records.
         root: the folder of the data sets.
-        accelerator: Lightning's name.
         fresh: run it even if it has a record; not if another process has just made one.
-        strategy: Lightning's name.
-        progress: show a progress bar.
         keeps_models: write the trained networks beside the record.
 
     Raises:

@@ -42,26 +42,24 @@ class ArticleRow:
 
 
 ARTICLES = table(
-    [
-        ArticleRow(
-            "bn-relu",
-            "Analytics Vidhya, Medium, 3f1a8ace1c88",
-            "How Batch Normalization and ReLU solve vanishing gradients",
-        ),
-        ArticleRow(
-            "slow-training",
-            "Towards Data Science, b5b78c142bb7",
-            "Is your model training too slow? Vanishing and exploding gradients",
-        ),
-        ArticleRow(
-            "unstable-gradients",
-            "PythonLearner, cnblogs 13173560",
-            "Vanishing and exploding gradients, in sum: gradient instability",
-        ),
-        ArticleRow(
-            "causes-cures",
-            "2018-09-05, reprinted from CSDN 78847691",
-            "Causes of vanishing and exploding gradients in neural networks and their cures",
-        ),
-    ]
+    ArticleRow(
+        "bn-relu",
+        "Analytics Vidhya, Medium, 3f1a8ace1c88",
+        "How Batch Normalization and ReLU solve vanishing gradients",
+    ),
+    ArticleRow(
+        "slow-training",
+        "Towards Data Science, b5b78c142bb7",
+        "Is your model training too slow? Vanishing and exploding gradients",
+    ),
+    ArticleRow(
+        "unstable-gradients",
+        "PythonLearner, cnblogs 13173560",
+        "Vanishing and exploding gradients, in sum: gradient instability",
+    ),
+    ArticleRow(
+        "causes-cures",
+        "2018-09-05, reprinted from CSDN 78847691",
+        "Causes of vanishing and exploding gradients in neural networks and their cures",
+    ),
 )

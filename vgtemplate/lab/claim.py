@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from vgtemplate.config import catalogue
-from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
-from vgtemplate.config.schema import Count, Slug, StrictModel, known
+from vgtemplate.config.schema import Count, Slug, StrictModel, known, require
 from vgtemplate.lab.catalogue import ARTICLES, CHECKS, COMBINATIONS
 from vgtemplate.lab.threshold import read_threshold
 
@@ -18,7 +16,7 @@ MetricName = Annotated[str, Field(min_length=1)]
 CombinationName = Annotated[str, known("combination", COMBINATIONS)]
 ArticleName = Annotated[str, known("article", ARTICLES)]
 CheckName = Annotated[str, known("check", CHECKS)]
-Decided = Annotated[str, known("verdict", dict.fromkeys(("confirmed", "refuted")))]
+Decided = Annotated[str, known("verdict", ("confirmed", "refuted"))]
 
 
 def _readable(threshold: str) -> str:
@@ -54,14 +52,6 @@ class PartConfig(StrictModel):
         return f"{self.metric}{how}" + (f" ({', '.join(self.arms)})" if self.arms else "")
 
 
-def _require(kind: str, name: str, table: Mapping[str, object]) -> None:
-    """Check a name as a validator has to: a ValueError, which the reader of the file gives its place."""
-    try:
-        catalogue.check_name(kind, name, table)
-    except UserError as error:
-        raise ValueError(str(error)) from None
-
-
 class SearchConfig(StrictModel):
     """A search on tuning seeds for settings that the register leaves open; `vgt tune` runs it and keeps its picks."""
 
@@ -81,9 +71,9 @@ class SearchConfig(StrictModel):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> SearchConfig:
-        _require("metric", self.metric, catalogue.METRICS)
+        require("metric", self.metric, catalogue.METRICS)
         for arm in self.factors:
-            _require("arm of the search", arm, dict.fromkeys(self.arms))
+            require("arm of the search", arm, self.arms)
         if self.factors and self.trial is None:
             raise ValueError("factors go with trial, the one arm whose pick is multiplied")
         for setting in self.grid:
@@ -159,27 +149,18 @@ class ClaimConfig(ExperimentConfig):
         for index, part in enumerate(self.parts):
             try:
                 self._check_part(part)
-            except (UserError, ValueError) as error:
+            except ValueError as error:
                 raise ValueError(f"parts.{index}: {error}") from None
         return self
 
     @model_validator(mode="after")
-    def _sections_are_of_its_articles(self) -> ClaimConfig:
+    def _names_are_known(self) -> ClaimConfig:
         for article in self.sections:
-            _require("article of the claim", article, dict.fromkeys(self.articles))
-        return self
-
-    @model_validator(mode="after")
-    def _settings_fit_the_arms(self) -> ClaimConfig:
-        for arm in self.full.arms if self.full else ():
-            _require("arm", arm, self.arms)
-        return self
-
-    @model_validator(mode="after")
-    def _searches_fit_the_arms(self) -> ClaimConfig:
+            require("article of the claim", article, self.articles)
         searched = [arm for search in self.search for arm in search.arms]
-        for arm in [*searched, *(search.trial for search in self.search if search.trial)]:
-            _require("arm", arm, self.arms)
+        trials = [search.trial for search in self.search if search.trial]
+        for arm in [*(self.full.arms if self.full else ()), *searched, *trials]:
+            require("arm", arm, self.arms)
         if len(set(searched)) < len(searched):
             raise ValueError("search: an arm can be given one pick only")
         return self
@@ -191,17 +172,15 @@ class ClaimConfig(ExperimentConfig):
 
     def _check_part(self, part: PartConfig) -> None:
         if self.check is not None:
-            quantities = CHECKS[self.check].quantities.split()
-            catalogue.check_name(f"quantity of check {self.check}", part.metric, dict.fromkeys(quantities))
+            require(f"quantity of check {self.check}", part.metric, CHECKS[self.check].quantities.split())
             if part.arms or part.options or part.combine != "only":
                 raise ValueError("a part of an exact claim has no arms, options or combination")
             return
-        catalogue.check_name("metric", part.metric, catalogue.METRICS)
+        require("metric", part.metric, catalogue.METRICS)
         for arm in part.arms:
-            catalogue.check_name("arm", arm, self.arms)
+            require("arm", arm, self.arms)
         for option in part.options:
-            allowed = catalogue.METRICS[part.metric].options
-            catalogue.check_name(f"option of {part.metric}", option, dict.fromkeys(allowed))
+            require(f"option of {part.metric}", option, catalogue.METRICS[part.metric].options)
         least = COMBINATIONS[part.combine].arms
         exactly = part.combine in {"only", "difference", "ratio"}
         if len(part.arms) < least or (exactly and len(part.arms) != least):

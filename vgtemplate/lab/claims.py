@@ -25,11 +25,7 @@ def is_claim(content: Mapping[str, Any]) -> bool:
 
 
 def load_claim(path: Path) -> ClaimConfig:
-    """Read a claim and check every arm in every setting.
-
-    Raises:
-        UserError: the file, its base or any arm cannot be used.
-    """
+    """Read a claim and check every arm in every setting; raise UserError if anything of it is unusable."""
     claim = load_experiment(path, ClaimConfig)
     if claim.id != path.stem:
         raise UserError(f"{path}: id: {claim.id!r} must be the file's name, {path.stem!r}")
@@ -48,15 +44,6 @@ def load_claims(folder: Path) -> dict[str, ClaimConfig]:
     return {claim.id: claim for claim in sorted(claims, key=lambda claim: (_KINDS.index(claim.kind), claim.id))}
 
 
-def _in_setting(claim: ClaimConfig, setting: Setting) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the base of a claim in a setting, and what the setting adds to each arm."""
-    if setting == "short":
-        return claim.base, dict.fromkeys(claim.arms, claim.short)
-    if setting == "full" and claim.full is not None:
-        return claim.full.base or claim.base, claim.full.arms
-    return claim.base, {}
-
-
 def resolve_claim(
     path: Path,
     claim: ClaimConfig,
@@ -69,16 +56,15 @@ def resolve_claim(
     Raises:
         UserError: an unknown key or name, a value out of range, an unreadable override.
     """
-    base, own = _in_setting(claim, setting)
-    given = patches or {}
-    joined = {arm: merge(own.get(arm, {}), given.get(arm, {})) for arm in claim.arms}
+    base, added, given = claim.base, {}, patches or {}
+    if setting == "short":
+        added = dict.fromkeys(claim.arms, claim.short)
+    elif setting == "full" and claim.full is not None:
+        base, added = claim.full.base or base, claim.full.arms
+    joined = {arm: merge(added.get(arm, {}), given.get(arm, {})) for arm in claim.arms}
     return resolve_arms(path, claim.model_copy(update={"base": base}), overrides, patches=joined)
 
 
 def load_any(path: Path) -> ExperimentConfig:
-    """Read a claim, or an experiment that is none.
-
-    Raises:
-        UserError: it cannot be used.
-    """
+    """Read a claim, or an experiment that is none; raise UserError if it cannot be used."""
     return load_claim(path) if is_claim(read_yaml(path)) else load_experiment(path, ExperimentConfig)

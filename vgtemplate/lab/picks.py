@@ -65,11 +65,7 @@ def candidates_of(search: SearchConfig) -> list[Values]:
 
 
 def read_picks(folder: Path, dataset: str) -> Picks:
-    """Read a data set's picks; none if nothing was searched on it.
-
-    Raises:
-        UserError: the file cannot be read as picks.
-    """
+    """Read a data set's picks, none if nothing was searched on it; raise UserError if the file is no file of picks."""
     path = picks_path(folder, dataset)
     if not path.exists():
         return {}
@@ -85,17 +81,13 @@ def read_picks(folder: Path, dataset: str) -> Picks:
 
 
 def write_picks(folder: Path, dataset: str, picks: Picks) -> Path:
-    """Write picks over those of the same claims and arms, whole or not at all.
-
-    Raises:
-        UserError: the folder refuses.
-    """
+    """Write picks over those of the same claims and arms, whole or not at all; UserError if the folder refuses."""
     path = picks_path(folder, dataset)
     merged = read_picks(folder, dataset)
     for claim, arms in picks.items():
         merged[claim] = merged.get(claim, {}) | arms
-    content: dict[str, Any] = {
-        claim: {arm: arms[arm].model_dump(mode="json") for arm in sorted(arms)}
+    content = {
+        claim: {arm: pick.model_dump(mode="json") for arm, pick in sorted(arms.items())}
         for claim, arms in sorted(merged.items())
     }
     text = _HEADER.format(dataset) + yaml.safe_dump(content, sort_keys=False, width=120, default_flow_style=None)
@@ -140,7 +132,6 @@ def patches_of(path: Path, experiment: ExperimentConfig, resolve: Callable[[], s
 
     Args:
         path: the experiment's file.
-        experiment: what it says.
         resolve: returns the data set; called only where something was searched.
 
     Raises:

@@ -53,11 +53,9 @@ def read_threshold(text: str) -> Interval:
     if one_sided is None:
         return Interval(bounds[0], bounds[1])
     sign, clears = one_sided[1], _OPERATORS[one_sided[1]]
-    return (
-        Interval(-math.inf, bounds[0], high_clears=clears)
-        if sign.startswith("<")
-        else Interval(bounds[0], math.inf, low_clears=clears)
-    )
+    if sign.startswith("<"):
+        return Interval(-math.inf, bounds[0], high_clears=clears)
+    return Interval(bounds[0], math.inf, low_clears=clears)
 
 
 def clears(threshold: str, effect: float) -> bool:

@@ -84,7 +84,6 @@ def depth_scales(activation: Activation, sigma_w_sq: float, sigma_b_sq: float = 
     """Return the depth scales at the fixed point that a variance of 1 tends to.
 
     Args:
-        activation: phi.
         sigma_w_sq: fan_in * var(w).
         sigma_b_sq: variance of the biases.
     """

@@ -31,7 +31,6 @@ def fixed_point(activation: Activation, sigma_w_sq: float, sigma_b_sq: float = 0
     The map increases with q, so its iterates go up or down to the nearest fixed point in that direction.
 
     Args:
-        activation: phi.
         sigma_w_sq: fan_in * var(w).
         sigma_b_sq: variance of the biases.
         q: where the iteration starts, above 0; returned where it is itself a fixed point (ReLU at 2: any q is).
@@ -83,9 +82,6 @@ def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> floa
 
 def critical_gain(activation: str | Activation) -> float:
     """Return the g of weights N(0, g^2 / fan_in) without biases at which chi_1 = 1: sqrt(critical_sigma_w_sq).
-
-    Args:
-        activation: a name of the catalogue, or a function with its derivative.
 
     Raises:
         UserError: there is no activation of that name.

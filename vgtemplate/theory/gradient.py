@@ -49,7 +49,6 @@ def start(signal: Signal, width: int, coherent: bool) -> Gradient:
 
     Args:
         signal: x, what the last hidden layer puts out.
-        width: of that layer.
         coherent: whether the part along x and the mean is to be followed.
     """
     zero = np.zeros_like(signal.mean)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vgtemplate.config.errors import UserError, unknown_name
+from vgtemplate.config.catalogue import check_name
 from vgtemplate.theory.gaussian import Array, Function
 
 LEAKY_SLOPE = 0.01
@@ -69,13 +69,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
 
 
 def find_activation(activation: str | Activation) -> Activation:
-    """Return the catalogue's activation of a name, and a function with its derivative as it is.
-
-    Raises:
-        UserError: there is none of that name.
-    """
+    """Return the catalogue's activation of a name (UserError if there is none), and an Activation as it is."""
     if isinstance(activation, Activation):
         return activation
-    if activation not in ACTIVATIONS:
-        raise UserError(unknown_name("activation", activation, ACTIVATIONS))
-    return ACTIVATIONS[activation]
+    return ACTIVATIONS[check_name("activation", activation, ACTIVATIONS)]

@@ -52,10 +52,8 @@ def grid_around_critical(
     """Return sigma_w_sq and sigma_b_sq, (points,) each, for a diagram that shows both phases.
 
     Args:
-        activation: phi.
         weights: the largest sigma_w_sq; None: three times the critical one without biases.
         biases: the largest sigma_b_sq.
-        points: how many of each.
     """
     largest = weights or 3 * critical_sigma_w_sq(activation)
     # Variances of biases lie closer together towards 0, where the critical line is steep.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,7 +27,6 @@ DECADES = 0.5 * math.log10(math.e)
 """Decades of a root mean square per unit of the mean square's natural logarithm."""
 BAND = 2.0
 """Half the band's width in standard deviations: 19 of 20 networks."""
-Range = tuple[float, float]
 
 
 def _slope_weights(num_layers: int) -> Array:
@@ -90,7 +89,7 @@ class Prediction:
         return centre - DECADES * (variance / 2 + half), centre + DECADES * half
 
     @property
-    def gradient_slope_band(self) -> Range:
+    def gradient_slope_band(self) -> tuple[float, float]:
         """Lowest and highest gradient_slope of 19 of 20 networks of this width; NaN as gradient_slope."""
         # Layer k's factor is in the profile of layers 1 to k.
         shares = -np.cumsum(_slope_weights(len(self.scatter)))[:-1]
@@ -113,16 +112,10 @@ def _log10(mean_square: float) -> float:
     return math.log10(mean_square) / 2 if math.isfinite(mean_square) else math.nan
 
 
-def _has_coherent_part(layers: Sequence[Layer]) -> bool:
-    plain = all(layer.norm == "none" and layer.kernel == 1 and not layer.dropout for layer in layers)
-    return plain and any(layer.residual for layer in layers)
-
-
 def predict_layers(activation: Activation, layers: Sequence[Layer], inputs: Array | None = None) -> Prediction:
     """Predict signal and gradient of each hidden layer of a sequence.
 
     Args:
-        activation: phi.
         layers: from the input on.
         inputs: mean square over the channels of each pixel of some images, (N, H, W); fully connected: over the
             pixels too, (N, 1, 1); None: 1, as standardised images have. Batch normalisation makes any images alike: of
@@ -164,14 +157,13 @@ def assemble(
     """Put a prediction together.
 
     Args:
-        layers: L of them.
-        q: mean square of what each activation sees.
-        squares: of the images and of what each layer puts out, L + 1 of them.
-        means: of what each layer puts out.
-        saturated: share of each layer's units.
+        squares: mean squares of the images and of what each layer puts out, L + 1 of them.
         log10_gradients: RMS of dL/dz, up to a constant.
-        scatter: as in Prediction.
     """
+
+    def to_last(profile: Array) -> Array:
+        return np.asarray(profile - profile[-1])
+
     with np.errstate(invalid="ignore", divide="ignore"):
         log_signals = np.log10(np.where(np.array(squares) < UNDERFLOW, 0.0, squares)) / 2
         log_widths = np.log10([layer.width for layer in layers]) / 2
@@ -181,22 +173,18 @@ def assemble(
             log10_signal_rms=log_signals[1:],
             signal_mean=np.array(means),
             saturated_fraction=np.array(saturated),
-            log10_gradient_rms=_to_last(log10_gradients),
-            log10_bias_gradient=_to_last(log10_gradients + log_widths),
-            log10_weight_gradient=_to_last(log10_gradients + log_signals[:-1] - log_weights),
+            log10_gradient_rms=to_last(log10_gradients),
+            log10_bias_gradient=to_last(log10_gradients + log_widths),
+            log10_weight_gradient=to_last(log10_gradients + log_signals[:-1] - log_weights),
             scatter=scatter,
         )
-
-
-def _to_last(profile: Array) -> Array:
-    """Return a profile relative to its last value."""
-    return np.asarray(profile - profile[-1])
 
 
 def _way_back(activation: Activation, passages: Sequence[Passage], signal: Signal) -> tuple[Array, Array]:
     """Return each layer's log10 RMS of dL/dz, up to a constant, and its scatter; both (L,)."""
     layers = [passage.layer for passage in passages]
-    g = start(signal, layers[-1].width, _has_coherent_part(layers))
+    plain = all(layer.norm == "none" and layer.kernel == 1 and not layer.dropout for layer in layers)
+    g = start(signal, layers[-1].width, plain and any(layer.residual for layer in layers))
     profile, scatters, grown = [], [], 0.0
     for passage in reversed(passages):
         at_z, before = backward(activation, passage, g)
@@ -223,11 +211,9 @@ def predict(
     """Predict signal and gradient of a fully connected network of one width at initialisation.
 
     Args:
-        activation: a name of the catalogue, or a function with its derivative.
         depth: L, the number of hidden layers.
         weight_std: standard deviation of every weight, e.g. gain / sqrt(width).
         width: units per hidden layer, and values per image.
-        bias_std: standard deviation of every bias.
         norm: normalisation over the batch, or over a layer's units.
         norm_position: before or after the activation.
         residual: from the second layer on, add each layer's input to its output.
@@ -239,16 +225,6 @@ def predict(
     """
     if depth < 1 or width < 1 or weight_std < 0 or bias_std < 0:
         raise ValueError(f"{depth=}, {width=} must be at least 1, {weight_std=}, {bias_std=} at least 0")
-    layers = [
-        Layer(
-            width,
-            width,
-            weight_std,
-            bias_std,
-            norm=norm,
-            norm_position=norm_position,
-            residual=residual and index > 0,
-        )
-        for index in range(depth)
-    ]
+    first = Layer(width, width, weight_std, bias_std, norm=norm, norm_position=norm_position)
+    layers = [first, *[replace(first, residual=residual)] * (depth - 1)]
     return predict_layers(find_activation(activation), layers, np.reshape(inputs, (-1, 1, 1)))

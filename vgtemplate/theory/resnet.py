@@ -72,55 +72,43 @@ def _mean(channels: Sequence[Channels], power: int) -> float:
     return float(sum(kind.share * np.mean(kind.values**power) for kind in channels))
 
 
-def _variance(channels: Sequence[Channels]) -> float:
-    return float(sum(kind.share * kind.values.var() for kind in channels))
+def _add_normal(activation: Activation, values: Array) -> tuple[Array, float, float]:
+    """Return, of x + u, u from N(0, 1), the quantiles of phi, the mean square and the saturated share.
 
-
-@dataclass(frozen=True)
-class _Sum:
-    """What becomes of x + u, u from N(0, 1): the quantiles of phi of it, its mean square, its saturated share."""
-
-    values: Array
-    mean_square: float
-    saturated: float
-
-
-def _add_normal(activation: Activation, values: Array) -> _Sum:
-    """Add u to the quantiles `values` of x."""
+    Args:
+        values: the quantiles of x.
+    """
     sums = (values[:, None] + _normal()).ravel()
     # Of the sorted values each run stands for a quantile; its mean keeps the mean of all.
     put_out = np.sort(activation.function(sums)).reshape(len(values), -1).mean(axis=1)
-    return _Sum(put_out, float(np.mean(sums**2)), float(is_saturated(activation, sums).mean()))
+    return put_out, float(np.mean(sums**2)), float(is_saturated(activation, sums).mean())
 
 
 def predict_resnet(activation: Activation, layers: Sequence[Layer]) -> Prediction:
-    """Predict a batch-normalised residual network of the CIFAR kind: a convolution, then blocks of two.
-
-    Args:
-        activation: phi.
-        layers: 1 + 2 n of them, from the input on.
-    """
+    """Predict a batch-normalised residual network of the CIFAR kind: a convolution, then blocks of two layers."""
     inner = moments(activation, 1.0)
-    alone = _add_normal(activation, np.zeros(_QUANTILES))
-    channels = [Channels(1.0, alone.values)]
-    q, squares, means, saturated = [1.0], [1.0, float(inner.mean_square)], [float(inner.mean)], [alone.saturated]
+    values, _, alone = _add_normal(activation, np.zeros(_QUANTILES))
+    channels = [Channels(1.0, values)]
+    q, squares, means, saturated = [1.0], [1.0, float(inner.mean_square)], [float(inner.mean)], [alone]
     blocks = []
     for opening, closing in zip(layers[1::2], layers[2::2], strict=True):
+        variance = float(sum(kind.share * kind.values.var() for kind in channels))
         divisors = (
-            opening.sigma_w_sq * _variance(channels) + EPS,
+            opening.sigma_w_sq * variance + EPS,
             closing.sigma_w_sq * float(inner.mean_square - inner.mean**2) + EPS,
         )
         kept = opening.in_width / opening.width
         added = [Channels(1 - kept, np.zeros(_QUANTILES))] if kept < 1 else []
         carried = [*(Channels(kind.share * kept, kind.values) for kind in channels), *added]
         sums = [_add_normal(activation, kind.values) for kind in carried]
-        channels = [Channels(kind.share, put_out.values) for kind, put_out in zip(carried, sums, strict=True)]
+        put_out, sum_squares, saturated_shares = zip(*sums, strict=True)
+        channels = [Channels(kind.share, values) for kind, values in zip(carried, put_out, strict=True)]
         blocks.append(Block(opening, closing, carried, inner, divisors))
         shares = [kind.share for kind in carried]
-        q += [1.0, float(np.dot(shares, [put_out.mean_square for put_out in sums]))]
+        q += [1.0, float(np.dot(shares, sum_squares))]
         squares += [float(inner.mean_square), _mean(channels, 2)]
         means += [float(inner.mean), _mean(channels, 1)]
-        saturated += [alone.saturated, float(np.dot(shares, [put_out.saturated for put_out in sums]))]
+        saturated += [alone, float(np.dot(shares, saturated_shares))]
     gradients, scatter = _way_back(activation, blocks)
     return assemble(layers, q, squares, means, saturated, np.log10(gradients) / 2, scatter)
 

@@ -125,7 +125,7 @@ def test_value_that_would_have_to_be_computed_is_refused_with_its_place(thing: D
 def test_second_row_of_a_name_is_an_error() -> None:
     row = BLOCKS["plain"]
     with pytest.raises(ValueError, match="two rows named 'plain'"):
-        catalogue.table([row, row])
+        catalogue.table(row, row)
     with pytest.raises(TypeError):
         BLOCKS["mine"] = row  # type: ignore[index]
 
