@@ -187,8 +187,7 @@ def offset(record: Record) -> Array:
 @metric("share of test images classified correctly; diverged = 0.1")
 def test_accuracy(record: Record) -> Array:
     """Return the test accuracy; CHANCE for a replica that diverged."""
-    accuracy = np.asarray(record.series["test_accuracy"], dtype=np.float64)
-    return _unless_diverged(record, accuracy, CHANCE)
+    return _unless_diverged(record, _series(record, "test_accuracy"), CHANCE)
 
 
 @metric("1 - test accuracy; diverged = 0.9")
@@ -198,8 +197,7 @@ def test_error(record: Record) -> Array:
 
 
 def _training_accuracy(record: Record) -> Array:
-    accuracy = np.asarray(record.series["final_train_accuracy"], dtype=np.float64)
-    return _unless_diverged(record, accuracy, CHANCE)
+    return _unless_diverged(record, _series(record, "final_train_accuracy"), CHANCE)
 
 
 @metric("share of all training images misclassified at the end; diverged = 0.9")
@@ -211,14 +209,13 @@ def training_error(record: Record) -> Array:
 @metric("mean training loss over the last tenth of the steps; diverged = inf", unit="nats")
 def final_loss(record: Record) -> Array:
     """Return the mean training loss of the last tenth of the steps; inf for a replica that diverged."""
-    losses = np.asarray(record.series["train_loss"], dtype=np.float64)
+    losses = _series(record, "train_loss")
     mean = losses[:, -max(1, losses.shape[1] // 10) :].mean(axis=1)
     return _unless_diverged(record, mean, np.inf)
 
 
-def _last(record: Record, name: str) -> Array:
-    """Return the probed series `name` at the last probe, (R, L)."""
-    return record.probe(name, -1)
+def _series(record: Record, name: str) -> Array:
+    return np.asarray(record.series[name], dtype=np.float64)
 
 
 def _unless_diverged(record: Record, values: Array, otherwise: float) -> Array:
@@ -228,13 +225,13 @@ def _unless_diverged(record: Record, values: Array, otherwise: float) -> Array:
 @metric("loss over the validation images at the end; diverged = inf", unit="nats")
 def validation_loss(record: Record) -> Array:
     """Return the loss over the validation images at the end; inf for a replica that diverged."""
-    return _unless_diverged(record, np.asarray(record.series["validation_loss"], dtype=np.float64)[:, -1], np.inf)
+    return _unless_diverged(record, _series(record, "validation_loss")[:, -1], np.inf)
 
 
 @metric("peak signal-to-noise ratio of the denoised test images; diverged = 0", unit="dB")
 def psnr(record: Record) -> Array:
     """Return the PSNR of the denoised test images in dB; 0, that of an error as large as the range, if it diverged."""
-    return _unless_diverged(record, np.asarray(record.series["test_psnr"], dtype=np.float64), 0.0)
+    return _unless_diverged(record, _series(record, "test_psnr"), 0.0)
 
 
 @metric("1 where a training loss was not finite, else 0")
@@ -246,13 +243,13 @@ def diverged(record: Record) -> Array:
 @metric("||W_t - W_0|| / ||W_0|| of hidden layer 1 at the end")
 def first_layer_travel(record: Record) -> Array:
     """Return the travel of hidden layer 1 at the end (docs/register.md, Terms)."""
-    return _last(record, "travel")[:, 0]
+    return record.probe("travel", -1)[:, 0]
 
 
 @metric("travel of the last over that of the first hidden layer", unit="decades")
 def log10_travel_ratio(record: Record) -> Array:
     """Return log10 of the last hidden layer's travel over the first's, at the end, in decades."""
-    travel = _last(record, "travel")
+    travel = record.probe("travel", -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return log10(travel[:, -1] / travel[:, 0])
 
@@ -264,7 +261,7 @@ def steps_to_loss(record: Record) -> Array:
     inf for a replica that never gets there.
     """
     target = record.configuration["training"]["stop_loss"]
-    losses = np.asarray(record.series["train_loss"], dtype=np.float64)
+    losses = _series(record, "train_loss")
     if losses.shape[1] < LOSS_WINDOW:
         return np.full(len(losses), np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(losses, LOSS_WINDOW, axis=1)
@@ -275,7 +272,7 @@ def steps_to_loss(record: Record) -> Array:
 @metric("share of hidden units that are dead at the end (docs/register.md, Terms)")
 def dead_fraction(record: Record) -> Array:
     """Return the share of dead hidden units at the end (docs/register.md, Terms), averaged over the layers."""
-    return np.asarray(_last(record, "dead_fraction").mean(axis=1))
+    return np.asarray(record.probe("dead_fraction", -1).mean(axis=1))
 
 
 @metric("training accuracy minus test accuracy at the end")
@@ -286,7 +283,7 @@ def generalisation_gap(record: Record) -> Array:
 
 def _mean_above_first_layer(record: Record, name: str) -> Array:
     """Return a series' mean over all probes and hidden layers 2 to L, (R,); NaN below two layers."""
-    values = np.asarray(record.series[name], dtype=np.float64)[:, :, 1:]
+    values = _series(record, name)[:, :, 1:]
     return np.asarray(values.mean(axis=(1, 2))) if values.shape[2] else np.full(len(values), np.nan)
 
 

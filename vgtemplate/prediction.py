@@ -88,12 +88,7 @@ def _bias_std(model: ModelConfig, fan_in: int) -> float:
 
 
 def describe_layers(model: ModelConfig, input_shape: Sequence[int]) -> list[Layer]:
-    """Return the hidden layers of a network as the theory sees them.
-
-    Args:
-        model: its settings.
-        input_shape: (C, H, W) of an image.
-    """
+    """Return the hidden layers of a network, for images of shape (C, H, W), as the theory sees them."""
     is_mlp = model.kind == "mlp"
     area = 1 if is_mlp else 9
     widths = [math.prod(input_shape) if is_mlp else input_shape[0], *model.widths()]
@@ -115,11 +110,9 @@ def describe_layers(model: ModelConfig, input_shape: Sequence[int]) -> list[Laye
 
 
 def predict_arm(config: ArmConfig, input_shape: Sequence[int], inputs: Array | None = None) -> Prediction:
-    """Predict an arm's signal and gradient before the first update.
+    """Predict an arm's signal and gradient before the first update, for images of shape (C, H, W).
 
     Args:
-        config: the arm.
-        input_shape: (C, H, W) of an image.
         inputs: mean square of each pixel of some images, (N, H, W), (N, 1, 1) for an mlp; None: standardised ones.
 
     Raises:
@@ -129,9 +122,9 @@ def predict_arm(config: ArmConfig, input_shape: Sequence[int], inputs: Array | N
         raise UserError(f"the theory does not cover this network: {reason}")
     activation = theory_activation(config.model.activation)
     layers, squares = layers_and_inputs(config, input_shape, inputs)
-    return (
-        predict_resnet(activation, layers) if _is_resnet(config.model) else predict_layers(activation, layers, squares)
-    )
+    if _is_resnet(config.model):
+        return predict_resnet(activation, layers)
+    return predict_layers(activation, layers, squares)
 
 
 def _is_resnet(model: ModelConfig) -> bool:

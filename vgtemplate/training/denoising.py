@@ -20,14 +20,8 @@ class DenoisingModule(PopulationModule):
     """Trains every replica to give back the image from the image plus Gaussian noise; labels are not looked at.
 
     The loss is the mean squared error, the score the mean over images of the peak signal-to-noise ratio (dB), of
-    outputs clamped to the range [0, 1] of the pixels. The noise is each replica's own, new at each step; in
-    evaluation it depends on the batch alone.
-
-    Args:
-        model: maps (R, B, C, H, W) to the same shape.
-        config: as in PopulationModule; `training.noise` is the deviation.
-        seeds: one per replica.
-        probe_images: as in PopulationModule.
+    outputs clamped to the range [0, 1] of the pixels. The noise, of deviation `training.noise`, is each replica's own,
+    new at each step; in evaluation it depends on the batch alone. The model maps (R, B, C, H, W) to the same shape.
     """
 
     score = "psnr"

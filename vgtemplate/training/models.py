@@ -38,11 +38,8 @@ Weights = Mapping[str, Tensor]
 class TrainedModel:
     """A trained population with what it needs to read a picture.
 
-    Args:
-        config: of the arm.
-        seeds: one per replica.
-        dataset: what the record says of the data: `classes`, `input_shape` (C, H, W), `mean` and `std` per channel.
-        weights: of the network, each with the replica axis.
+    `dataset` is what the record says of the data: `classes`, `input_shape` (C, H, W), `mean` and `std` per channel. The
+    weights have the replica axis.
     """
 
     config: ArmConfig

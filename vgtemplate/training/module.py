@@ -50,7 +50,6 @@ class PopulationModule(pl.LightningModule):
     Args:
         model: maps (R, B, ...) images to (R, B, K) logits: of vgtemplate.nn, or of `replicate`.
         config: optimiser, clipping and loss are read from it.
-        num_replicas: R.
         probe_images: (N, ...) images over which dead units are judged, or None.
 
     After `Trainer.test`, `test_losses` and `test_scores` hold each replica's result, (R,). If a BestKeeper watched the
@@ -82,8 +81,7 @@ class PopulationModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         if self.probe_images is not None:
-            dtype = next(self.parameters()).dtype
-            self.probe_images = self.probe_images.to(self.device, dtype)
+            self.probe_images = self.probe_images.to(self.device, next(self.parameters()).dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         outputs: Tensor = self.model(images)
@@ -178,10 +176,7 @@ class PopulationModule(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip each replica by itself; the trainer's `gradient_clip_val`, if given, replaces the configuration's.
 

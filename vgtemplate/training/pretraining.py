@@ -34,10 +34,8 @@ class PretrainingModule(pl.LightningModule):
     Args:
         machine: what is trained.
         below: weight (R, V, H) and bias (R, H) of each sigmoid layer below it, from the input.
-        scale: u = scale * x + shift turns a scaled image, flattened, into pixels in [0, 1]; both (V,).
-        shift: see `scale`.
-        lr: learning rate of plain SGD.
-        num_steps: how many steps will be trained.
+        pixels: scale and shift, see `pixel_map`.
+        settings: learning rate of plain SGD, number of steps.
     """
 
     curves: Tensor
@@ -46,19 +44,17 @@ class PretrainingModule(pl.LightningModule):
         self,
         machine: RBM | DenoisingAutoencoder,
         below: Sequence[tuple[Tensor, Tensor]],
-        scale: Tensor,
-        shift: Tensor,
-        lr: float,
-        num_steps: int,
+        pixels: tuple[Tensor, Tensor],
+        settings: PretrainingConfig,
     ) -> None:
         super().__init__()
         self.machine = machine
-        self.lr = lr
+        self.lr = settings.lr
         self._below = below
-        self._scale, self._shift = scale, shift
+        self._scale, self._shift = pixels
         # One tensor for the whole run: thousands of small ones that stay, among large ones that go, split the heap up.
         # A buffer, so that checkpoints hold it.
-        self.register_buffer("curves", machine.weight.detach().new_zeros(num_steps, len(machine.weight)))
+        self.register_buffer("curves", machine.weight.detach().new_zeros(settings.steps, len(machine.weight)))
 
     def on_fit_start(self) -> None:
         dtype = self.machine.weight.dtype
@@ -119,7 +115,7 @@ def pretrain(
     config: ArmConfig,
     data: PopulationData,
     seeds: Sequence[int],
-    fit: Callable[[pl.LightningModule, int, str], None],
+    fit: Callable[[pl.LightningModule, Sequence[pl.Callback], str, int], object],
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Pretrain every hidden layer of a sigmoid MLP in place, each on the output of those below it.
 
@@ -128,28 +124,28 @@ def pretrain(
         config: `pretraining` says how.
         data: set up; every layer sees its batches from the first.
         seeds: one per replica.
-        fit: trains a module for so many steps; the name is that of its checkpoint.
+        fit: trains a module, with callbacks, under the name of its checkpoint, for so many steps.
 
     Returns:
         reconstruction_loss (R, L, P), nats per image.
     """
     settings = config.pretraining
     _, *size = data.input_shape
-    scale, shift = pixel_map(data.info, config.data.scaling, int(np.prod(size)))
+    pixels = pixel_map(data.info, config.data.scaling, int(np.prod(size)))
     below: list[tuple[Tensor, Tensor]] = []
     curves = []
     layers = [layer.get_submodule("linear") for layer in model.hidden_layers]
     for index, linear in enumerate(layers):
         assert isinstance(linear, Linear)
         assert linear.bias is not None
-        machine = _build(settings, linear, seeds, index)
-        module = PretrainingModule(machine, below, scale, shift, settings.lr, settings.steps)
-        fit(module, settings.steps, f"layer_{index + 1}")
+        module = PretrainingModule(_build(settings, linear, seeds, index), below, pixels, settings)
+        fit(module, [], f"layer_{index + 1}", settings.steps)
+        learned = module.machine.weight.detach(), module.machine.hidden_bias.detach()
         with torch.no_grad():
-            linear.weight.copy_(module.machine.weight)
-            linear.bias.copy_(module.machine.hidden_bias)
-        below = [*below, (module.machine.weight.detach(), module.machine.hidden_bias.detach())]
+            linear.weight.copy_(learned[0])
+            linear.bias.copy_(learned[1])
+        below = [*below, learned]
         curves.append(module.curve().cpu().numpy())
     assert isinstance(layers[0], Linear)
-    absorb_map(layers[0], scale, shift)
+    absorb_map(layers[0], *pixels)
     return {"reconstruction_loss": np.stack(curves, axis=1)}

@@ -32,17 +32,6 @@ from vgtemplate.training.trainer import Fitting, Hardware, quiet_lightning, trai
 from vgtemplate.training.usage import Usage
 
 
-def _validation_series(module: PopulationModule) -> dict[str, Any]:
-    if not module.validations:
-        return {}
-    steps, losses, scores = zip(*module.validations, strict=True)
-    return {
-        "validation_steps": np.array(steps),
-        "validation_loss": torch.stack(losses, dim=1).cpu().numpy(),
-        f"validation_{module.score}": torch.stack(scores, dim=1).cpu().numpy(),
-    }
-
-
 def _build_module(
     config: ArmConfig, dataset: Mapping[str, Any], seeds: Sequence[int], probe_images: Tensor | None = None
 ) -> PopulationModule:
@@ -55,26 +44,17 @@ def _build_module(
     return PopulationModule(model, config, len(seeds), probe_images)
 
 
-def _pretrain(
-    module: PopulationModule, config: ArmConfig, data: PopulationData, seeds: Sequence[int], fitting: Fitting
-) -> dict[str, Any]:
-    if config.pretraining.kind == "none":
-        return {}
-
-    def fit(machine: pl.LightningModule, steps: int, stage: str) -> None:
-        fitting.fit(machine, [], stage, steps)
-
-    assert isinstance(module.model, MLP)
-    return pretrain(module.model, config, data, seeds, fit)
-
-
 def _evaluate(trainer: pl.Trainer, module: PopulationModule, data: PopulationData) -> dict[str, Any]:
     """Return how the trained population does on held-out and test images and, if asked for, on the training images."""
     series: dict[str, Any] = {}
     validated = [step for step, _, _ in module.validations]
     if module.config.data.num_validation and trainer.global_step not in validated:
         trainer.validate(module, datamodule=data, verbose=False)
-    series |= _validation_series(module)
+    if module.validations:
+        steps, losses, scores = zip(*module.validations, strict=True)
+        series["validation_steps"] = np.array(steps)
+        series["validation_loss"] = torch.stack(losses, dim=1).cpu().numpy()
+        series[f"validation_{module.score}"] = torch.stack(scores, dim=1).cpu().numpy()
     if module.config.training.evaluate:
         trainer.test(module, datamodule=data, verbose=False)
         series["test_loss"] = module.test_losses.cpu().numpy()
@@ -107,7 +87,7 @@ def train_arm(
 
     Args:
         name: the arm's name.
-        config: the whole configuration; `data.dataset` is a data set, not auto.
+        config: its `data.dataset` is a data set, not auto.
         seeds: one per replica.
         root: the folder of the data sets.
         hardware: where to train; None: as Lightning finds best.
@@ -155,7 +135,10 @@ def _train_population(
     module = _build_module(config, data.info, seeds, probe_images)
     observers = Observers(config, data, name if progress else None)
     fitting = Fitting(config, data, hardware, checkpoints, min_steps)
-    series = _pretrain(module, config, data, seeds, fitting)
+    series: dict[str, Any] = {}
+    if config.pretraining.kind != "none":
+        assert isinstance(module.model, MLP)
+        series |= pretrain(module.model, config, data, seeds, fitting.fit)
     usage = Usage(trained_on(hardware))
     trainer = fitting.fit(module, observers.callbacks, "training")
     num_images = (trainer.global_step - fitting.first_step) * data.batch_size * len(seeds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,20 +35,13 @@ Train = Callable[[Sequence[int], int], Trained]
 """Trains the replicas of some seeds; an early stop does not end the run before so many steps."""
 
 
-def _unless_out_of_memory(train: Train, seeds: Sequence[int], min_steps: int) -> Trained | None:
-    try:
-        return train(seeds, min_steps)
-    except torch.OutOfMemoryError:
-        return None
-
-
 def train_what_fits(
     train: Train, seeds: Sequence[int], build: Callable[[Sequence[int], Record], PopulationModule], min_steps: int = 0
 ) -> Trained:
     """Train a population; where the device's memory does not suffice, one half after the other.
 
     Args:
-        train: see `Train`; called again with fewer seeds.
+        train: called again with fewer seeds.
         seeds: one per replica.
         build: returns an untrained module of some seeds, for data as a record describes them.
         min_steps: how many steps are trained whatever an early stop asks for.
@@ -55,9 +49,8 @@ def train_what_fits(
     Raises:
         UserError: the memory does not suffice for a single network.
     """
-    trained = _unless_out_of_memory(train, seeds, min_steps)
-    if trained is not None:
-        return trained
+    with suppress(torch.OutOfMemoryError):
+        return train(seeds, min_steps)
     # The exception held what was on the device, so it can be freed only here, where the exception is gone.
     gc.collect()
     if torch.cuda.is_available():

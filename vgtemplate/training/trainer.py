@@ -66,29 +66,20 @@ def build_trainer(
     """Return a trainer as the configuration asks.
 
     Args:
-        config: of the arm.
-        hardware: where to train.
-        callbacks: the trainer's.
         steps: train just so many, without validation.
         min_steps: let no callback end the run before.
 
     Raises:
         UserError: the hardware does not fit.
     """
-    validate_every = None if steps else config.training.validate_every
-    length: dict[str, Any] = (
-        {"max_epochs": config.training.epochs}
-        if config.training.epochs is not None and not steps
-        else {"max_steps": steps or config.training.steps, "max_epochs": -1}
-    )
-    # Without a cadence the validation images are looked at once, after the last step (_evaluate).
-    validation: dict[str, Any] = {"val_check_interval": validate_every or MOST, "check_val_every_n_epoch": None}
+    settings = config.training
+    by_epochs = settings.epochs is not None and not steps
     try:
         return pl.Trainer(
             accelerator=_accelerator(hardware.accelerator),
             devices=hardware.devices,
             strategy=hardware.strategy,
-            precision=config.training.precision,
+            precision=settings.precision,
             callbacks=callbacks,
             plugins=[WholeFileIO()],
             profiler=_NoProfiler(),
@@ -99,8 +90,11 @@ def build_trainer(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             min_steps=min_steps or None,
-            **length,
-            **validation,
+            max_steps=-1 if by_epochs else steps or settings.steps,
+            max_epochs=settings.epochs if by_epochs else -1,
+            # Without a cadence the validation images are looked at once, after the last step (run.py).
+            val_check_interval=(None if steps else settings.validate_every) or MOST,
+            check_val_every_n_epoch=None,
         )
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise UserError(f"the trainer cannot be set up: {' '.join(str(error).split())}") from None
@@ -127,15 +121,14 @@ class Fitting:
     ) -> pl.Trainer:
         """Train a module: as the configuration asks, or for so many steps and without validation."""
         min_steps = 0 if steps is not None else self._min_steps
-        if self._checkpoints is None:
-            trainer = build_trainer(self._config, self._hardware, [*callbacks], steps, min_steps)
-            trainer.fit(module, datamodule=self._data)
-            return trainer
-        path = self._checkpoints.folder / f"{stage}.ckpt"
-        checkpointer = Checkpointer(path, versions(), self._checkpoints.every_seconds, keeps_end=steps is not None)
-        self._checkpointers.append(checkpointer)
-        trainer = build_trainer(self._config, self._hardware, [checkpointer, *callbacks], steps, min_steps)
-        trainer.fit(module, datamodule=self._data, ckpt_path=checkpointer.usable(), weights_only=True)
+        found = None
+        if self._checkpoints is not None:
+            path = self._checkpoints.folder / f"{stage}.ckpt"
+            checkpointer = Checkpointer(path, versions(), self._checkpoints.every_seconds, keeps_end=steps is not None)
+            self._checkpointers.append(checkpointer)
+            callbacks, found = [checkpointer, *callbacks], checkpointer.usable()
+        trainer = build_trainer(self._config, self._hardware, [*callbacks], steps, min_steps)
+        trainer.fit(module, datamodule=self._data, ckpt_path=found, weights_only=True)
         return trainer
 
     @property

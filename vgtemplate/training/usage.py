@@ -32,9 +32,6 @@ class Usage:
 
     On a GPU the memory is what torch has allocated there at most; on a processor, where only Linux tells, by how much
     the process has grown at most.
-
-    Args:
-        device: where it is trained.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -56,11 +53,9 @@ class Usage:
         return None if self._before is None or peak is None else max(0.0, peak - self._before)
 
     def describe(self, num_images: int, num_replicas: int) -> dict[str, Any]:
-        """Return images per second, of all replicas together, and megabytes per replica; what is not known is left out.
+        """Return images per second and megabytes per replica; what is not known is left out.
 
-        Args:
-            num_images: how many all replicas together were shown in training.
-            num_replicas: R.
+        `num_images` is how many all replicas together were shown in training.
         """
         megabytes = self._megabytes()
         known = {} if megabytes is None else {"megabytes_a_replica": round(megabytes / num_replicas, 1)}

@@ -202,7 +202,7 @@ def test_a_replica_that_diverges_touches_no_other(kind: str, tmp_path: Path) -> 
         data = PopulationData(config.data, [0, 1], tmp_path)
         data.setup("fit")
 
-        def fit(module: pl.LightningModule, steps: int, _: str) -> None:
+        def fit(module: pl.LightningModule, _: object, __: str, steps: int) -> None:
             quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
             pl.Trainer(accelerator="cpu", max_steps=steps, enable_model_summary=False, **quiet).fit(
                 module, datamodule=data
