@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
@@ -23,29 +23,24 @@ class ActivationProbe(Probe):
         self._values: dict[str, dict[int, Tensor]] = {}
         for index, layer in enumerate(self.layers):
             if layer.output is not None and layer.activation is not None:
-                self._handles.append(layer.activation.register_forward_pre_hook(self._watch_activation(index, layer)))
-                self._handles.append(layer.output.register_forward_hook(self._watch_output(index, layer)))
+                before = partial(self._watch_activation, index, layer)
+                self._handles.append(layer.activation.register_forward_pre_hook(before))
+                self._handles.append(layer.output.register_forward_hook(partial(self._watch_output, index, layer)))
 
     def _keep(self, name: str, index: int, value: Tensor) -> None:
         self._values.setdefault(name, {})[index] = value
 
-    def _watch_activation(self, index: int, layer: ProbedLayer) -> Any:
-        # Before the activation, which may overwrite its input.
-        def hook(activation: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            slope = layer.stack(derivative(activation, inputs[0]))
-            self._keep("derivative_rms", index, measure.rms(slope))
-            if layer.max_derivative is not None:
-                self._keep("saturated_fraction", index, measure.saturated_fraction(slope, layer.max_derivative))
+    # Before the activation, which may overwrite its input.
+    def _watch_activation(self, index: int, layer: ProbedLayer, activation: nn.Module, inputs: tuple[Tensor]) -> None:
+        slope = layer.stack(derivative(activation, inputs[0]))
+        self._keep("derivative_rms", index, measure.rms(slope))
+        if layer.max_derivative is not None:
+            self._keep("saturated_fraction", index, measure.saturated_fraction(slope, layer.max_derivative))
 
-        return hook
-
-    def _watch_output(self, index: int, layer: ProbedLayer) -> Any:
-        def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            signal = layer.stack(output.detach())
-            self._keep("signal_rms", index, measure.rms(signal))
-            self._keep("signal_mean", index, measure.mean(signal))
-
-        return hook
+    def _watch_output(self, index: int, layer: ProbedLayer, _: nn.Module, __: object, output: Tensor) -> None:
+        signal = layer.stack(output.detach())
+        self._keep("signal_rms", index, measure.rms(signal))
+        self._keep("signal_mean", index, measure.mean(signal))
 
     def end(self, pl_module: pl.LightningModule) -> None:
         for name, values in self._values.items():

@@ -44,7 +44,6 @@ class Checkpointer(pl.Callback):
     everything of the step before it is done, validation and the end of an epoch included; after a step it is not.
 
     Args:
-        path: of the file.
         versions: of the libraries; a checkpoint that others have written is not used.
         every_seconds: between two checkpoints.
         keeps_end: leave a checkpoint of the finished stage too.
@@ -103,9 +102,7 @@ class Checkpointer(pl.Callback):
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
         is_due = time.monotonic() - self._saved >= self._every_seconds
         if trainer.global_step and (is_due or self._signal is not None):
             self._save(trainer)
@@ -119,9 +116,7 @@ class Checkpointer(pl.Callback):
             warnings.warn(f"{self.path}: no checkpoint can be written ({error.strerror})", stacklevel=2)
         self._saved = time.monotonic()
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, _: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["versions"] = self._versions
         # Lightning has counted the step that is about to begin already; left so, validations would come a step early,
         # and the last batch of an epoch would be passed over.

@@ -26,9 +26,7 @@ class CurveRecorder(pl.Callback):
         self._rows = torch.empty(0, 2, 0)
         self._count = 0
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: object) -> None:
         losses: Tensor = outputs["losses"]
         if self._count == len(self._rows):
             rows = losses.new_empty(max(_ROWS, 2 * self._count), 2, len(losses))

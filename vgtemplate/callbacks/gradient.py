@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from vgtemplate import measure
 from vgtemplate.callbacks.layers import ProbedLayer
@@ -25,28 +24,19 @@ class GradientProbe(Probe):
         self._profile: dict[int, Tensor] = {}
         for index, layer in enumerate(self.layers):
             if layer.is_population and layer.activation is not None:
-                self._handles.append(layer.activation.register_forward_pre_hook(self._watch_input(index, layer)))
+                self._handles.append(layer.activation.register_forward_pre_hook(partial(self._watch, index, layer)))
             elif not layer.is_population:
-                self._handles.append(layer.weighted.register_forward_hook(self._watch_output(index, layer)))
+                self._handles.append(layer.weighted.register_forward_hook(partial(self._watch, index, layer)))
 
-    def _watch(self, index: int, layer: ProbedLayer, z: Tensor) -> None:
+    def _watch(self, index: int, layer: ProbedLayer, _: nn.Module, inputs: tuple[Tensor], *output: Tensor) -> None:
+        """Watch a pre-activation: the output of an ordinary layer, or the input of a population's activation."""
+
         def keep(gradient: Tensor) -> None:
             self._profile[index] = measure.rms(layer.stack(gradient))
 
+        (z,) = output or inputs
         if z.requires_grad:
             self._handles.append(z.register_hook(keep))
-
-    def _watch_input(self, index: int, layer: ProbedLayer) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self._watch(index, layer, inputs[0])
-
-        return hook
-
-    def _watch_output(self, index: int, layer: ProbedLayer) -> Any:
-        def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            self._watch(index, layer, output)
-
-        return hook
 
     def _norms(self, parameter: str) -> list[Tensor]:
         gradients = [layer.gradient(parameter) for layer in self.layers]
@@ -62,9 +52,7 @@ class GradientProbe(Probe):
         if len(values) == len(self.layers):
             self.recorder.add(name, values)
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, *_: object) -> None:
         if self.active:
             self._before_clip, self._seen = self._norms("weight"), self._versions()
             self._add_complete("weight_grad_norm_before_clip", self._before_clip)

@@ -8,7 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from vgtemplate import measure
 from vgtemplate.callbacks.contracts import GivesLosses, require
@@ -51,9 +50,7 @@ class GradientChangeProbe(Probe):
     def begin(self, pl_module: pl.LightningModule) -> None:
         self._before = {name: parameter.detach().clone() for name, parameter in pl_module.named_parameters()}
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
         # Here, since another callback may pass other batches through the network before this one's turn at the end.
         if self.active:
             self._noise_step = current_step(pl_module)

@@ -39,17 +39,14 @@ class Probe(pl.Callback):
         self.recorder.layers = [layer.name for layer in self.layers]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to hold of this probe; a shared recorder is a callback of its own."""
+        # A shared recorder is a callback of its own.
         return {"recorder": self.recorder.state_dict()} if self._owns_recorder else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue after what a checkpoint holds."""
         if "recorder" in state_dict:
             self.recorder.load_state_dict(state_dict["recorder"])
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
         self.active = self.recorder.is_probed(trainer)
         self._step = trainer.global_step
         if self.active:

@@ -38,9 +38,7 @@ class ProgressBar(pl.Callback):
         self._task = self._progress.add_task(self._title, total=total, loss="-", completed=trainer.global_step)
         self._progress.start()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: object) -> None:
         now = time.monotonic()
         if trainer.is_global_zero and now - self._looked_at > _REFRESH_SECONDS:
             self._looked_at = now

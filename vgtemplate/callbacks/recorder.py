@@ -43,12 +43,10 @@ class Recorder(pl.Callback):
         self._rows: dict[str, list[npt.NDArray[np.float64]]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that was measured so far, for a checkpoint."""
         rows = {name: torch.from_numpy(np.stack(rows)) for name, rows in self._rows.items()}
         return {"steps": list(self.steps), "rows": rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue after what a checkpoint holds."""
         self.steps = list(state_dict["steps"])
         self._rows = {name: list(rows.numpy()) for name, rows in state_dict["rows"].items()}
 
@@ -79,17 +77,13 @@ class Recorder(pl.Callback):
             self._rows.setdefault(name, []).append(values)
             start += tensor.numel()
         if trainer.loggers:
-            metrics = self._newest_medians(list(pending))
+            medians = {
+                f"{layer}/{name}": float(median)
+                for name in pending
+                for layer, median in zip(self.layers, np.median(self._rows[name][-1], axis=0), strict=True)
+            }
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, self._step)
-
-    def _newest_medians(self, names: list[str]) -> dict[str, float]:
-        """Return the median over the replicas of each layer's newest values, under LAYER/SERIES."""
-        return {
-            f"{layer}/{name}": float(median)
-            for name in names
-            for layer, median in zip(self.layers, np.median(self._rows[name][-1], axis=0), strict=True)
-        }
+                logger.log_metrics(medians, self._step)
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return every measured series, (R, S, L), with S probe steps in the order of `steps`.

@@ -29,9 +29,7 @@ class StopAtLoss(pl.Callback):
         self.target = target
         self._steps = 0
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: object) -> None:
         losses: Tensor = outputs["losses"]
         if self._steps == 0:
             self._window = losses.new_full((LOSS_WINDOW, len(losses)), torch.inf)
