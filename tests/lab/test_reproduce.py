@@ -20,6 +20,7 @@ from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.judge import Verdict, judge_effects
 from vgtemplate.lab.plan import missing_tasks, plan_claims, select_claims
 from vgtemplate.lab.result import Result, judge_all
+from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import run_jobs
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "claims"
@@ -103,7 +104,7 @@ def test_workers_give_the_records_that_this_process_gives(claims: dict[str, Clai
             run_job(job, here, tmp_path, "cpu")
     finally:
         torch.set_num_threads(threads)
-    done = dict(run_jobs(plan.jobs.values(), there, tmp_path, num_workers=64, accelerator="cpu"))
+    done = dict(run_jobs(plan.jobs.values(), How(there, tmp_path, num_workers=64, accelerator="cpu")))
     assert set(done.values()) == {None}
     for key in plan.jobs:
         ours, theirs = read_record(here, key), read_record(there, key)

@@ -22,29 +22,6 @@ class Share:
     seconds: Mapping[Setting, float]
 
 
-class _Costs:
-    """The costs of claims, each arm counted once however many claims share it."""
-
-    def __init__(self, plans: Mapping[Setting, Plan], missing: Collection[str], num_workers: int) -> None:
-        self._plans, self._missing, self._num_workers = plans, missing, num_workers
-
-    def _of_jobs(self, choice: Mapping[str, Setting]) -> dict[str, float]:
-        return {
-            key: task_seconds(self._plans[setting].jobs[key])
-            for claim, setting in choice.items()
-            for key in self._plans[setting].keys[claim].values()
-            if key in self._missing
-        }
-
-    def processor_seconds(self, choice: Mapping[str, Setting]) -> float:
-        return sum(self._of_jobs(choice).values())
-
-    def wall_seconds(self, choice: Mapping[str, Setting]) -> float:
-        """Return the time of all workers together, but no less than the longest job takes."""
-        costs = self._of_jobs(choice)
-        return max(sum(costs.values()) / self._num_workers, max(costs.values(), default=0.0))
-
-
 def share_out(
     full: Plan, short: Plan, missing: Collection[str], budget_seconds: float, num_workers: int
 ) -> tuple[dict[str, Share], float]:
@@ -61,15 +38,24 @@ def share_out(
         num_workers: how many jobs run at once.
     """
     plans: dict[Setting, Plan] = {"short": short, "full": full}
-    costs = _Costs(plans, missing, num_workers)
+
+    def costs(choice: Mapping[str, Setting]) -> Collection[float]:
+        """Return the processor seconds of each missing job, counted once however many claims share it."""
+        keys = {key: plans[of] for claim, of in choice.items() for key in plans[of].keys[claim].values()}
+        return [task_seconds(plan.jobs[key]) for key, plan in keys.items() if key in missing]
+
+    def wall_seconds(choice: Mapping[str, Setting]) -> float:
+        """Return the time of all workers together, but no less than the longest job takes."""
+        found = costs(choice)
+        return max(sum(found) / num_workers, max(found, default=0.0))
+
     choice: dict[str, Setting] = {}
     for setting in plans:
-        for claim in sorted(full.claims, key=lambda claim: costs.processor_seconds({claim: setting})):
+        for claim in sorted(full.claims, key=lambda claim: sum(costs({claim: setting}))):
             tried = choice | {claim: setting}
-            if costs.wall_seconds(tried) <= budget_seconds:
+            if wall_seconds(tried) <= budget_seconds:
                 choice = tried
     shares = {
-        claim: Share(choice.get(claim), {name: costs.processor_seconds({claim: name}) for name in plans})
-        for claim in full.claims
+        claim: Share(choice.get(claim), {name: sum(costs({claim: name})) for name in plans}) for claim in full.claims
     }
-    return shares, costs.wall_seconds(choice)
+    return shares, wall_seconds(choice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vgtemplate.config.catalogue import check_name
@@ -38,10 +38,7 @@ class Plan:
 
 
 def select_claims(
-    claims: Mapping[str, ClaimConfig],
-    ids: Sequence[str] = (),
-    article: str | None = None,
-    setting: Setting = "quick",
+    claims: Mapping[str, ClaimConfig], ids: Sequence[str] = (), article: str | None = None, setting: Setting = "quick"
 ) -> dict[str, ClaimConfig]:
     """Return the claims asked for, all of the setting if nothing is asked, in their own order.
 
@@ -87,7 +84,6 @@ def plan_claims(
     has no jobs but a failure that says so.
 
     Args:
-        claims: what to judge.
         folder: where their YAML files are.
         dataset: a data set's name, not auto.
         seeds: one per replica.
@@ -119,6 +115,14 @@ def plan_claims(
         jobs.setdefault(task.key, task)
     wanted = {name: {task.name: task.key for task in tasks} for name, tasks in planned.items()}
     return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures)
+
+
+def only(plan: Plan, claims: Iterable[str]) -> Plan:
+    """Return a plan of some of its claims."""
+    chosen = {name: plan.claims[name] for name in claims}
+    keys = {name: plan.keys[name] for name in chosen}
+    wanted = {key for arms in keys.values() for key in arms.values()}
+    return replace(plan, claims=chosen, jobs={key: job for key, job in plan.jobs.items() if key in wanted}, keys=keys)
 
 
 def missing_tasks(tasks: Iterable[Task], results: Path) -> list[Task]:

@@ -38,13 +38,11 @@ class Search:
 def _trial(config: ArmConfig, metric: str, num_validation: int) -> ArmConfig:
     """Return an arm as a trial: its whole length, validated at its end, measured only where the metric needs it."""
     whole = {"stop_loss": None, "stop_accuracy": None, "evaluate": False, "evaluate_train": False}
-    update = {"training": config.training.model_copy(update=whole)}
+    data, every = config.data, config.training.steps
     if metric == "validation_loss":
-        update["data"] = config.data.model_copy(update={"num_validation": num_validation})  # type: ignore[assignment]
-        update["probes"] = config.probes.model_copy(update={"every": 0})  # type: ignore[assignment]
-    else:
-        update["probes"] = config.probes.model_copy(update={"every": config.training.steps})  # type: ignore[assignment]
-    return config.model_copy(update=update)
+        data, every = data.model_copy(update={"num_validation": num_validation}), 0
+    training, probes = config.training.model_copy(update=whole), config.probes.model_copy(update={"every": every})
+    return config.model_copy(update={"data": data, "training": training, "probes": probes})
 
 
 def plan_searches(
@@ -53,11 +51,9 @@ def plan_searches(
     """Return the searches of the claims that have any; equal trials of several claims have equal keys.
 
     Args:
-        claims: what to search for.
-        folder: where their YAML files are.
+        folder: where the claims' YAML files are.
         dataset: a data set's name, not auto.
         seeds: the tuning seeds.
-        root: the folder of the data sets.
     """
     keys = Keys(root)
     num_images = len(load_images(DataConfig(dataset=dataset), root).train_labels)
@@ -84,12 +80,8 @@ def _number(value: float) -> float | None:
 def _score(settings: Values, values: Sequence[float]) -> Candidate:
     """Return a candidate's median and range over the seeds; a NaN counts as the worst."""
     known = [math.inf if math.isnan(value) else value for value in values]
-    return Candidate(
-        settings=settings,
-        median=_number(statistics.median(known)),
-        lowest=_number(min(known)),
-        highest=_number(max(known)),
-    )
+    median, lowest, highest = (_number(value) for value in (statistics.median(known), min(known), max(known)))
+    return Candidate(settings=settings, median=median, lowest=lowest, highest=highest)
 
 
 def choose(search: SearchConfig, values: Sequence[Sequence[float]]) -> int:

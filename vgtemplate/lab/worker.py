@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.jobs.job import Job
@@ -27,6 +27,19 @@ from vgtemplate.training.memory import give_memory_back
 
 _STOP_SECONDS = 20.0
 """How long a worker that was asked to end may take over its checkpoint."""
+
+
+class How(NamedTuple):
+    """How and where jobs are run: what `run_job` takes, and the processes that share them."""
+
+    results: Path
+    root: Path
+    num_workers: int
+    """Most processes."""
+    accelerator: str = "auto"
+    fresh: bool = False
+    threads: int | None = None
+    """Of each process; None: the cores are shared out."""
 
 
 def _end_with_the_parent() -> None:
@@ -44,10 +57,10 @@ def run_task(task: Task, results: Path, root: Path, accelerator: str = "auto", f
     return run_check(task, results, fresh)
 
 
-def _attempt(arguments: tuple[Any, ...]) -> str | None:
-    """Run a task, given the arguments of `run_task`; return what went wrong, or None."""
+def _attempt(task: Task, how: How) -> str | None:
+    """Run a task; return what went wrong, or None."""
     try:
-        run_task(*arguments)
+        run_task(task, how.results, how.root, how.accelerator, how.fresh)
     except UserError as error:
         return str(error)
     except Stopped as stopped:
@@ -70,10 +83,10 @@ def _serve(connection: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     while True:
         try:
-            task = connection.recv()
+            task, how = connection.recv()
         except EOFError:
             return
-        connection.send(_attempt(task))
+        connection.send(_attempt(task, how))
 
 
 @contextlib.contextmanager
@@ -90,11 +103,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 class Worker:
-    """A process of its own for one job at a time; `connection` becomes ready when a job has ended or the process has.
-
-    Args:
-        threads: with which it computes.
-    """
+    """A process of its own for one job at a time; `connection` is ready when the job or the process has ended."""
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -105,12 +114,12 @@ class Worker:
         theirs.close()
         self.job: Task | None = None
 
-    def give(self, job: Task, *arguments: object) -> None:
-        """Hand out a job, with the arguments of `run_task`."""
+    def give(self, job: Task, how: How) -> None:
+        """Hand out a job."""
         self.job = job
         # A process that has died is noticed where its answer is read.
         with contextlib.suppress(OSError):
-            self.connection.send((job, *arguments))
+            self.connection.send((job, how))
 
     def take(self) -> tuple[Task, str | None, str | None]:
         """Return the job that has ended, what went wrong with it, and what killed the process: None if nothing did."""

@@ -12,7 +12,7 @@ import psutil
 from vgtemplate.jobs.locks import is_held
 from vgtemplate.lab.cost import task_megabytes, task_seconds
 from vgtemplate.lab.plan import Task
-from vgtemplate.lab.worker import Worker
+from vgtemplate.lab.worker import How, Worker
 from vgtemplate.records import drop_checkpoints
 
 _SMALL = 40
@@ -36,12 +36,6 @@ def _take_next(queue: list[Task], running: Sequence[Task], results: Path, room: 
     free = next((index for index in allowed if not is_held(results, queue[index].key)), None)
     index = free if free is not None else next(iter(allowed), None)
     return None if index is None else queue.pop(index)
-
-
-def _drop_unused_checkpoints(jobs: Iterable[Task], results: Path) -> None:
-    for job in jobs:
-        if not is_held(results, job.key):
-            drop_checkpoints(results, job.key)
 
 
 class _Crew:
@@ -75,12 +69,7 @@ class _Crew:
 
 def run_jobs(
     jobs: Iterable[Task],
-    results: Path,
-    root: Path,
-    num_workers: int,
-    accelerator: str = "auto",
-    fresh: bool = False,
-    threads: int | None = None,
+    how: How,
     watch: Callable[[list[Task]], None] = lambda running: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[Task, str | None]]:
@@ -90,25 +79,23 @@ def run_jobs(
     checkpoints of what was running.
 
     Args:
-        jobs: what to run.
-        results, root, accelerator, fresh: as in `run_job`.
-        num_workers: most processes.
-        threads: of each worker; None: the cores are shared out.
         watch: called about every second with the jobs that are running.
         say: given a line where a worker died.
     """
     queue = sorted(jobs, key=lambda job: -task_seconds(job))
     if not queue:
         return
-    if fresh:
-        _drop_unused_checkpoints(queue, results)
-    crew = _Crew(min(num_workers, len(queue)), threads)
+    if how.fresh:
+        for job in queue:
+            if not is_held(how.results, job.key):
+                drop_checkpoints(how.results, job.key)
+    crew = _Crew(min(how.num_workers, len(queue)), how.threads)
     retried: set[str] = set()
     try:
         while queue or crew.running():
             for worker in crew.idle():
-                if (next_job := _take_next(queue, crew.running(), results, room_megabytes())) is not None:
-                    worker.give(next_job, results, root, accelerator, fresh)
+                if (next_job := _take_next(queue, crew.running(), how.results, room_megabytes())) is not None:
+                    worker.give(next_job, how)
             watch(crew.running())
             for worker in crew.ready(timeout=1):
                 job, failure, death = worker.take()

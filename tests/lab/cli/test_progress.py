@@ -14,6 +14,7 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import Job
 from vgtemplate.lab.cli import progress
 from vgtemplate.lab.cli.progress import Estimate, run_with_progress
+from vgtemplate.lab.worker import How
 
 
 def jobs(*costs: float) -> list[Job]:
@@ -62,9 +63,8 @@ def test_every_end_is_handed_on_and_failures_are_returned(tmp_path: Path, monkey
     monkeypatch.setattr(progress, "run_jobs", run)
     console = Console(file=io.StringIO(), record=True, width=200)
     ended: list[tuple[Any, str | None]] = []
-    failures = run_with_progress(
-        todo, tmp_path, tmp_path, 2, "cpu", console, lambda job, failure: ended.append((job, failure))
-    )
+    how = How(tmp_path, tmp_path, 2, "cpu")
+    failures = run_with_progress(todo, how, console, lambda job, failure: ended.append((job, failure)))
     assert failures == {second.key: "a [reason]"}
     assert ended == [(first, None), (second, "a [reason]")]
     text = console.export_text()
@@ -90,7 +90,7 @@ def test_where_there_is_no_terminal_a_line_every_half_minute_says_what_is_left(
 
     monkeypatch.setattr(progress, "run_jobs", run)
     console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, legacy_windows=False)
-    run_with_progress(todo, tmp_path, tmp_path, 1, "cpu", console)
+    run_with_progress(todo, How(tmp_path, tmp_path, 1, "cpu"), console)
     assert isinstance(console.file, io.StringIO)
     lines = [line for line in console.file.getvalue().splitlines() if "arms done" in line]
     if is_terminal:

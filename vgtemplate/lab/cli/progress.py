@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vgtemplate.lab.cost import task_seconds
 from vgtemplate.lab.plan import Task
+from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import run_jobs
 from vgtemplate.text import describe_seconds
 
@@ -100,27 +100,19 @@ class _Display:
 
 def run_with_progress(
     jobs: Sequence[Task],
-    results: Path,
-    root: Path,
-    num_workers: int,
-    accelerator: str,
+    how: How,
     console: Console,
     ended: Callable[[Task, str | None], None] = lambda job, failure: None,
-    fresh: bool = False,
-    threads: int | None = None,
 ) -> dict[str, str]:
     """Run the jobs, calling `ended` after each with its failure or None; return the failures by key."""
     failures: dict[str, str] = {}
-    display = _Display(jobs, num_workers, console)
+    display = _Display(jobs, how.num_workers, console)
 
     def say(text: str) -> None:
         display.say(escape(text))
 
     with display.bar:
-        outcomes = run_jobs(
-            jobs, results, root, num_workers, accelerator, fresh=fresh, threads=threads, watch=display.watch, say=say
-        )
-        for job, failure in outcomes:
+        for job, failure in run_jobs(jobs, how, watch=display.watch, say=say):
             display.finish(job)
             if failure is not None:
                 failures[job.key] = failure

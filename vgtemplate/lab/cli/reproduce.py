@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 from rich import progress
@@ -30,19 +29,11 @@ from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
 from vgtemplate.lab.gallery import plan_gallery, read_gallery
 from vgtemplate.lab.plan import Plan, Task, missing_tasks, plan_claims, select_claims
 from vgtemplate.lab.result import Result
+from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import damaged, make_results_folder
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Run
-
-
-class _How(NamedTuple):
-    """How jobs are run."""
-
-    num_workers: int
-    accelerator: str
-    fresh: bool
-    tracking: bool
 
 
 @click.command()
@@ -93,12 +84,12 @@ def reproduce(
     results, console = make_results_folder(results_dir()), make_console(stderr=as_json)
     plan = plan_claims(chosen, folder, name, seed_list, root, setting=setting, cifar=cifar)
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
-    how, whole = _How(jobs or num_cores(), accelerator, fresh, tracking), not ids and article is None
+    how, whole = How(results, root, jobs or num_cores(), accelerator, fresh), not ids and article is None
     extra = plan_gallery(read_gallery(folder), folder, plan, root) if whole and budget is None else []
     plans = [plan]
     if budget is not None:
-        plans = split_by_budget(plan, results, root, cifar, budget, how.num_workers, fresh, console)
-    judged = _run(plans, extra, results, root, how, console)
+        plans = split_by_budget(plan, how, cifar, budget, console)
+    judged = _run(plans, extra, how, tracking, console)
     if as_json:
         print_json([result.to_json() for result in judged])
     else:
@@ -152,18 +143,16 @@ def summary(results: Sequence[Result]) -> str:
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts)
 
 
-def _run(
-    plans: Sequence[Plan], extra: Sequence[Job], results: Path, root: Path, how: _How, console: Console
-) -> list[Result]:
+def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, tracking: bool, console: Console) -> list[Result]:
     """Run what is missing, `extra` jobs too; while that goes on, judge what can be judged and send runs to MLflow."""
     # With few seeds an arm can have one key in both settings.
     jobs = [*{job.key: job for plan in plans for job in plan.jobs.values()}.values(), *extra]
-    todo = jobs if how.fresh else missing_tasks(jobs, results)
+    todo = jobs if how.fresh else missing_tasks(jobs, how.results)
     for job in todo:
-        if not how.fresh and damaged(results, job.key):
-            text = f"{job.experiment}: {job.name}: {results}/{job.key} is incomplete or altered; it is run again"
+        if not how.fresh and damaged(how.results, job.key):
+            text = f"{job.experiment}: {job.name}: {how.results}/{job.key} is incomplete or altered; it is run again"
             console.print(escape(text), soft_wrap=True)
-    sender = Sender(results, how.tracking, lambda text: console.print(escape(text)))
+    sender = Sender(how.results, tracking, lambda text: console.print(escape(text)))
     runs = [run for plan in plans for run in planned_runs(plan)]
     runs += [Run(job.experiment, job.name, job.key) for job in extra]
 
@@ -178,9 +167,9 @@ def _run(
             if run.key == job.key and failure is None:
                 sender.send(run)
 
-    judging = Judging(plans, results, {job.key for job in todo}, say)
+    judging = Judging(plans, how.results, {job.key for job in todo}, say)
     judging.judge()
-    failures = run_with_progress(todo, results, root, how.num_workers, how.accelerator, console, ended, how.fresh)
+    failures = run_with_progress(todo, how, console, ended)
     left = [run for run in sender.pending(runs) if run.key not in failures]
     for run in progress.track(left, "sending to MLflow", console=console, transient=True, disable=not left):
         sender.send(run)

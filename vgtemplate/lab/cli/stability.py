@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 from rich.console import Console, Group
@@ -30,6 +29,7 @@ from vgtemplate.lab.stability import (
     plan_variant,
     write_outcomes,
 )
+from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder
 from vgtemplate.text import read_number, write_spread
@@ -55,14 +55,13 @@ def stability(
     claims = select_claims(load_claims(claims_dir()), ids)
     if all(claim.check is not None for claim in claims.values()):
         raise UserError(f"{', '.join(ids)}: exact and timing claims have no seeds that could be changed")
-    name = files.resolve(dataset, files.data_root())
-    results = make_results_folder(results_dir())
-    console = make_console(stderr=as_json)
+    root, results, console = files.data_root(), make_results_folder(results_dir()), make_console(stderr=as_json)
+    name, how = files.resolve(dataset, root), How(results, root, jobs or num_cores(), accelerator)
     outcomes: Outcomes = {}
     variants = list_variants(sets, seeds)
     for threads in dict.fromkeys(variant.threads for variant in variants):
         group = [variant for variant in variants if variant.threads == threads]
-        judged = _judge(group, claims, name, results, jobs or num_cores(), accelerator, console)
+        judged = _judge(group, claims, name, how, console)
         for variant, found in zip(group, judged, strict=True):
             add_outcomes(outcomes, variant, found)
     path = write_outcomes(results, name, outcomes)
@@ -76,24 +75,19 @@ def stability(
 
 
 def _judge(
-    variants: list[Variant],
-    claims: Mapping[str, ClaimConfig],
-    dataset: str,
-    results: Path,
-    num_jobs: int,
-    accelerator: str,
-    console: Console,
+    variants: list[Variant], claims: Mapping[str, ClaimConfig], dataset: str, how: How, console: Console
 ) -> list[list[Result]]:
     """Run what the variants, all of one number of threads, lack, and judge each."""
     threads = variants[0].threads
-    root, folder = files.data_root(), make_results_folder(variants[0].results(results))
-    plans = [plan_variant(variant, claims, claims_dir(), dataset, root) for variant in variants]
+    folder = make_results_folder(variants[0].results(how.results))
+    plans = [plan_variant(variant, claims, claims_dir(), dataset, how.root) for variant in variants]
     jobs = {key: job for plan in plans for key, job in plan.jobs.items()}
     todo = missing_tasks(jobs.values(), folder)
     labels = ", ".join(variant.label for variant in variants)
     console.print(f"[bold]{labels}[/bold]: {len(jobs)} arms, {len(todo)} of them to be trained")
-    workers = max(1, num_jobs // (threads or 1))
-    failures = run_with_progress(todo, folder, root, workers, accelerator, console, threads=threads)
+    num_workers = max(1, how.num_workers // (threads or 1))
+    how = how._replace(results=folder, num_workers=num_workers, threads=threads)
+    failures = run_with_progress(todo, how, console)
     return [judge_all(plan, folder, failures) for plan in plans]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
@@ -17,6 +16,7 @@ from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.picks import Pick, Picks, write_picks
 from vgtemplate.lab.plan import select_claims
 from vgtemplate.lab.search import conclude, plan_searches
+from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder, read_record
 from vgtemplate.text import describe_seeds, write_number, write_value
@@ -40,13 +40,7 @@ JUDGED = 1000
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Search among the records that exist; write nothing.")
 def tune(
-    ids: tuple[str, ...],
-    seeds: int,
-    first_seed: int,
-    dataset: str,
-    jobs: int | None,
-    accelerator: str,
-    dry_run: bool,
+    ids: tuple[str, ...], seeds: int, first_seed: int, dataset: str, jobs: int | None, accelerator: str, dry_run: bool
 ) -> None:
     """Search the settings that claims leave open (all such claims, or those named) on seeds from 1000 up.
 
@@ -64,30 +58,23 @@ def tune(
     todo = [] if dry_run else [job for job in trials.values() if read_record(results, job.key) is None]
     console = make_console()
     console.print(f"data set: [bold]{name}[/bold], {describe_seeds(searches[0].jobs[0].seeds)}, {len(trials)} trials")
-    failures = run_with_progress(todo, results, root, jobs or num_cores(), accelerator, console)
+    failures = run_with_progress(todo, How(results, root, jobs or num_cores(), accelerator), console)
     picks: Picks = {}
     for search in searches:
         records = [record for job in search.jobs if (record := read_record(results, job.key)) is not None]
         if len(records) == len(search.jobs):
             picks.setdefault(search.claim, {}).update(conclude(search, records))
-    _show(picks, console)
+    rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
+    console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
     if not dry_run:
         console.print(f"picks in {escape(str(write_picks(folder, name, picks)))}")
     if failures or len(picks) < len(claims):
         raise click.exceptions.Exit(1)
 
 
-def _show(picks: Picks, console: Console) -> None:
-    """Print what was picked, beside each candidate's median."""
-    rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
-    console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
-
-
 def _row(pick: Pick) -> list[str]:
+    """Return what was picked, beside each candidate's median."""
     picked = ", ".join(f"{name} {write_value(value)}" for name, value in pick.picked.items())
-    medians = ", ".join(_median(candidate.median) for candidate in pick.candidates)
-    return [escape(picked), escape(f"{pick.metric}: {medians}")]
-
-
-def _median(value: float | None) -> str:
-    return "diverged" if value is None else write_number(value)
+    medians = [candidate.median for candidate in pick.candidates]
+    words = ", ".join("diverged" if median is None else write_number(median) for median in medians)
+    return [escape(picked), escape(f"{pick.metric}: {words}")]
