@@ -7,7 +7,6 @@ not finite is not drawn, and the figure says how many values that are.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vgtemplate.figures.style import dress, make_figure
+from vgtemplate.figures.style import dress, shorten
 from vgtemplate.metrics import log10
 from vgtemplate.records import Array, Record
 
@@ -62,11 +61,10 @@ def _explain_missing(values: Array) -> str:
 
 def _start(record: Record, arm: str, what: str, values: Array) -> tuple[Figure, Axes]:
     """Return a figure headed by arm, content, seeds and data set, with a note of what it cannot show."""
-    figure = make_figure(*_SIZE_INCHES, dpi=_DPI)
+    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI)
     axes = figure.add_axes(_PLOT)
-    seeds = len(record.seeds)
-    data = record.dataset.get("name", "no data set")
-    figure.text(0.1, 0.935, arm if len(arm) <= _MAX_TITLE else f"{arm[: _MAX_TITLE - 1]}…", fontsize=12, weight="bold")
+    seeds, data = len(record.seeds), record.dataset.get("name", "no data set")
+    figure.text(0.1, 0.935, shorten(arm, _MAX_TITLE), fontsize=12, weight="bold")
     figure.text(0.1, 0.88, f"{what}; {seeds} seed{'' if seeds == 1 else 's'}, {data}", fontsize=9, color="0.35")
     figure.text(0.97, 0.012, _explain_missing(values), fontsize=8, color="firebrick", ha="right")
     if not np.isfinite(log10(values)).any():
@@ -75,19 +73,8 @@ def _start(record: Record, arm: str, what: str, values: Array) -> tuple[Figure, 
     return figure, axes
 
 
-def _label_columns(axes: Axes, labels: Sequence[int]) -> None:
-    """Label the columns of an image, every one if there are few."""
-    stride = 1 if len(labels) <= _ALL_LABELLED else -(-len(labels) // _MAX_TICKS)
-    axes.set_xticks(range(0, len(labels), stride), [str(label) for label in labels[::stride]])
-
-
 def draw_gradient_profile(record: Record, arm: str) -> Figure:
-    """Draw the gradient profile before the first update: each seed thin, the median over seeds thick.
-
-    Args:
-        record: has `gradient_rms`.
-        arm: the name in the title.
-    """
+    """Draw the gradient profile before the first update: each seed thin, the median over seeds thick."""
     values = record.probe("gradient_rms")
     layers = np.arange(1, values.shape[1] + 1)
     figure, axes = _start(record, arm, f"gradient at the start{'; thick: median' * (len(values) > 1)}", values)
@@ -99,24 +86,17 @@ def draw_gradient_profile(record: Record, arm: str) -> Figure:
     axes.plot(layers, median, color="navy", linewidth=2.2, marker=marker, markersize=4)
     low, high = _scale(logs)
     margin = 0.05 * (high - low)
-    axes.set_ylim(low - margin, high + margin)
-    axes.set_xlim(0.5, len(layers) + 0.5)
+    axes.set(xlim=(0.5, len(layers) + 0.5), ylim=(low - margin, high + margin), xlabel=LAYER_AXIS)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
-    axes.set_xlabel(LAYER_AXIS)
     dress(axes)
     return figure
 
 
 def draw_gradient_heat_map(record: Record, arm: str) -> Figure:
-    """Draw the gradient over the layers and the probed steps (median over seeds), or the seeds if only one was probed.
-
-    Args:
-        record: has `gradient_rms`.
-        arm: the name in the title.
-    """
+    """Draw the gradient over the layers and the probed steps (median over seeds), or the seeds if there is one step."""
     values = np.asarray(record.series["gradient_rms"], dtype=np.float64)
-    steps = record.series.get("probe_steps", np.arange(values.shape[1]))
     over_time = values.shape[1] > 1
+    labels = record.series.get("probe_steps", np.arange(values.shape[1])) if over_time else record.seeds
     shown = median_of_seeds(values).T if over_time else values[:, 0, :].T
     what = "gradient in training, median over the seeds" if over_time else "gradient at the start, seed by seed"
     figure, axes = _start(record, arm, what, shown)
@@ -132,14 +112,13 @@ def draw_gradient_heat_map(record: Record, arm: str) -> Figure:
         vmax=high,
         extent=(-0.5, logs.shape[1] - 0.5, 0.5, logs.shape[0] + 0.5),
     )
-    _label_columns(axes, [int(step) for step in steps] if over_time else record.seeds)
+    stride = 1 if len(labels) <= _ALL_LABELLED else -(-len(labels) // _MAX_TICKS)
+    axes.set_xticks(range(0, len(labels), stride), [str(label) for label in labels[::stride]])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
-    axes.set_xlabel("training step" if over_time else "seed")
-    axes.set_ylabel(LAYER_AXIS)
+    axes.set(xlabel="training step" if over_time else "seed", ylabel=LAYER_AXIS)
     left, bottom, width, height = _PLOT
     axes.set_position((left, bottom, width - 0.13, height))
-    bar = figure.colorbar(image, cax=figure.add_axes((left + width - 0.1, bottom, 0.025, height)))
-    bar.set_label(_UNIT)
+    figure.colorbar(image, cax=figure.add_axes((left + width - 0.1, bottom, 0.025, height)), label=_UNIT)
     return figure
 
 

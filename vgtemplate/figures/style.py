@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 PAPER, INK, MUTED, GRID = "#ffffff", "#000000", "#595959", "#e5e5e5"
@@ -16,11 +15,9 @@ FONT = 10
 """Size of the text in points; ticks are one smaller."""
 
 
-def make_figure(width: float, height: float, **options: Any) -> Figure:
-    """Return an empty figure of this size in inches, on a canvas that needs no display."""
-    figure = Figure(figsize=(width, height), **options)
-    FigureCanvasAgg(figure)
-    return figure
+def shorten(name: str, longest: int = 24) -> str:
+    """Return a name that fits beside a panel, or into `longest` characters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def dress(axes: Axes) -> Axes:
@@ -28,14 +25,13 @@ def dress(axes: Axes) -> Axes:
     axes.tick_params(labelsize=FONT - 1, length=2.5)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
 def start_figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+    size: tuple[float, float], rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure of this size in inches with dressed axes, row by row, which share the room among them."""
-    figure = make_figure(width, height, layout="constrained", **options)
+    figure = Figure(figsize=size, layout="constrained", **options)
     return figure, [dress(figure.add_subplot(rows, columns, index + 1)) for index in range(rows * columns)]

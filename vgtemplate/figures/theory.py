@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +19,7 @@ from vgtemplate.prediction import TOLERANCE, Comparison
 from vgtemplate.theory.phase import PhaseDiagram
 from vgtemplate.theory.profiles import Prediction
 
-FORMATS = ("png", "svg", "pdf")
-_ALLOWED = ", ".join(f".{name}" for name in FORMATS)
+_FORMATS = (".png", ".svg", ".pdf")
 _DPI = 120
 _FEW = 30
 """Layers up to which each is marked."""
@@ -30,14 +28,8 @@ _STEEPEST = 0.3
 
 
 def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
-    """Draw the gradient with its band, and the signal, along the hidden layers.
-
-    Args:
-        prediction: the profiles.
-        title: names the network.
-        width: units per layer; the fewer, the wider the band.
-    """
-    figure, (upper, lower) = start_figure(6.4, 6.0, rows=2, dpi=_DPI)
+    """Draw the gradient with its band, which is that of `width` units per layer, and the signal, along the layers."""
+    figure, (upper, lower) = start_figure((6.4, 6.0), rows=2, dpi=_DPI)
     layers = np.arange(1, len(prediction.q) + 1)
     marker = "o" if len(layers) <= _FEW else ""
     low, high = prediction.gradient_band
@@ -61,52 +53,30 @@ def draw_prediction(prediction: Prediction, title: str, width: int) -> Figure:
 
 def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
     """Draw by how much the gradient of the activation `name` grows per layer, and the line where it stays the same."""
-    critical = diagram.critical
-    figure, (axes,) = start_figure(6.4, 4.8, dpi=_DPI)
-    decades = np.clip(log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST)
-    mesh = axes.pcolormesh(
-        diagram.sigma_w_sq,
-        diagram.sigma_b_sq,
-        decades,
-        cmap="RdBu_r",
-        norm=Normalize(-_STEEPEST, _STEEPEST),
-        shading="gouraud",
-        rasterized=True,
-    )
+    weights, biases, critical, unbounded = diagram.sigma_w_sq, diagram.sigma_b_sq, diagram.critical, np.isinf(diagram.q)
+    figure, (axes,) = start_figure((6.4, 4.8), dpi=_DPI)
+    decades, scale = np.clip(log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST), Normalize(-_STEEPEST, _STEEPEST)
+    mesh = axes.pcolormesh(weights, biases, decades, cmap="RdBu_r", norm=scale, shading="gouraud", rasterized=True)
     figure.colorbar(mesh, ax=axes, label="decades per layer towards the input", extend="both")
-    if np.isinf(diagram.q).any():
-        axes.contourf(
-            diagram.sigma_w_sq,
-            diagram.sigma_b_sq,
-            np.isinf(diagram.q),
-            levels=[0.5, 1.5],
-            colors="none",
-            hatches=["//"],
-        )
+    if unbounded.any():
+        axes.contourf(weights, biases, unbounded, levels=[0.5, 1.5], colors="none", hatches=["//"])
         axes.plot([], [], color=INK, linewidth=0, marker="$//$", label="the signal grows without bound")
-    inside = (critical >= diagram.sigma_w_sq[0]) & (critical <= diagram.sigma_w_sq[-1])
+    inside = (critical >= weights[0]) & (critical <= weights[-1])
     if inside.any():
-        axes.plot(
-            np.where(inside, critical, np.nan),
-            diagram.sigma_b_sq,
-            color=INK,
-            linewidth=2.2,
-            label="critical: chi_1 = 1",
-        )
+        line = np.where(inside, critical, np.nan)
+        axes.plot(line, biases, color=INK, linewidth=2.2, label="critical: chi_1 = 1")
         if inside.sum() == 1:  # e.g. ReLU's, without biases only
-            at = int(np.flatnonzero(inside)[0])
-            axes.plot(critical[at], diagram.sigma_b_sq[at], color=INK, marker="o", clip_on=False)
+            axes.plot(critical[inside], biases[inside], color=INK, marker="o", clip_on=False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", fontsize=9)
-    axes.set_xlabel("variance of the weights times fan_in, sigma_w²")
-    axes.set_ylabel("variance of the biases, sigma_b²")
+    axes.set(xlabel="variance of the weights times fan_in, sigma_w²", ylabel="variance of the biases, sigma_b²")
     axes.set_title(f"{name}: blue, ordered, gradients vanish; red, chaotic, they explode", fontsize=10, loc="left")
     return figure
 
 
 def draw_comparison(compared: Sequence[Comparison]) -> Figure:
     """Draw measured less predicted slope of every arm over the predicted one: a dot the median, a line the seeds."""
-    figure, (axes,) = start_figure(6.4, 3.8, dpi=_DPI)
+    figure, (axes,) = start_figure((6.4, 3.8), dpi=_DPI)
     axes.axhspan(-TOLERANCE, TOLERANCE, color=GRID, zorder=0)
     axes.axhline(0, color=INK, linewidth=0.8)
     for is_plain, colour, label in (
@@ -121,8 +91,7 @@ def draw_comparison(compared: Sequence[Comparison]) -> Figure:
         seeds = np.array([[min(comparison.measured), max(comparison.measured)] for comparison in chosen]).T - slopes
         axes.vlines(slopes, seeds[0], seeds[1], color=colour, linewidth=0.8, alpha=0.4)
         axes.plot(slopes, errors, color=colour, marker="o", markersize=4, linestyle="", label=label)
-    axes.set_xlabel("predicted gradient slope (decades per layer)")
-    axes.set_ylabel("measured less predicted")
+    axes.set(xlabel="predicted gradient slope (decades per layer)", ylabel="measured less predicted")
     axes.legend(loc="lower right", fontsize=9)
     return figure
 
@@ -133,12 +102,10 @@ def write_figure(path: Path, figure: Figure) -> None:
     Raises:
         UserError: the ending is none that can be drawn, or the disk refuses.
     """
-    ending = path.suffix.lower().lstrip(".")
-    if ending not in FORMATS:
-        raise UserError(f"{path}: cannot be drawn as {path.suffix or 'a file without an ending'}; allowed: {_ALLOWED}")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=ending)
+    if path.suffix.lower() not in _FORMATS:
+        how, allowed = path.suffix or "a file without an ending", ", ".join(_FORMATS)
+        raise UserError(f"{path}: cannot be drawn as {how}; allowed: {allowed}")
     try:
-        write_whole(path, buffer.getvalue())
+        write_whole(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower()))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.judge import PartVerdict, Verdict, judge_quantities, judge_records
 from vgtemplate.lab.plan import Plan
 from vgtemplate.prediction import Comparison, compare_slopes
-from vgtemplate.records import read_record
+from vgtemplate.records import Record, read_record
 from vgtemplate.text import plain_number
 
 FAILED, NOT_RUN = "failed", "not run"
 """What stands in the place of a verdict where there is none."""
+Read = Callable[[str], Record | None]
+"""Key to record, None where there is none."""
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
 
 

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vgtemplate.figures.style import FONT, SERIES_COLOURS, dress, make_figure
+from vgtemplate.figures.style import FONT, SERIES_COLOURS, dress, shorten
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.report.metric_panels import panels_of
-from vgtemplate.lab.report.panels import Arms, Bars, Curves, Panel, Profile, Style, shorten
+from vgtemplate.lab.report.panels import Arms, Bars, Curves, Panel, Profile, Style
 from vgtemplate.lab.threshold import read_threshold
 from vgtemplate.records import Record
 
 _WIDTH = 4.9
-_TITLE, _FOOT, _BAR_FOOT, _ROW = 0.32, 0.5, 0.3, 0.21
-"""Heights in inches: above a panel, below it, below bars, and of a line of the legend."""
+_TITLE, _ROW = 0.32, 0.21
+"""Heights in inches: above a panel, and of a line of the legend."""
 _CHARACTER, _HANDLE = 0.085, 0.5
 """Widths in inches: of a character of a name, and of the line before it."""
 _LEFT, _RIGHT = 0.55, 0.12
@@ -50,12 +50,13 @@ def _can_draw(panel: Panel, record: Record) -> bool:
 def describe_marks(claim: ClaimConfig, records: Mapping[str, Record]) -> str:
     """Say what the lines, bars and marks of a claim's figure mean."""
     panels = choose_panels(claim, records)
-    words = ["thin: each seed; thick: their median"] if any(not isinstance(panel, Bars) for panel in panels) else []
+    kinds = {type(panel) for panel in panels}
+    words = ["thin: each seed; thick: their median"] if kinds - {Bars} else []
     if any(isinstance(panel, Profile) and panel.theory is not None for panel in panels):
         words.append("dotted: the theory of wide networks, where it covers the arm")
-    if any(isinstance(panel, Curves) for panel in panels):
+    if Curves in kinds:
         words.append("a cross: a seed that diverged")
-    if any(isinstance(panel, Bars) for panel in panels):
+    if Bars in kinds:
         words.append("bar: the median over the seeds, each a dot; dashed: the threshold")
     return "; ".join(words)
 
@@ -80,8 +81,9 @@ def _thresholds(claim: ClaimConfig, panel: Panel) -> dict[str, list[float]]:
     return found
 
 
-def _foot(panel: Panel) -> float:
-    return _BAR_FOOT if isinstance(panel, Bars) else _FOOT
+def _heights(panel: Panel, arms: Arms) -> tuple[float, float]:
+    """Return the height in inches of a panel and of what stands below it."""
+    return (0.35 + 0.3 * len(arms), 0.3) if isinstance(panel, Bars) else (2.2, 0.5)
 
 
 def _draw_legend(figure: Figure, styles: Mapping[str, Style], columns: int) -> None:
@@ -104,7 +106,7 @@ def _draw_panel(
     figure: Figure, panel: Panel, arms: Arms, styles: Mapping[str, Style], claim: ClaimConfig, top: float
 ) -> float:
     """Draw one panel whose title begins `top` inches below the figure's top; return where the next one begins."""
-    height, total = panel.height(arms), figure.get_figheight()
+    (height, foot), total = _heights(panel, arms), figure.get_figheight()
     names = max(len(shorten(arm)) for arm in arms) * _CHARACTER + 0.12 if isinstance(panel, Bars) else 0.0
     left = max(_LEFT, names)
     bottom = total - top - _TITLE - height
@@ -112,19 +114,11 @@ def _draw_panel(
     panel.draw(axes, arms, styles, _thresholds(claim, panel))
     figure.text(0.0, (bottom + height + 0.09) / total, panel.title, fontsize=FONT, fontweight="bold")
     dress(axes)
-    return top + _TITLE + height + _foot(panel)
+    return top + _TITLE + height + foot
 
 
 def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | None:
-    """Draw what a claim's parts measure.
-
-    Args:
-        claim: its parts choose the panels.
-        records: by arm; an arm without one is left out.
-
-    Returns:
-        None where there is nothing to draw: an exact claim, or no record with the series.
-    """
+    """Draw what a claim's parts measure; None where there is nothing to draw: no record has the series."""
     panels = choose_panels(claim, records)
     if not panels:
         return None
@@ -132,12 +126,10 @@ def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | No
     styles = _styles([arm for arm in claim.arms if arm in drawn])
     widest = max(len(shorten(name)) for name in styles) * _CHARACTER + _HANDLE
     columns = max(1, min(len(styles), int(_WIDTH / widest)))
-    rows = math.ceil(len(styles) / columns)
-    legend = rows * _ROW + 0.08
-    heights = sum(_TITLE + panel.height(arms) + _foot(panel) for panel, arms in panels.items())
-    figure = make_figure(_WIDTH, legend + heights)
+    top = math.ceil(len(styles) / columns) * _ROW + 0.08
+    heights = sum(_TITLE + sum(_heights(panel, arms)) for panel, arms in panels.items())
+    figure = Figure(figsize=(_WIDTH, top + heights))
     _draw_legend(figure, styles, columns)
-    top = legend
     for panel, arms in panels.items():
         top = _draw_panel(figure, panel, arms, styles, claim, top)
     return figure

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from vgtemplate.lab.claim import ContradictionConfig
 from vgtemplate.lab.judge import PartVerdict
-from vgtemplate.lab.result import Result
-from vgtemplate.records import Record
+from vgtemplate.lab.result import Read, Result
 from vgtemplate.text import write_number
 
 
-def settle(results: Sequence[Result], read: Callable[[str], Record | None]) -> dict[str, list[str]]:
-    """Return, by claim, paragraphs about the claim that it contradicts; none where one of the two has no verdict.
-
-    Args:
-        results: every claim's.
-        read: key to record, None where there is none.
-    """
+def settle(results: Sequence[Result], read: Read) -> dict[str, list[str]]:
+    """Return, by claim, paragraphs about the claim that it contradicts; none where one of the two has no verdict."""
     by_name = {result.claim.id: result for result in results}
     settled: dict[str, list[str]] = {}
     for result in results:
         found = result.claim.contradicts
         if found is not None and found.claim in by_name:
-            paragraphs = _compare(result, by_name[found.claim], found, _depths(result, read))
+            records = [(arm, read(key)) for arm, key in result.keys.items()]
+            depths = {arm: int(record.configuration["model"]["depth"]) for arm, record in records if record is not None}
+            paragraphs = _compare(result, by_name[found.claim], found, depths)
             for name in (result.claim.id, found.claim):
                 settled.setdefault(name, []).extend(paragraphs)
     return settled
@@ -54,12 +50,6 @@ def _parts(result: Result, metric: str) -> dict[str, PartVerdict]:
     """Return, by arm, the verdict on the parts that judge `metric` of one arm."""
     pairs = zip(result.claim.parts, result.parts, strict=False)
     return {part.arms[0]: verdict for part, verdict in pairs if part.metric == metric and len(part.arms) == 1}
-
-
-def _depths(result: Result, read: Callable[[str], Record | None]) -> dict[str, int]:
-    """Return the number of hidden layers of a result's arms."""
-    records = {arm: read(key) for arm, key in result.keys.items()}
-    return {arm: int(record.configuration["model"]["depth"]) for arm, record in records.items() if record is not None}
 
 
 def _describe(metric: str, part: PartVerdict, depth: int | None) -> str:

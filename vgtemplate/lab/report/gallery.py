@@ -100,10 +100,6 @@ def _ratios(records: Mapping[str, Record]) -> str:
     return "; ".join(words)
 
 
-def _having(series: str, records: Mapping[str, Record] | None) -> dict[str, Record]:
-    return {name: record for name, record in (records or {}).items() if series in record.series}
-
-
 def _learning_speed(records: Mapping[str, Record]) -> Entry:
     caption = "Norm of the gradient of each layer's biases over 500 epochs"
     return Entry(
@@ -132,21 +128,18 @@ def entries(gallery: GalleryConfig, records: Mapping[str, Mapping[str, Record]])
     """Return the gallery, in the order of the articles' argument.
 
     Args:
-        gallery: the measured networks that are drawn.
         records: a field of `gallery` to what the figure calls an arm to its record, those that there are.
     """
-    speed = _learning_speed(_having("bias_grad_norm", records.get("learning_speed")))
+    speed, good_range = (
+        {name: record for name, record in records.get(figure, {}).items() if series in record.series}
+        for figure, series in (("learning_speed", "bias_grad_norm"), ("good_range", "saturated_fraction"))
+    )
     claim = gallery.good_range.experiment if gallery.good_range else None
-    good_range = _good_range(_having("saturated_fraction", records.get("good_range")), claim)
-    return [*_BEFORE, speed, good_range, *_AFTER]
+    return [*_BEFORE, _learning_speed(speed), _good_range(good_range, claim), *_AFTER]
 
 
 def write_gallery(folder: Path, gallery: GalleryConfig, records: Mapping[str, Mapping[str, Record]]) -> Path:
-    """Write gallery.html into `folder`, whole or not at all, and return its path; arguments as in `entries`.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Write gallery.html into `folder` as `write_page` does, and return its path; arguments as in `entries`."""
     drawn = [record for of_figure in records.values() for record in of_figure.values()]
     datasets = sorted({str(record.dataset.get("name")) for record in drawn})
     text = render("gallery.html", here="gallery", entries=entries(gallery, records), datasets=datasets)

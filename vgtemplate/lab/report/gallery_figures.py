@@ -41,7 +41,7 @@ def add_legend(axes: Axes, **options: Any) -> None:
 
 def draw_saturation() -> Figure:
     """Draw sigmoid and tanh with their derivatives, the saturated zones shaded."""
-    figure, axes = start_figure(WIDTH, 4.6, rows=2)
+    figure, axes = start_figure((WIDTH, 4.6), rows=2)
     z = np.linspace(-6, 6, 401)
     for each, name, activation in ((axes[0], "sigmoid", SIGMOID), (axes[1], "tanh", TANH)):
         edge = saturation_edge(activation.derivative)
@@ -52,7 +52,7 @@ def draw_saturation() -> Figure:
         each.set_title(f"{name}: saturated beyond |z| = {edge:.2f}", fontsize=FONT, loc="left")
         each.set_xlim(-6, 6)
         add_legend(each)
-    axes[1].set_xlabel("pre-activation z", fontsize=FONT)
+    axes[1].set_xlabel("pre-activation z")
     return figure
 
 
@@ -64,11 +64,9 @@ def spread_of(saturated: float) -> float:
 def draw_good_range(saturated: Mapping[str, float]) -> Figure:
     """Draw where pre-activations lie on the sigmoid: under batch normalisation N(0, 1), in other networks wider.
 
-    Args:
-        saturated: by the name of each other network, its measured share of saturated pre-activations, which tells their
-            deviation; a share of 0 or 1 tells nothing and is not drawn.
+    The measured share of `saturated` pre-activations tells the deviation of a network's; 0 and 1 tell nothing.
     """
-    figure, (axes,) = start_figure(WIDTH, 3.0)
+    figure, (axes,) = start_figure((WIDTH, 3.0))
     z = np.linspace(-12, 12, 601)
     edge = saturation_edge(SIGMOID.derivative)
     axes.axvspan(-edge, edge, color=SERIES_COLOURS[2], alpha=0.13, linewidth=0)
@@ -79,34 +77,29 @@ def draw_good_range(saturated: Mapping[str, float]) -> Figure:
         if 0 < share < 1:
             deviation = spread_of(share)
             density = np.exp(-((z / deviation) ** 2) / 2) / (deviation * math.sqrt(2 * math.pi))
-            label = f"{name}: {share:.0%} saturated"
-            axes.plot(z, density, color=SERIES_COLOURS[1], linestyle="--", label=label)
-    axes.set_xlim(-12, 12)
-    axes.set_ylim(0, 1.12)
-    axes.set_xlabel("pre-activation z", fontsize=FONT)
+            axes.plot(z, density, color=SERIES_COLOURS[1], linestyle="--", label=f"{name}: {share:.0%} saturated")
+    axes.set(xlim=(-12, 12), ylim=(0, 1.12), xlabel="pre-activation z")
     add_legend(axes, loc="center left")
     return figure
 
 
 def draw_derivatives() -> Figure:
     """Draw the derivatives of sigmoid, tanh and ReLU in one plot."""
-    figure, (axes,) = start_figure(WIDTH, 2.6)
+    figure, (axes,) = start_figure((WIDTH, 2.6))
     z = np.linspace(-5, 5, 401)
     axes.plot(z, SIGMOID.derivative(z), color=SERIES_COLOURS[0], linewidth=2, label="sigmoid, at most 1/4")
     axes.plot(z, TANH.derivative(z), color=SERIES_COLOURS[1], linewidth=2, label="tanh, at most 1")
     axes.plot([-5, 0], [0, 0], color=SERIES_COLOURS[2], linewidth=2, label="ReLU, 0 or 1")
     axes.plot([0, 5], [1, 1], color=SERIES_COLOURS[2], linewidth=2)
     axes.axhline(1, color=INK, linewidth=0.8, linestyle=":")
-    axes.set_ylim(-0.05, 1.7)
-    axes.set_xlabel("pre-activation z", fontsize=FONT)
-    axes.set_ylabel("derivative", fontsize=FONT)
+    axes.set(ylim=(-0.05, 1.7), xlabel="pre-activation z", ylabel="derivative")
     add_legend(axes, loc="upper left")
     return figure
 
 
 def draw_relu_family() -> Figure:
     """Draw ReLU, Leaky ReLU, RReLU with its range, PReLU, ELU and SELU, each in a panel."""
-    figure, axes = start_figure(WIDTH, 5.4, rows=3, columns=2)
+    figure, axes = start_figure((WIDTH, 5.4), rows=3, columns=2)
     z = np.linspace(-3, 2, 251)
     titles = [
         ("relu", "ReLU"),
@@ -122,8 +115,7 @@ def draw_relu_family() -> Figure:
             each.fill_between(z, low, high, color=SERIES_COLOURS[index], alpha=0.25, linewidth=0)
         each.plot(z, ACTIVATIONS[name].function(z), color=SERIES_COLOURS[index], linewidth=2)
         each.set_title(title, fontsize=FONT - 1, loc="left")
-        each.set_ylim(-2, 2.2)
-        each.set_xlim(-3, 2)
+        each.set(xlim=(-3, 2), ylim=(-2, 2.2))
     return figure
 
 
@@ -140,7 +132,7 @@ def widest_interval(weight: float) -> float:
 
 def draw_widest_interval() -> Figure:
     """Draw on how narrow a range of inputs a sigmoid neuron can pass more gradient than it gets."""
-    figure, (axes,) = start_figure(WIDTH, 2.6)
+    figure, (axes,) = start_figure((WIDTH, 2.6))
     weights = np.linspace(0, 40, 801)
     widths = np.array([widest_interval(float(weight)) for weight in weights])
     best = int(widths.argmax())
@@ -150,8 +142,6 @@ def draw_widest_interval() -> Figure:
     axes.annotate(words, (weights[best], widths[best]), (10, -4), textcoords="offset points", fontsize=FONT - 1)
     axes.axvline(4, color=INK, linewidth=0.8, linestyle=":")
     axes.text(4.4, 0.02, "none up to |w| = 4", fontsize=FONT - 1, color=MUTED)
-    axes.set_xlabel("weight |w|", fontsize=FONT)
     axes.set_ylabel("width of the inputs a with |w σ'(wa+b)| ≥ 1", fontsize=FONT - 1)
-    axes.set_ylim(0, 0.55)
-    axes.set_xlim(0, 40)
+    axes.set(xlim=(0, 40), ylim=(0, 0.55), xlabel="weight |w|")
     return figure

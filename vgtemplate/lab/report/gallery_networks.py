@@ -21,29 +21,19 @@ _SEED = 0
 
 
 def draw_learning_speed(records: Mapping[str, Record]) -> Figure:
-    """Draw the norm of each hidden layer's bias gradient against the epochs, one panel per network, on a log axis.
-
-    Args:
-        records: title to record; each has bias_grad_norm and probe_steps.
-    """
-    figure, axes = start_figure(WIDTH, 2.5 * len(records), rows=len(records))
+    """Draw the norm of each hidden layer's bias gradient against the epochs, one panel per network, on a log axis."""
+    figure, axes = start_figure((WIDTH, 2.5 * len(records)), rows=len(records))
     for each, (title, record) in zip(axes, records.items(), strict=True):
         epochs, norms = record.series["probe_steps"], np.asarray(record.series["bias_grad_norm"], dtype=np.float64)
         for layer in range(norms.shape[2]):
             colour = SERIES_COLOURS[layer % len(SERIES_COLOURS)]
+            median = median_of_seeds(norms[:, :, layer])
             each.semilogy(epochs, norms[:, :, layer].T, color=colour, linewidth=0.5, alpha=0.3)
-            each.semilogy(
-                epochs,
-                median_of_seeds(norms[:, :, layer]),
-                color=colour,
-                linewidth=2,
-                label=f"hidden layer {layer + 1}",
-            )
+            each.semilogy(epochs, median, color=colour, linewidth=2, label=f"hidden layer {layer + 1}")
         each.set_title(title, fontsize=FONT, loc="left")
-        each.set_xlim(0, float(epochs[-1]))
-        each.set_ylabel("norm of dC/db", fontsize=FONT)
+        each.set(xlim=(0, float(epochs[-1])), ylabel="norm of dC/db")
         add_legend(each, loc="upper right", ncols=2)
-    axes[-1].set_xlabel("epochs of gradient descent", fontsize=FONT)
+    axes[-1].set_xlabel("epochs of gradient descent")
     return figure
 
 
@@ -57,23 +47,19 @@ def draw_products() -> tuple[Array, Array]:
 
 def _arrow(axes: Axes, begin: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
     # An open head: matplotlib leaves black fillings to the browser, which would not follow the page's scheme.
-    style = f"arc3,rad={bend}"
-    arrow = FancyArrowPatch(
-        begin, end, arrowstyle="->", mutation_scale=10, color=INK, linewidth=1.1, connectionstyle=style
-    )
+    arrow = FancyArrowPatch(begin, end, arrowstyle="->", connectionstyle=f"arc3,rad={bend}", mutation_scale=10)
+    arrow.set(color=INK, linewidth=1.1)
     axes.add_patch(arrow)
 
 
 def _blank(axes: Axes, width: float, height: float) -> None:
-    axes.set_xlim(0, width)
-    axes.set_ylim(0, height)
-    axes.set_aspect("equal")
-    axes.axis("off")
+    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axes.set_axis_off()
 
 
 def draw_chain() -> Figure:
     """Draw one neuron per layer with the factors of its gradient, and the product of such factors against the depth."""
-    figure, axes = start_figure(WIDTH, 4.6, rows=2)
+    figure, axes = start_figure((WIDTH, 4.6), rows=2)
     chain, plot = axes
     _blank(chain, 10, 4)
     for index in range(4):
@@ -96,17 +82,14 @@ def draw_chain() -> Figure:
     plot.plot(depths, median, color=SERIES_COLOURS[0], linewidth=2, label="median")
     label = "1/4 per layer: the most for |w| = 1"
     plot.plot(depths, 0.25**depths, color=SERIES_COLOURS[1], linestyle="--", label=label)
-    plot.set_yscale("log")
-    plot.set_xlim(1, _DEPTH)
-    plot.set_xlabel("factors w σ'(z), both drawn from N(0, 1)", fontsize=FONT)
-    plot.set_ylabel("|product|", fontsize=FONT)
+    plot.set(yscale="log", xlim=(1, _DEPTH), xlabel="factors w σ'(z), both drawn from N(0, 1)", ylabel="|product|")
     add_legend(plot, loc="lower left")
     return figure
 
 
 def draw_residual_unit() -> Figure:
     """Draw the residual unit, and the two paths on which its gradient comes down."""
-    figure, (axes,) = start_figure(WIDTH, 3.0)
+    figure, (axes,) = start_figure((WIDTH, 3.0))
     _blank(axes, 10, 6)
     axes.text(0.35, 3.2, "$x_l$", ha="center", va="center", fontsize=FONT + 2)
     axes.text(9.6, 3.2, "$x_{l+1}$", ha="center", va="center", fontsize=FONT + 2)
@@ -116,9 +99,8 @@ def draw_residual_unit() -> Figure:
         axes.text(x + 0.8, 3.2, text, ha="center", va="center", fontsize=FONT - 1)
     axes.add_patch(Circle((8.0, 3.2), 0.34, facecolor=PAPER, edgecolor=INK, linewidth=1.1))
     axes.text(8.0, 3.17, "+", ha="center", va="center", fontsize=FONT + 2)
-    for begin, end in (((0.75, 3.2), (2.5, 3.2)), ((4.3, 3.2), (4.9, 3.2)), ((6.7, 3.2), (7.65, 3.2))):
-        _arrow(axes, begin, end)
-    _arrow(axes, (8.35, 3.2), (9.2, 3.2))
+    for begin, end in ((0.75, 2.5), (4.3, 4.9), (6.7, 7.65), (8.35, 9.2)):
+        _arrow(axes, (begin, 3.2), (end, 3.2))
     _arrow(axes, (1.5, 3.2), (8.0, 3.6), bend=-0.42)
     axes.text(4.7, 5.55, "shortcut: $x_l$", ha="center", fontsize=FONT - 1, color=MUTED)
     axes.text(4.6, 2.2, "branch $F(x_l)$", ha="center", fontsize=FONT - 1, color=MUTED)

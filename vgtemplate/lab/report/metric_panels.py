@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 import numpy as np
 
@@ -23,48 +24,28 @@ def _mean_over_probes(name: str) -> Callable[[Record], Array]:
 _GRADIENT = Profile(
     "gradient at the start: log10 of RMS dL/dz",
     _probed("gradient_rms"),
-    theory=lambda prediction: prediction.log10_gradient_rms,
+    attrgetter("log10_gradient_rms"),
     is_relative=True,
 )
-_SIGNAL = Profile(
-    "signal at the start: log10 of RMS activation",
-    _probed("signal_rms"),
-    theory=lambda prediction: prediction.log10_signal_rms,
-)
+_SIGNAL = Profile("signal at the start: log10 of RMS activation", _probed("signal_rms"), attrgetter("log10_signal_rms"))
 _BIAS = Profile(
-    "log10 of the bias gradient's norm",
-    _probed("bias_grad_norm"),
-    theory=lambda prediction: prediction.log10_bias_gradient,
-    is_relative=True,
+    "log10 of the bias gradient's norm", _probed("bias_grad_norm"), attrgetter("log10_bias_gradient"), is_relative=True
 )
 _SATURATED = Profile(
-    "saturated fraction",
-    _probed("saturated_fraction"),
-    logarithmic=False,
-    theory=lambda prediction: prediction.saturated_fraction,
+    "saturated fraction", _probed("saturated_fraction"), attrgetter("saturated_fraction"), logarithmic=False
 )
-_MEAN = Profile(
-    "mean of the activations",
-    _probed("signal_mean"),
-    logarithmic=False,
-    theory=lambda prediction: prediction.signal_mean,
-)
-_SPREAD = Profile(
-    "variance of the activations",
-    signal_variance,
-    logarithmic=False,
-    theory=lambda prediction: prediction.signal_variance,
-)
+_MEAN = Profile("mean of the activations", _probed("signal_mean"), attrgetter("signal_mean"), logarithmic=False)
+_SPREAD = Profile("variance of the activations", signal_variance, attrgetter("signal_variance"), logarithmic=False)
 _OFFSET = Profile(
     "|mean| / deviation of the activations",
     signal_offset,
+    lambda prediction: np.abs(prediction.signal_mean) / np.sqrt(prediction.signal_variance),
     logarithmic=False,
-    theory=lambda prediction: np.abs(prediction.signal_mean) / np.sqrt(prediction.signal_variance),
 )
 _UPDATE = Profile(
     "log10 of ||dW|| / ||W|| in the first step",
     _probed("update_ratio"),
-    theory=lambda prediction: prediction.log10_weight_gradient,
+    attrgetter("log10_weight_gradient"),
     is_relative=True,
 )
 _TRAVEL = Profile("log10 of the travel ||W_t - W_0|| / ||W_0||", _probed("travel", -1))

@@ -5,8 +5,7 @@ Results and records in, one HTML file out; judges nothing, and reads nothing fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vgtemplate.lab.catalogue import ARTICLES
@@ -14,12 +13,9 @@ from vgtemplate.lab.judge import CONFIRMED, INCONCLUSIVE, MIXED, REFUTED
 from vgtemplate.lab.report.contradiction import settle
 from vgtemplate.lab.report.html import render, write_page
 from vgtemplate.lab.report.sections import build_section, describe_dataset
-from vgtemplate.lab.result import FAILED, NOT_RUN, Result
+from vgtemplate.lab.result import FAILED, NOT_RUN, Read, Result
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds
-
-Read = Callable[[str], Record | None]
-"""Key to record, None where there is none."""
 
 OUTCOMES = (CONFIRMED, MIXED, INCONCLUSIVE, REFUTED, FAILED, NOT_RUN)
 """In the order in which they are counted and drawn."""
@@ -33,17 +29,6 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Bar:
-    """The outcomes of an article's claims, for the picture."""
-
-    name: str
-    """The article's key, OWN, or empty for all claims."""
-    title: str
-    total: int
-    counts: Mapping[str, int]
-
-
 def describe_basis(results: Sequence[Result]) -> str:
     """Say on which data set and seeds, and in which setting, the verdicts were reached."""
     bases = ((result.dataset, result.seeds, result.setting) for result in results if result.seeds)
@@ -52,26 +37,27 @@ def describe_basis(results: Sequence[Result]) -> str:
         f"{describe_dataset(dataset)}, {describe_seeds(seeds)}" + ("" if setting == "quick" else f", {setting} setting")
         for dataset, seeds, setting in dict.fromkeys(bases)
     ]
-    text = f"Verdicts on {'; '.join(words)}." if words else "No claim here needs data or seeds."
-    if words and without:
-        text += (
-            f" {without} claim{', exact or a timing, needs' if without == 1 else 's, exact or timings, need'} neither."
-        )
-    return text
+    if not words:
+        return "No claim here needs data or seeds."
+    others = "claim, exact or a timing, needs" if without == 1 else "claims, exact or timings, need"
+    return f"Verdicts on {'; '.join(words)}." + (f" {without} {others} neither." if without else "")
 
 
 def _count(results: Sequence[Result], outcome: str) -> int:
     return sum(result.outcome == outcome for result in results)
 
 
-def _bars(results: Sequence[Result]) -> list[Bar]:
-    """Count the outcomes of all claims, of those of each article that makes any, and of those that none makes."""
+def _bars(results: Sequence[Result]) -> list[tuple[str, str, dict[str, int]]]:
+    """Count the outcomes of all claims, of those of each article that makes any, and of those that none makes.
+
+    Each count has the key of its article, OWN, or an empty one for all claims, and a title.
+    """
     groups = [("", "All claims", list(results))]
     for row in ARTICLES.values():
         groups.append((row.name, row.title, [result for result in results if row.name in result.claim.articles]))
     groups.append((OWN, "Our own claims", [result for result in results if not result.claim.articles]))
     return [
-        Bar(name, title, len(group), {outcome: count for outcome in OUTCOMES if (count := _count(group, outcome))})
+        (name, title, {outcome: count for outcome in OUTCOMES if (count := _count(group, outcome))})
         for name, title, group in groups
         if group
     ]
@@ -92,17 +78,11 @@ def write_report(
     links: Mapping[str, str] | None = None,
     stability: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write `folder/index.html`, whole or not at all; the same results and records give the same file.
+    """Write `folder/index.html` as `write_page` does; the same results and records give the same file.
 
     Args:
-        folder: created if need be.
-        results: of every claim, judged or not.
-        read: key to record, None where there is none.
         links: claim to the address of its MLflow experiment.
         stability: claim to a sentence on how it was judged again.
-
-    Raises:
-        UserError: the folder refuses.
     """
     settled = settle(results, read)
     sections, environments = [], set()

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from vgtemplate import metrics
 from vgtemplate.config.catalogue import METRICS
 from vgtemplate.figures.records import LAYER_AXIS, finite, median_of_seeds
-from vgtemplate.figures.style import FONT, INK
+from vgtemplate.figures.style import FONT, INK, shorten
 from vgtemplate.prediction import predict_record
 from vgtemplate.records import Array, Record
 from vgtemplate.theory.profiles import Prediction
@@ -29,8 +29,6 @@ Styles = Mapping[str, Style]
 Thresholds = Mapping[str, Sequence[float]]
 """Arm to the bounds that its own value must keep."""
 
-_PANEL, _BAR = 2.2, 0.3
-"""Heights in inches: of a panel, of a bar."""
 _MAX_POINTS = 100
 _WINDOWS = 50
 """A curve is averaged over a fiftieth of its length."""
@@ -38,15 +36,9 @@ _MANY = 30.0
 """A curve whose values span more than this ratio is drawn on a logarithmic axis."""
 _EXPLODED = 100.0
 """Values beyond it are drawn on an axis that is logarithmic outside [-1, 1]."""
-_LONGEST_NAME = 24
 _FEW_LAYERS = 12
 THEORY: Style = {"color": INK, "linestyle": (0, (1, 1.8)), "linewidth": 1.5, "zorder": 3}
 """How a line of the theory looks, whatever the arm: it lies on the measured one."""
-
-
-def shorten(name: str) -> str:
-    """Return a name that fits beside a panel."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def smooth(curves: Array) -> tuple[Array, Array]:
@@ -63,6 +55,13 @@ def smooth(curves: Array) -> tuple[Array, Array]:
     return steps, np.stack(means, axis=1)
 
 
+def _draw_seeds(axes: Axes, places: Array, seeds: Array, median: Array, style: Style, marker: str = "") -> None:
+    """Draw every seed thin unless there is one only, (R, P), and their median thick, (P,)."""
+    if len(seeds) > 1:
+        axes.plot(places, seeds.T, **style | {"linewidth": 0.8, "alpha": 0.45, "linestyle": "solid"})
+    axes.plot(places, median, **style, linewidth=1.9, marker=marker, markersize=3)
+
+
 @dataclass(frozen=True)
 class Profile:
     """Values along the hidden layers, each seed and the median, and what theory expects."""
@@ -70,15 +69,11 @@ class Profile:
     title: str
     values: Callable[[Record], Array]
     """Record to (R, L)."""
-    logarithmic: bool = True
     theory: Callable[[Prediction], Array] | None = None
     """Prediction to (L,), logarithmic where the panel is; of values at initialisation only."""
+    logarithmic: bool = True
     is_relative: bool = False
     """Whether theory knows the values relative to the last hidden layer only; it is drawn from the median there."""
-
-    def height(self, arms: Arms) -> float:
-        """Return the panel's height in inches."""
-        return _PANEL
 
     def _shown(self, values: Array) -> Array:
         return finite(metrics.log10(values)) if self.logarithmic else values
@@ -91,9 +86,7 @@ class Profile:
             median = self._shown(median_of_seeds(values))
             # A lone finite point between missing ones has no line to show it.
             marker = "o" if len(layers) <= _FEW_LAYERS or not np.isfinite(median).all() else ""
-            if len(values) > 1:
-                axes.plot(layers, self._shown(values).T, **_thin(styles[arm]))
-            axes.plot(layers, median, marker=marker, markersize=3, **_thick(styles[arm]))
+            _draw_seeds(axes, layers, self._shown(values), median, styles[arm], marker)
             if self.theory is not None and (prediction := predict_record(record)) is not None:
                 expected = self.theory(prediction) + (median[-1] if self.is_relative else 0.0)
                 axes.plot(layers, finite(expected), **THEORY)
@@ -117,19 +110,12 @@ class Curves:
         """Return the series, (R, T)."""
         return np.asarray(record.series[self.series], dtype=np.float64)
 
-    def height(self, arms: Arms) -> float:
-        """Return the panel's height in inches."""
-        return _PANEL
-
     def draw(self, axes: Axes, arms: Arms, styles: Styles, _: Thresholds) -> None:
         """Draw every arm."""
         drawn = []
         for arm, record in arms.items():
             steps, values = smooth(self.values(record))
-            if len(values) > 1:
-                axes.plot(steps, values.T, **_thin(styles[arm]))
-            median = median_of_seeds(values)
-            axes.plot(steps, finite(median), **_thick(styles[arm]))
+            _draw_seeds(axes, steps, values, finite(median_of_seeds(values)), styles[arm])
             for ended in values[np.isnan(values).any(axis=1)]:
                 last = int(np.isfinite(ended).sum()) - 1
                 if last >= 0:
@@ -155,17 +141,13 @@ class Bars:
     def title(self) -> str:
         """Name the metric and its unit."""
         unit = METRICS[self.metric].unit
-        options = "".join(f", {name} {value}" for name, value in self.options)
-        words = f"{self.metric}{options}".replace("_", " ").replace("psnr", "PSNR")
+        words = ", ".join([self.metric, *(f"{name} {value}" for name, value in self.options)])
+        words = words.replace("_", " ").replace("psnr", "PSNR")
         return words + (f" ({unit})" if unit else "")
 
     def values(self, record: Record) -> Array:
         """Return the metric, (R,)."""
         return np.asarray(metrics.FUNCTIONS[self.metric](record, **dict(self.options)), dtype=np.float64)
-
-    def height(self, arms: Arms) -> float:
-        """Return the panel's height in inches."""
-        return 0.35 + _BAR * len(arms)
 
     def draw(self, axes: Axes, arms: Arms, styles: Styles, thresholds: Thresholds) -> None:
         """Draw every arm."""
@@ -178,23 +160,15 @@ class Bars:
             spread = np.linspace(-0.2, 0.2, len(known)) if len(known) > 1 else np.zeros(len(known))
             axes.plot(known, row + spread, linestyle="", marker="o", markersize=3, color=colour)
             counts = {"never": np.isinf(values).sum(), "without a value": np.isnan(values).sum()}
-            if words := ", ".join(f"{count} of {len(values)} {what}" for what, count in counts.items() if count):
-                axes.text(
-                    0.99, row, words, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=FONT - 1
-                )
+            words = ", ".join(f"{count} of {len(values)} {what}" for what, count in counts.items() if count)
+            if words:
+                along = axes.get_yaxis_transform()
+                axes.text(0.99, row, words, transform=along, ha="right", va="center", fontsize=FONT - 1)
             for bound in thresholds.get(arm, ()):
                 axes.plot([bound, bound], [row - 0.45, row + 0.45], color=INK, linewidth=1.4, linestyle=(0, (2, 1.2)))
         axes.set_yticks(range(len(arms)), [shorten(arm) for arm in arms])
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
-
-
-def _thin(style: Style) -> dict[str, Any]:
-    return {**style, "linewidth": 0.8, "alpha": 0.45, "linestyle": "solid"}
-
-
-def _thick(style: Style) -> dict[str, Any]:
-    return {**style, "linewidth": 1.9}
 
 
 Panel = Profile | Curves | Bars

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -12,68 +12,28 @@ from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.lab.catalogue import ARTICLES, CHECKS
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.judge import FULL_SEEDS, PartVerdict
-from vgtemplate.lab.report.arms import ArmTable, compare_arms, describe_searches
+from vgtemplate.lab.report.arms import compare_arms, describe_searches
 from vgtemplate.lab.report.claim_figures import describe_marks, draw_claim
 from vgtemplate.lab.report.html import embed
-from vgtemplate.lab.report.strips import Strip, draw_strip
+from vgtemplate.lab.report.strips import draw_strip
 from vgtemplate.lab.result import Result
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds, write_number, write_spread
 
 
-@dataclass(frozen=True)
-class Part:
-    """A condition of a claim with the effects that were measured, in words."""
-
-    title: str
-    threshold: str
-    verdict: str
-    cleared: int
-    count: int
-    effect: str
-    """The effect in words: its median and range, or the only value."""
-    published: str
-    strip: Strip | None
-    """None where there is a single value."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """All that a claim's section shows."""
-
-    result: Result
-    articles: Sequence[tuple[str, str]]
-    """Title and source with the section in it; none: the claim is one's own."""
-    parts: Sequence[Part]
-    deciding: Part | None
-    """The part that clears least."""
-    figure: Markup | None
-    marks: str
-    """What the figure's lines and marks mean."""
-    arms: ArmTable
-    searches: Sequence[str]
-    settled: Sequence[str]
-    """Who is right, where another claim says the opposite."""
-    stability: str
-    """In which variants the claim was judged again, and how; empty where it was not."""
-    check: str
-    dataset: str
-    commands: Sequence[str]
-    link: str | None
-
-
-def _describe_part(claim: ClaimConfig, part: PartVerdict, seeds: Sequence[int]) -> Part:
+def _describe_part(claim: ClaimConfig, part: PartVerdict, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return a condition of a claim with the effects that were measured; a single value has no strip."""
     published = claim.published.get(part.title)
-    return Part(
-        title=part.title,
-        threshold=part.threshold.replace("<=", "≤").replace(">=", "≥"),
-        verdict=part.verdict,
-        cleared=part.cleared,
-        count=len(part.effects),
-        effect=write_spread(part.effects),
-        published="" if published is None else write_number(published),
-        strip=draw_strip(part.effects, part.threshold, seeds) if len(part.effects) > 1 else None,
-    )
+    return {
+        "title": part.title,
+        "threshold": part.threshold.replace("<=", "≤").replace(">=", "≥"),
+        "verdict": part.verdict,
+        "cleared": part.cleared,
+        "count": len(part.effects),
+        "effect": write_spread(part.effects),
+        "published": "" if published is None else write_number(published),
+        "strip": draw_strip(part.effects, part.threshold, seeds) if len(part.effects) > 1 else None,
+    }
 
 
 def describe_dataset(name: str) -> str:
@@ -113,26 +73,32 @@ def _draw(claim: ClaimConfig, records: Mapping[str, Record]) -> Markup | None:
 
 def build_section(
     result: Result, records: Mapping[str, Record], settled: Sequence[str], stability: str, link: str | None
-) -> Section:
-    """Return a claim's section; `records` are its arms' by name, those that there are."""
+) -> dict[str, Any]:
+    """Return what the template shows of a claim.
+
+    Args:
+        records: the claim's arms' by name, those that there are.
+        settled: who is right, where another claim says the opposite.
+        stability: in which variants the claim was judged again, and how; empty where it was not.
+    """
     claim = result.claim
     parts = [_describe_part(claim, part, result.seeds) for part in result.parts]
     configurations = {arm: records[arm].configuration if arm in records else patch for arm, patch in claim.arms.items()}
     used = {str(record.dataset["name"]) for record in records.values() if record.dataset.get("name")}
     seeds = f", {describe_seeds(result.seeds)}" if result.seeds else ""
-    return Section(
-        result=result,
-        articles=_describe_articles(claim),
-        parts=parts,
-        deciding=parts[result.parts.index(result.deciding)] if result.deciding else None,
-        figure=_draw(claim, records),
-        marks=describe_marks(claim, records),
-        arms=compare_arms(configurations),
-        searches=describe_searches(claim, configurations),
-        settled=settled,
-        stability=stability,
-        check=CHECKS[claim.check].source if claim.check else "",
-        dataset=", ".join(map(describe_dataset, sorted(used))) + seeds if used else "",
-        commands=_describe_commands(result, records),
-        link=link,
-    )
+    return {
+        "result": result,
+        "articles": _describe_articles(claim),
+        "parts": parts,
+        "deciding": parts[result.parts.index(result.deciding)] if result.deciding else None,
+        "figure": _draw(claim, records),
+        "marks": describe_marks(claim, records),
+        "arms": compare_arms(configurations),
+        "searches": describe_searches(claim, configurations),
+        "settled": settled,
+        "stability": stability,
+        "check": CHECKS[claim.check].source if claim.check else "",
+        "dataset": ", ".join(map(describe_dataset, sorted(used))) + seeds if used else "",
+        "commands": _describe_commands(result, records),
+        "link": link,
+    }

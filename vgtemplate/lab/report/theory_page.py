@@ -5,29 +5,21 @@ Results and records in, one HTML file out; judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vgtemplate.figures.theory import draw_comparison, draw_phase_diagram
 from vgtemplate.lab.report.html import embed, render, write_page
-from vgtemplate.lab.result import Result
+from vgtemplate.lab.result import Read, Result
 from vgtemplate.prediction import TOLERANCE, WIDE, Alike, group_alike, why_not_compared
-from vgtemplate.records import Record
 from vgtemplate.theory.numpy_activations import ACTIVATIONS
 from vgtemplate.theory.phase import grid_around_critical, phase_diagram
 
 _PHASES = ("tanh", "relu")
 
 
-def collect(
-    results: Sequence[Result], read: Callable[[str], Record | None]
-) -> tuple[list[Alike], dict[str, list[str]]]:
-    """Return the networks whose slope has a prediction, the largest error first, and the other arms by the reason.
-
-    Args:
-        results: whose arms are compared.
-        read: key to record, None where there is none.
-    """
+def collect(results: Sequence[Result], read: Read) -> tuple[list[Alike], dict[str, list[str]]]:
+    """Return the networks whose slope has a prediction, the largest error first, and the other arms by the reason."""
     probed = [
         (f"{result.claim.id}: {arm}", record)
         for result in results
@@ -50,12 +42,8 @@ def draw_phases(activation: str) -> str:
     return embed(draw_phase_diagram(diagram, activation), f"phase diagram of {activation}")
 
 
-def write_theory(folder: Path, results: Sequence[Result], read: Callable[[str], Record | None]) -> Path:
-    """Write theory.html into `folder`, whole or not at all, and return its path; arguments as in `collect`.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+def write_theory(folder: Path, results: Sequence[Result], read: Read) -> Path:
+    """Write theory.html, of every arm of the results, into `folder` as `write_page` does, and return its path."""
     rows, others = collect(results, read)
     compared = [row.comparison for row in rows]
     wide = [comparison for comparison in compared if comparison.is_wide_and_plain]
