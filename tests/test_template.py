@@ -50,7 +50,7 @@ def bars(_: DataConfig, __: Path) -> Images:
                 pixels[index, 0, :, (index + first) % 8] = 255
         return pixels, as_labels(np.arange(count) % 2)
 
-    return Images(*draw(400, 0), *draw(100, 3), classes=("standing", "lying"), name="bars", fingerprint="")
+    return Images(*draw(2000, 0), *draw(400, 3), classes=("standing", "lying"), name="bars", fingerprint="")
 '''
 MIDDLE = '''
 
@@ -96,7 +96,7 @@ def copy(tmp_path: Path) -> Path:
 def python(copy: Path) -> Callable[..., str]:
     """Run the copy's Python in the copy's folder and return what it prints; whatever fails, fails the test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VGT_", "MLFLOW", "PYTEST"))}
-    environment = kept | {"VGT_RESULTS_DIR": "results", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
+    environment = kept | {"VGT_RESULTS_DIR": "results", "COLUMNS": "120"}
 
     def call(*arguments: str) -> str:
         command = [str(copy.parent / "environment" / "bin" / "python"), *arguments]
@@ -124,7 +124,9 @@ def add(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-TRAIN = "train experiments/mlp-variants.yaml --arm plain --dataset digits --seeds 2 --set training.steps=30"
+TRAIN = (
+    "train experiments/mlp-variants.yaml --arm plain --dataset digits --seeds 2 --set training.steps=30 --no-tracking"
+)
 
 
 @pytest.mark.slow
@@ -155,8 +157,8 @@ def test_without_the_laboratory_the_tests_pass(copy: Path, python: Callable[...,
     for name in LABORATORY:
         shutil.rmtree(copy / name)
     collected = python("-m", "pytest", "--collect-only", "-q")
-    assert "error" not in collected.lower()
-    assert int(re.findall(r"(\d+) tests collected", collected)[0]) > 500
+    counts = [int(line.rpartition(": ")[2]) for line in collected.splitlines() if re.match(r"tests/\S+: \d+$", line)]
+    assert sum(counts) > 500
     fast = ["tests/core/config", "tests/core/theory", "tests/core/test_architecture.py", "tests/core/test_metrics.py"]
     python("-m", "pytest", "-q", "-x", "-m", "not slow and not real_data", *fast)
 
@@ -173,8 +175,8 @@ def test_activation_is_one_function(copy: Path, python: Callable[..., str], vgt:
     claim = (copy / "experiments/claims/relu-keeps-gradient.yaml").read_text()
     own = claim.replace("relu-keeps-gradient", "mish-keeps-gradient").replace("activation: relu", "activation: mish")
     (copy / "experiments/claims/mish-keeps-gradient.yaml").write_text(own)
-    vgt("reproduce mish-keeps-gradient --dataset digits --seeds 2")
-    vgt("report --dataset digits --seeds 2")
+    vgt("reproduce mish-keeps-gradient --dataset digits --seeds 2 --no-tracking")
+    vgt("report --dataset digits --seeds 2 --no-tracking")
     assert "mish-keeps-gradient" in (copy / "results/report/index.html").read_text()
     assert "mish-keeps-gradient" in (copy / "results/report/theory.html").read_text()
     python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/core/nn/test_activations.py")
@@ -196,8 +198,8 @@ def test_data_set_is_one_function(copy: Path, python: Callable[..., str], vgt: C
     table = vgt("train experiments/mlp-variants.yaml --arm residual --dataset bars --seeds 2 --set training.steps=40")
     assert "on bars" in table
     vgt("predict --activation tanh --dataset bars")
-    vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2")
-    vgt("report --dataset bars --seeds 2")
+    vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2 --no-tracking")
+    vgt("report --dataset bars --seeds 2 --no-tracking")
     assert "horizontal and vertical bars" in (copy / "results/report/index.html").read_text()
     assert "missed nothing" in vgt("track sync")
     python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/core/data/test_sources.py")
@@ -209,9 +211,9 @@ def test_metric_is_one_function_and_a_claim_one_file(
 ) -> None:
     add(copy / "vgtemplate/metrics.py", MIDDLE)
     (copy / "experiments/claims/middle-is-alive.yaml").write_text(CLAIM)
-    (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --json"))
+    (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --no-tracking --json"))
     assert (result["verdict"], result["articles"]) == ("confirmed", [])
-    vgt("report --dataset digits --seeds 2")
+    vgt("report --dataset digits --seeds 2 --no-tracking")
     page = (copy / "results/report/index.html").read_text()
     assert "middle-is-alive" in page
     assert "middle gradient (decades)" in page
