@@ -28,7 +28,6 @@ from vgtemplate.theory.resnet import predict_resnet
 TOLERANCE = 0.01
 """Decades per layer within which a prediction is expected to lie, for plain networks of at least WIDE units."""
 WIDE = 64
-_TWO_LAYERS = 2
 
 
 def why_not_predicted(config: ArmConfig) -> str | None:
@@ -247,7 +246,7 @@ def group_alike(records: Iterable[tuple[str, Record]]) -> list[Alike]:
 
 def _slopes(prediction: Prediction, record: Record) -> tuple[float, tuple[float, float], Array]:
     """Return the predicted slope, its band, the measured ones, (R,); of two hidden layers: from one to the other."""
-    if len(prediction.q) != _TWO_LAYERS:
+    if len(prediction.q) != 2:
         return prediction.gradient_slope, prediction.gradient_slope_band, gradient_slope(record)
     low, high = prediction.gradient_band
     first, last = log10(record.probe("gradient_rms")).T

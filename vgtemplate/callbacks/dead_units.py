@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from vgtemplate import measure
 from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking
 from vgtemplate.callbacks.layers import find_layers
-from vgtemplate.callbacks.recorder import to_host
+from vgtemplate.callbacks.recorder import log_medians, to_host
 from vgtemplate.callbacks.stopping import StopAtAccuracy
 
 _CHUNK = 100
@@ -62,10 +63,7 @@ class DeadUnitProbe(pl.Callback):
             return
         found = to_host(_dead_fractions(pl_module, [layer.activation for layer in layers]))
         self._looks.append(found)
-        for logger in trainer.loggers:
-            medians = np.median(found, axis=0)
-            names = [f"{layer.name}/dead_fraction" for layer in layers]
-            logger.log_metrics(dict(zip(names, medians.tolist(), strict=True)), trainer.global_step)
+        log_medians(trainer, [layer.name for layer in layers], {"dead_fraction": found}, trainer.global_step)
 
     def series(self) -> dict[str, npt.NDArray[Any]]:
         """Return dead_fraction (R, 2, L); nothing where nothing could be looked at."""
@@ -78,15 +76,12 @@ def _dead_fractions(pl_module: Any, activations: list[Any]) -> Tensor:
     silent: dict[int, Tensor] = {}
     broken: dict[int, Tensor] = {}
 
-    def hook_of(index: int) -> Any:
-        def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            units, nan = measure.silent_units(output), output.isnan().flatten(1).any(dim=1)
-            silent[index] = units & silent[index] if index in silent else units
-            broken[index] = nan | broken[index] if index in broken else nan
+    def look(index: int, _: nn.Module, __: object, output: Tensor) -> None:
+        units, nan = measure.silent_units(output), output.isnan().flatten(1).any(dim=1)
+        silent[index] = units & silent[index] if index in silent else units
+        broken[index] = nan | broken[index] if index in broken else nan
 
-        return hook
-
-    handles = [activation.register_forward_hook(hook_of(index)) for index, activation in enumerate(activations)]
+    handles = [activation.register_forward_hook(partial(look, index)) for index, activation in enumerate(activations)]
     modes = {module: module.training for module in pl_module.modules()}
     pl_module.eval()
     try:

@@ -43,10 +43,13 @@ class ProbedLayer:
         """Return the tensor with a replica axis: an ordinary network's gets one of length 1."""
         return tensor if self.is_population else tensor[None]
 
-    def parameter(self, name: str) -> Tensor | None:
-        """Return the layer's weight or bias with a replica axis, detached; None where it has none."""
-        parameter = getattr(self.weighted, name, None)
-        return None if parameter is None else self.stack(parameter.detach())
+    @property
+    def weight(self) -> Tensor:
+        """The layer's weight with a replica axis, detached; a ValueError where it has none."""
+        weight = getattr(self.weighted, "weight", None)
+        if weight is None:
+            raise ValueError(f"{self.name} has no weight to probe")
+        return self.stack(weight.detach())
 
     def gradient(self, name: str) -> Tensor | None:
         """Return the gradient of the layer's weight or bias with a replica axis; None where it has none."""

@@ -13,11 +13,7 @@ _REFRESH_SECONDS = 0.25
 
 
 class ProgressBar(pl.Callback):
-    """A bar with the step, the median training loss of the replicas and the time left.
-
-    Args:
-        title: what stands before the bar, e.g. the arm's name.
-    """
+    """A bar with a title, e.g. the arm's name, the step, the median training loss of the replicas and the time left."""
 
     def __init__(self, title: str) -> None:
         self._title = title

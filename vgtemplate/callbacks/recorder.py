@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,20 @@ def to_host(tensor: Tensor) -> npt.NDArray[np.float64]:
     """Move one tensor to the host: the only place where a probe waits for the device."""
     host: npt.NDArray[np.float64] = tensor.cpu().numpy()
     return host
+
+
+def log_medians(
+    trainer: pl.Trainer, layers: Sequence[str], found: Mapping[str, npt.NDArray[np.float64]], step: int
+) -> None:
+    """Hand the median over the replicas of each layer's values, (R, L), to the loggers, under LAYER/SERIES."""
+    if trainer.loggers:
+        medians = {
+            f"{layer}/{name}": float(median)
+            for name, values in found.items()
+            for layer, median in zip(layers, np.median(values, axis=0), strict=True)
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(medians, step)
 
 
 class Recorder(pl.Callback):
@@ -76,14 +91,7 @@ class Recorder(pl.Callback):
             values = host[start : start + tensor.numel()].reshape(tensor.shape)
             self._rows.setdefault(name, []).append(values)
             start += tensor.numel()
-        if trainer.loggers:
-            medians = {
-                f"{layer}/{name}": float(median)
-                for name in pending
-                for layer, median in zip(self.layers, np.median(self._rows[name][-1], axis=0), strict=True)
-            }
-            for logger in trainer.loggers:
-                logger.log_metrics(medians, self._step)
+        log_medians(trainer, self.layers, {name: self._rows[name][-1] for name in pending}, self._step)
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return every measured series, (R, S, L), with S probe steps in the order of `steps`.

@@ -50,11 +50,7 @@ class _Method(nn.Module):
 def call(module: pl.LightningModule, method: str, *inputs: object, parameters: Mapping[str, Tensor]) -> Tensor:
     """Return a method's result with some parameters replaced, in the trainer's precision, on copies of the buffers.
 
-    Args:
-        module: in training, and in the mode in which it shall run.
-        method: name of the method.
-        inputs: what it is called with.
-        parameters: tensors by the names of the parameters in whose place they stand; the others stay.
+    The module runs in the mode that it is in. `parameters` are tensors by the names of those in whose place they stand.
     """
     # Batch normalisation writes its running statistics into what it is given.
     tensors = {name: buffer.clone() for name, buffer in module.named_buffers()} | dict(parameters)

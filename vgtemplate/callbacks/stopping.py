@@ -20,9 +20,6 @@ class StopAtLoss(pl.Callback):
 
     A replica that reached it goes on training until all have; one that diverged is not waited for. The device is asked
     once per window.
-
-    Args:
-        target: in the unit of the loss.
     """
 
     def __init__(self, target: float) -> None:

@@ -9,15 +9,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from vgtemplate import measure
-from vgtemplate.callbacks.layers import ProbedLayer
 from vgtemplate.callbacks.probe import Probe
-
-
-def _weight(layer: ProbedLayer) -> Tensor:
-    weight = layer.parameter("weight")
-    if weight is None:
-        raise ValueError(f"{layer.name} has no weight to probe")
-    return weight
 
 
 class WeightProbe(Probe):
@@ -32,11 +24,9 @@ class WeightProbe(Probe):
         super().on_fit_start(trainer, pl_module)
         # In a run that goes on from a checkpoint the weights are no longer the initial ones.
         initial, self._resumed = self._resumed, None
-        weights = [_weight(layer) for layer in self.layers]
-        self._initial = initial or weights
-        self._initial = [
-            tensor.to(weight.device, copy=True) for tensor, weight in zip(self._initial, weights, strict=True)
-        ]
+        weights = [layer.weight for layer in self.layers]
+        pairs = zip(initial or weights, weights, strict=True)
+        self._initial = [tensor.to(weight.device, copy=True) for tensor, weight in pairs]
         self._initial_sizes = [measure.norm(weight) for weight in self._initial]
 
     def state_dict(self) -> dict[str, Any]:
@@ -47,10 +37,10 @@ class WeightProbe(Probe):
         self._resumed = state_dict["initial"]
 
     def begin(self, pl_module: pl.LightningModule) -> None:
-        self._before = [_weight(layer).clone() for layer in self.layers]
+        self._before = [layer.weight.clone() for layer in self.layers]
 
     def end(self, pl_module: pl.LightningModule) -> None:
-        after = [_weight(layer) for layer in self.layers]
+        after = [layer.weight for layer in self.layers]
         sizes = [measure.norm(weight) for weight in self._before]
         counts = [weight[0].numel() for weight in self._before]
         self.recorder.add("weight_rms", [size / math.sqrt(count) for size, count in zip(sizes, counts, strict=True)])

@@ -55,9 +55,8 @@ def _run_arm(
     job: Job, results: Path, root: Path, accelerator: str, strategy: str, progress: bool
 ) -> tuple[Record, PopulationModule]:
     _import_training()
-    from vgtemplate.training.checkpoint import Checkpoints
     from vgtemplate.training.run import train_arm
-    from vgtemplate.training.trainer import Hardware
+    from vgtemplate.training.trainer import Checkpoints, Hardware
 
     hardware = Hardware(accelerator, strategy=strategy)
     checkpoints = Checkpoints(checkpoint_path(results, job.key), checkpoint_seconds())

@@ -44,14 +44,9 @@ class Conv2d(nn.Module):
         # GPU want half precision so.
         channels_last = x.is_cpu or torch.is_autocast_enabled(x.device.type)
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        z = F.conv2d(
-            fold(x).contiguous(memory_format=layout),
-            self.weight.flatten(0, 1),
-            None if self.bias is None else self.bias.flatten(),
-            stride=self.stride,
-            padding=kernel_size // 2,
-            groups=num_replicas,
-        )
+        images = fold(x).contiguous(memory_format=layout)
+        weight, bias = self.weight.flatten(0, 1), None if self.bias is None else self.bias.flatten()
+        z = F.conv2d(images, weight, bias, self.stride, padding=kernel_size // 2, groups=num_replicas)
         return unfold(z, num_replicas)
 
     def extra_repr(self) -> str:

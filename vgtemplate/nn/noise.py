@@ -44,12 +44,7 @@ def splitmix64(start: Tensor, count: int) -> Tensor:
 
 
 class Noise(nn.Module):
-    """A source of random numbers for one layer: each replica's own, new at each step.
-
-    Args:
-        seeds: one seed per replica.
-        layer: the layer's number in the network, so that layers differ.
-    """
+    """A source of random numbers for the layer of that number in the network: each replica's own, new at each step."""
 
     keys: Tensor
 

@@ -35,17 +35,9 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         folded = fold(x) if x.dim() == 5 else x.transpose(0, 1).flatten(1)
-        y = F.batch_norm(
-            folded,
-            self.running_mean.flatten(),
-            self.running_var.flatten(),
-            self.weight.flatten(),
-            self.bias.flatten(),
-            self.training,
-            MOMENTUM,
-            EPS,
-        )
-        return unfold(y, x.shape[0])
+        running = self.running_mean.flatten(), self.running_var.flatten()
+        scale_and_shift = self.weight.flatten(), self.bias.flatten()
+        return unfold(F.batch_norm(folded, *running, *scale_and_shift, self.training, MOMENTUM, EPS), x.shape[0])
 
 
 class LayerNorm(nn.Module):

@@ -31,8 +31,6 @@ _FORMAT = 1
 _OF_THE_DATA = ("name", "classes", "input_shape", "mean", "std")
 _BLOCK = 256
 
-Weights = Mapping[str, Tensor]
-
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -45,7 +43,7 @@ class TrainedModel:
     config: ArmConfig
     seeds: tuple[int, ...]
     dataset: Mapping[str, Any]
-    weights: Weights
+    weights: Mapping[str, Tensor]
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -26,16 +26,10 @@ from vgtemplate.training.module import PopulationModule
 
 
 class Observers:
-    """The callbacks of one run, in their order.
-
-    Args:
-        config: probes and early stops are read from it.
-        data: set up.
-        progress: the title of the progress bar; None: no bar.
-    """
+    """The callbacks of one run, in their order; `progress` is the title of the progress bar, None: no bar."""
 
     def __init__(self, config: ArmConfig, data: PopulationData, progress: str | None) -> None:
-        self._recorder = Recorder(config.probes.every or None)
+        self.recorder = Recorder(config.probes.every or None)
         self._curves = CurveRecorder()
         self._divergence = DivergenceRecorder()
         self._stop: StopAtAccuracy | None = None
@@ -61,19 +55,14 @@ class Observers:
             kinds.append(ShiftProbe)
         if config.gradient_change:
             kinds.append(GradientChangeProbe)
-        return [*(kind(recorder=self._recorder) for kind in kinds), self._recorder]
-
-    @property
-    def layers(self) -> list[str]:
-        """Names of the probed layers."""
-        return self._recorder.layers
+        return [*(kind(recorder=self.recorder) for kind in kinds), self.recorder]
 
     def series(self, trainer: pl.Trainer, module: PopulationModule) -> dict[str, Any]:
         """Return everything measured while training, by the names of the record."""
-        series = {**self._recorder.series(), **self._curves.series(trainer, module.score), **self._divergence.series()}
+        series = {**self.recorder.series(), **self._curves.series(trainer, module.score), **self._divergence.series()}
         series |= self._dead_units.series()
-        if self._recorder.steps:
-            series["probe_steps"] = np.array(self._recorder.steps)
+        if self.recorder.steps:
+            series["probe_steps"] = np.array(self.recorder.steps)
         if self._stop is not None:
             series |= self._stop.series()
         return series

@@ -20,7 +20,6 @@ from vgtemplate.data.module import PopulationData
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.mlp import MLP
 from vgtemplate.records import Record
-from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.environment import describe_environment
 from vgtemplate.training.memory import give_memory_back, keep_freed_memory
@@ -28,7 +27,7 @@ from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
 from vgtemplate.training.pretraining import pretrain
 from vgtemplate.training.split import Trained, train_what_fits
-from vgtemplate.training.trainer import Fitting, Hardware, quiet_lightning, trained_on
+from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, quiet_lightning, trained_on
 from vgtemplate.training.usage import Usage
 
 
@@ -155,6 +154,6 @@ def _train_population(
         environment=describe_environment(trainer.strategy.root_device) | used | fitting.interruptions,
         wall_seconds=time.perf_counter() - started + fitting.earlier_seconds,
         series=series,
-        labels={"layer": observers.layers},
+        labels={"layer": observers.recorder.layers},
     )
     return Trained(record, module, trainer.global_step)

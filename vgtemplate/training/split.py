@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.records import SERIES, Array, Record
+from vgtemplate.records import SERIES, Record
 from vgtemplate.training.module import PopulationModule
 
 
@@ -85,15 +85,16 @@ def _join(halves: Sequence[Trained], build: Callable[[Sequence[int], Record], Po
         seeds=seeds,
         environment=dict(records[0].environment) | {"populations": sizes},
         wall_seconds=sum(record.wall_seconds for record in records),
-        series={name: _join_series(name, [record.series[name] for record in records]) for name in records[0].series},
+        # A series without replicas, such as the steps of probes, is the same in all.
+        series={
+            name: np.concatenate([each.series[name] for each in records])
+            if SERIES[name].axes[0] == "replica"
+            else array
+            for name, array in records[0].series.items()
+        },
     )
     return Trained(record, module, halves[0].steps)
 
 
 def _stack(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([state[name] for state in states]) for name in states[0]}
-
-
-def _join_series(name: str, arrays: Sequence[Array]) -> Array:
-    """Put the replicas of a series together; one without replicas, such as the steps of probes, is the same in all."""
-    return np.concatenate(arrays) if SERIES[name].axes[0] == "replica" else arrays[0]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.profilers import PassThroughProfiler
 
+from vgtemplate.atomic import write_whole
 from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import MOST, ArmConfig
 from vgtemplate.data.module import PopulationData
-from vgtemplate.training.checkpoint import Checkpoints, WholeFileIO
 from vgtemplate.training.environment import versions
 
 
@@ -30,6 +33,27 @@ class Hardware:
     devices: int = 1
     strategy: str = "auto"
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the checkpoints of one arm alone are kept, one file per stage, and how often one is written.
+
+    `every_seconds` lie between two checkpoints; 0: one before every step.
+    """
+
+    folder: Path
+    every_seconds: float
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Lightning's way to the disk, by way of a temporary file that is flushed and renamed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(path), buffer.getvalue())
 
 
 class _NoProfiler(PassThroughProfiler):

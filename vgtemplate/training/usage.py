@@ -11,8 +11,6 @@ from typing import Any
 import torch
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"
-"""To be written to clear_refs: see proc(5)."""
 
 
 def peak_megabytes() -> float | None:
@@ -42,7 +40,7 @@ class Usage:
             torch.cuda.reset_peak_memory_stats(device)
             return
         with suppress(OSError):
-            _CLEAR.write_text(_RESET_PEAK)
+            _CLEAR.write_text("5")  # proc(5): forget the peak
             # Right after the reset the most is what there is now.
             self._before = peak_megabytes()
 

@@ -21,16 +21,15 @@ from vgtemplate.callbacks.curves import CurveRecorder
 from vgtemplate.config.errors import Stopped
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import write_record
-from vgtemplate.training import checkpoint
-from vgtemplate.training.checkpoint import Checkpoints
+from vgtemplate.training import trainer
 from vgtemplate.training.run import train_arm
-from vgtemplate.training.trainer import Hardware
+from vgtemplate.training.trainer import Checkpoints, Hardware
 
 MOMENTS: dict[str, tuple[Any, str]] = {
     "before a step": (Checkpointer, "on_train_batch_start"),
     "after a step": (CurveRecorder, "on_train_batch_end"),
     "inside a step": (CurveRecorder, "on_before_zero_grad"),
-    "while writing a checkpoint": (checkpoint, "write_whole"),
+    "while writing a checkpoint": (trainer, "write_whole"),
 }
 
 

@@ -22,9 +22,8 @@ from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.load import merge
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
-from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.run import train_arm
-from vgtemplate.training.trainer import Hardware
+from vgtemplate.training.trainer import Checkpoints, Hardware
 
 SEEDS = [4, 11]
 BASE: dict[str, Any] = {
@@ -298,7 +297,7 @@ def test_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path: Path, monkeypa
     def refuse(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vgtemplate.training.checkpoint.write_whole", refuse)
+    monkeypatch.setattr("vgtemplate.training.trainer.write_whole", refuse)
     with pytest.warns(UserWarning, match="no checkpoint can be written"):
         record = train(tmp_path)
     monkeypatch.undo()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vgtemplate.training.loss import replica_accuracies, replica_losses
+from vgtemplate.training.module import replica_accuracies, replica_losses
 
 R, B, K = 3, 7, 5
 

@@ -12,10 +12,9 @@ import torch
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import SERIES, Record, write_record
-from vgtemplate.training.checkpoint import Checkpoints
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.run import train_arm, weights_digest
-from vgtemplate.training.trainer import Hardware
+from vgtemplate.training.trainer import Checkpoints, Hardware
 
 SEEDS = [3, 1, 4, 15, 9, 2, 6, 5]
 ARMS: dict[str, dict[str, Any]] = {
