@@ -34,11 +34,8 @@ def known(kind: str, table: Iterable[str], *others: str) -> AfterValidator:
     return AfterValidator(lambda name: require(kind, name, [*table, *others]))
 
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
-
-
 def _slug(name: str) -> str:
-    if not SLUG.fullmatch(name) or ".." in name:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", name) or ".." in name:
         raise ValueError(f"{name!r} cannot be a name; allowed: lower-case letters, digits and . _ - (80 at most)")
     return name
 

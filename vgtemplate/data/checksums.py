@@ -102,11 +102,7 @@ DIGITS_MD5 = "a0339c30a8a5312a1b6f9e5c719dcce5"
 
 
 def digits_path() -> Path:
-    """Return where scikit-learn keeps its digits, without the `.gz` at the end and without importing it.
-
-    Raises:
-        UserError: scikit-learn is not installed.
-    """
+    """Return where scikit-learn keeps its digits, less `.gz`, without importing it; UserError if it is absent."""
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise UserError("data set 'digits' comes with scikit-learn, which is not installed; run `make setup`")

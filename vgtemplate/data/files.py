@@ -12,7 +12,6 @@ from vgtemplate.data.checksums import exists, files_of, locate, refusal, verify
 from vgtemplate.data.fetch import fetch
 
 AUTO_FIRST = "mnist"
-AUTO_ELSE = "digits"
 
 
 def data_root() -> Path:
@@ -54,7 +53,7 @@ def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
         fetch(wanted, root, timeout_seconds)
     except UserError:
         if name == "auto" and all(state.state == "missing" for state in states):
-            return AUTO_ELSE
+            return "digits"
         raise
     return wanted
 

@@ -100,11 +100,10 @@ def _as_bytes(picture: Image.Image) -> Bytes:
     return ((wide * 255 + 32767) // 65535).astype(np.uint8)
 
 
-def _check_sizes(listing: Listing, pictures: dict[str, list[Bytes]]) -> None:
+def _check_sizes(pictures: dict[str, dict[Path, Bytes]]) -> None:
     first: tuple[Path, tuple[int, ...]] | None = None
     for split in _SPLITS:
-        paths = [path for group in listing[split].values() for path in group]
-        for path, picture in zip(paths, pictures[split], strict=True):
+        for path, picture in pictures[split].items():
             first = first or (path, picture.shape[:2])
             if picture.shape[:2] != first[1]:
                 sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, first[1])]
@@ -128,14 +127,16 @@ def decode_folder(listing: Listing) -> Images:
     Raises:
         UserError: a file is no picture, or has another size than the first.
     """
-    pictures = {split: [_decode(path) for paths in listing[split].values() for path in paths] for split in _SPLITS}
-    _check_sizes(listing, pictures)
-    grey = all(picture.ndim == 2 for split in _SPLITS for picture in pictures[split])
+    pictures = {
+        split: {path: _decode(path) for paths in listing[split].values() for path in paths} for split in _SPLITS
+    }
+    _check_sizes(pictures)
+    grey = all(picture.ndim == 2 for split in _SPLITS for picture in pictures[split].values())
     splits: dict[str, tuple[Bytes, Labels]] = {}
     for split, classes in listing.items():
         labels = as_labels(np.repeat(np.arange(len(classes)), [len(paths) for paths in classes.values()]))
         order = generator(0, Stream.DATA, _SPLITS.index(split)).permutation(len(labels))
-        splits[split] = np.ascontiguousarray(_stack(pictures.pop(split), grey)[order]), labels[order]
+        splits[split] = np.ascontiguousarray(_stack(list(pictures.pop(split).values()), grey)[order]), labels[order]
     images = Images(*splits["train"], *splits["test"], classes=tuple(listing["train"]), name="image_folder")
     return replace(images, fingerprint=content_fingerprint(images))
 
@@ -191,11 +192,7 @@ def _open_folder(folder: Path, root: Path) -> tuple[Listing, Path]:
 
 
 def load_folder(folder: Path, root: Path) -> Images:
-    """Return a folder's pictures, from the cache under `root` if the folder has not changed since.
-
-    Raises:
-        UserError: the folder's layout or a picture cannot be used.
-    """
+    """Return a folder's pictures, from the cache under `root` if it is unchanged since; UserError if it is unusable."""
     listing, cache = _open_folder(folder, root)
     images = _read_cache(cache)
     if images is None:

@@ -33,7 +33,6 @@ class PopulationData(pl.LightningDataModule):
     data set is smaller; `mean` and `std` per channel are those of the training images in [0, 1].
 
     Args:
-        config: data set, numbers of images, scaling, batch size.
         seeds: one per replica.
         root: the folder of the data sets.
         num_probe_images: at most how many test images `probe_images` returns.

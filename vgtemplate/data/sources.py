@@ -42,11 +42,7 @@ _CLASSES = {
 
 
 def read_idx(content: bytes, path: str) -> Bytes:
-    """Return the array of an IDX file of unsigned bytes (LeCun 1998), in the shape its header states.
-
-    Raises:
-        UserError: the header is another, or does not fit the length.
-    """
+    """Return the array of an IDX file of unsigned bytes (LeCun 1998); UserError if header and length do not fit."""
     num_axes = content[3] if len(content) > 3 else 0
     start = 4 + 4 * num_axes
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())

@@ -67,13 +67,11 @@ class _TableUnpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
-
-
 def _require_small_memo(content: bytes) -> None:
     """Refuse a number in the memo that is beyond the pickle's length: room would be made for all numbers up to it."""
     for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in _PUTS and isinstance(argument, int) and argument > len(content):
+        is_put = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
+        if is_put and isinstance(argument, int) and argument > len(content):
             raise pickle.UnpicklingError(f"it numbers an object {argument}")
 
 

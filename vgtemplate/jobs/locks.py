@@ -17,11 +17,7 @@ def _lock(results: Path, key: str) -> FileLock:
 
 @contextmanager
 def hold(results: Path, key: str) -> Iterator[bool]:
-    """Hold the only permission to train a key; yields whether another process held it, and was waited for.
-
-    Raises:
-        UserError: the folder of the locks cannot be written.
-    """
+    """Hold the only permission to train a key (UserError: no lock can be written); yields whether it was waited for."""
     lock, waited = _lock(results, key), False
     try:
         (results / ".locks").mkdir(exist_ok=True)

@@ -21,8 +21,6 @@ LARGEST_Q = 1e12
 """A variance above it counts as infinite."""
 ROUNDING = 1e-12
 """Relative difference up to which a variance counts as unchanged; the quadrature's error is below it."""
-_WIDEST_FACTOR = 100.0
-_FACTOR_PRECISION = 1e-4
 
 
 def fixed_point(activation: Activation, sigma_w_sq: float, sigma_b_sq: float = 0.0, q: float = 1.0) -> float:
@@ -104,7 +102,7 @@ def balancing_factor(activation: Activation, layers: Sequence[Layer], inputs: Ar
         found = predict_layers(activation, scaled, typical).total_change
         return found if math.isfinite(found) else math.copysign(1e3, log_factor)
 
-    widest = math.log(_WIDEST_FACTOR)
+    widest = math.log(100.0)
     if not change(-widest) < 0 < change(widest):
         return math.nan
-    return math.exp(brentq(change, -widest, widest, xtol=_FACTOR_PRECISION))
+    return math.exp(brentq(change, -widest, widest, xtol=1e-4))

@@ -11,9 +11,6 @@ from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.meanfield import derivative_mean_square, mean_square
 from vgtemplate.theory.numpy_activations import Activation
 
-_PER_DECADE = 60
-"""Points of the grid of q per decade."""
-
 
 @dataclass(frozen=True)
 class PhaseDiagram:
@@ -37,8 +34,8 @@ def phase_diagram(activation: Activation, sigma_w_sq: Array, sigma_b_sq: Array) 
     The expectations depend on q alone, so they are found once, on a grid of q; a fixed point lies where the q map
     crosses the identity, the nearest from 1 in the direction in which q moves.
     """
-    num = round(np.log10(LARGEST_Q / SMALLEST_Q)) * _PER_DECADE + 1
-    grid = np.geomspace(SMALLEST_Q, LARGEST_Q, num)
+    points_per_decade = 60
+    grid = np.geomspace(SMALLEST_Q, LARGEST_Q, round(np.log10(LARGEST_Q / SMALLEST_Q)) * points_per_decade + 1)
     squares, slopes = mean_square(activation, grid), derivative_mean_square(activation, grid)
     q = np.array([[_fixed_point(grid, w * squares + b - grid) for w in sigma_w_sq] for b in sigma_b_sq])
     critical = np.array([critical_sigma_w_sq(activation, b) for b in sigma_b_sq])
