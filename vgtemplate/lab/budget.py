@@ -31,11 +31,8 @@ def share_out(
     cannot be planned is chosen all the same: it costs nothing, and its failure is to be shown.
 
     Args:
-        full: of the claims, in the full setting.
-        short: of the same claims, in the short one.
+        full, short: of the same claims.
         missing: the keys that have no record.
-        budget_seconds: what may be used.
-        num_workers: how many jobs run at once.
     """
     plans: dict[Setting, Plan] = {"short": short, "full": full}
 

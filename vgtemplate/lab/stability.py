@@ -17,7 +17,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.cost import task_seconds
-from vgtemplate.lab.plan import Plan, plan_claims
+from vgtemplate.lab.plan import Plan, only, plan_claims
 from vgtemplate.lab.result import Result
 from vgtemplate.text import plain_number
 
@@ -66,12 +66,8 @@ def plan_variant(variant: Variant, claims: Mapping[str, ClaimConfig], folder: Pa
     plan = plan_claims(seeded, folder, dataset, variant.seeds, root, overrides)
     if variant.is_for_all:
         return plan
-    cheap = {
-        name: claim
-        for name, claim in seeded.items()
-        if all(task_seconds(plan.jobs[key]) <= CHEAP_SECONDS for key in plan.keys[name].values())
-    }
-    return plan_claims(cheap, folder, dataset, variant.seeds, root, overrides)
+    cheap = {key for key, job in plan.jobs.items() if task_seconds(job) <= CHEAP_SECONDS}
+    return only(plan, [name for name, keys in plan.keys.items() if cheap.issuperset(keys.values())])
 
 
 def _parts(result: Result) -> list[dict[str, Any]]:

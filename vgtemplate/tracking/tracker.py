@@ -253,16 +253,14 @@ def _parameters(record: Record) -> dict[str, str]:
 
 
 def _tags(record: Record, left_out: int) -> dict[str, str]:
-    environment = dict(record.environment)
-    commit = environment.get("commit")
     tags = {
         "mlflow.source.name": "vgt",
         "mlflow.source.type": "LOCAL",
         "vgt.dataset": str(record.dataset.get("name", "none")),
         "vgt.dataset_fingerprint": str(record.dataset.get("fingerprint", "none")),
     }
-    tags |= {f"vgt.{name}": str(value) for name, value in flatten(environment).items() if name}
-    if commit:
+    tags |= {f"vgt.{name}": str(value) for name, value in flatten(record.environment).items() if name}
+    if commit := record.environment.get("commit"):
         tags["mlflow.source.git.commit"] = str(commit)
     if left_out:
         tags["vgt.values_left_out"] = f"{left_out} that are not finite, or zero where a logarithm is shown"

@@ -43,14 +43,8 @@ DURATION = Duration()
 def split_by_budget(full: Plan, how: How, cifar: Path | None, budget: float, console: Console) -> list[Plan]:
     """Return what is to be run of a full plan, in the full setting and in the short one; print it beforehand.
 
-    What has a record costs nothing, unless it is to be run afresh.
-
-    Args:
-        full: of all claims.
-        how: how it is run.
-        cifar: a folder to take in CIFAR-10's place.
-        budget: seconds.
-        console: where to print.
+    What has a record costs nothing, unless it is to be run afresh. `budget` is in seconds, and `cifar` a folder to take
+    in CIFAR-10's place.
     """
     folder, seeds = claims_dir(), full.seeds[:SHORT_SEEDS]
     short = plan_claims(full.claims, folder, full.dataset, seeds, how.root, setting="short", cifar=cifar)

@@ -14,7 +14,6 @@ class Judging:
 
     Args:
         plans: no claim is in two of them.
-        results: the folder of the records.
         missing: the keys of what is to be run.
         say: given each verdict at once.
     """

@@ -22,12 +22,7 @@ _MOST_CHARACTERS = 48
 
 
 class Estimate:
-    """How long the jobs that are left will take, from their costs and from how long the finished ones took.
-
-    Args:
-        jobs: everything that has to be run.
-        num_workers: how many run at once.
-    """
+    """How long the jobs that are left of `jobs` will take, from their costs and how long the finished ones took."""
 
     def __init__(self, jobs: Sequence[Task], num_workers: int) -> None:
         self._left = {job.key: task_seconds(job) for job in jobs}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.markup import escape
@@ -11,7 +11,6 @@ from rich.padding import Padding
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.lab.judge import PartVerdict
 from vgtemplate.lab.result import Result
-from vgtemplate.prediction import Comparison
 from vgtemplate.text import write_number, write_spread
 
 _COLOURS = {
@@ -83,13 +82,8 @@ def print_details(result: Result, console: Console) -> None:
         beside = "" if published is None else f" (published: {write_number(published)})"
         lines.append(f"{escape(describe_part(part))}{beside}, {coloured(part.verdict)}")
     if result.claim.kind == "initial" and result.slopes:
-        lines.append(escape(_slopes(result.slopes)))
+        pairs = [f"{arm} {found.predicted:+.3f} / {found.median:+.3f}" for arm, found in result.slopes.items()]
+        lines.append(escape(f"gradient slope in theory / measured: {', '.join(pairs)}"))
     lines += [f"literature: {escape(result.claim.literature)}", f"time: {result.wall_seconds:.1f} s"]
     for line in lines:
         console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
-
-
-def _slopes(slopes: Mapping[str, Comparison]) -> str:
-    """Write each arm's gradient slope in theory and measured."""
-    pairs = [f"{arm} {found.predicted:+.3f} / {found.median:+.3f}" for arm, found in slopes.items()]
-    return f"gradient slope in theory / measured: {', '.join(pairs)}"
