@@ -76,7 +76,7 @@ def _serve(connection: Connection, threads: int) -> None:
     """Run the jobs that come down the connection until it is closed."""
     import torch
 
-    # While an arm trains, SIGTERM means a checkpoint first (training/checkpoint.py). At any other time it raises
+    # While an arm trains, SIGTERM means a checkpoint first (callbacks/checkpointer.py). At any other time it raises
     # SystemExit, so that a half-written record is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
