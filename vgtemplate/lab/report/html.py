@@ -34,13 +34,8 @@ _FONT = re.compile(r"font-family: [^;\"]+;? ?")
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("vgtemplate.lab.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = PackageLoader("vgtemplate.lab.report")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def render(template: str, **context: Any) -> str:

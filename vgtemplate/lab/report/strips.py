@@ -43,10 +43,7 @@ class Strip:
 def draw_strip(effects: Sequence[float], threshold: str, seeds: Sequence[int]) -> Strip:
     """Place the effects of a part, one per seed, and its threshold on one axis.
 
-    Args:
-        effects: in the order of the seeds; infinities stand at the ends, NaN is counted.
-        threshold: as the claim has it.
-        seeds: names of the dots; where there are fewer than effects, the dots are numbered.
+    Infinities stand at the ends, NaN is counted. The seeds name the dots, which are numbered where there are fewer.
     """
     allowed = read_threshold(threshold)
     lines = allowed.bounds
