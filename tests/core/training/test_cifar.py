@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.load import load_experiment, resolve_arms
 from vgtemplate.data.files import data_root
 from vgtemplate.training.models import BEST, read_model, write_models
@@ -40,7 +41,7 @@ def test_a_residual_network_learns_photographs_and_knows_them_again(photographs:
     shorter = ["model.depth=8", "data.num_train=2500", "data.num_validation=400", "data.batch_size=50"]
     shorter += ["training.epochs=4", "training.validate_every=50", "probes.num_images=50"]
     folder = [f"data.path={photographs}", "data.dataset=image_folder"]
-    config = resolve_arms(CIFAR, load_experiment(CIFAR), [*shorter, *folder])
+    config = resolve_arms(CIFAR, load_experiment(CIFAR, ExperimentConfig), [*shorter, *folder])
     record, module = train_arm("residual-8", config["residual-20"], [0, 1], tmp_path, Hardware("cpu"))
     assert module.model.hidden_layers[0].get_parameter("linear.weight").shape == (2, 16, 3, 3, 3)
     # Chance is 0.1; 0.25 is five deviations of chance's count over 1,000 images, three times over.
