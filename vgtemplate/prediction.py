@@ -21,7 +21,7 @@ from vgtemplate.metrics import gradient_slope, log10
 from vgtemplate.records import Array, Record
 from vgtemplate.text import plain_number
 from vgtemplate.theory.layers import Layer
-from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
+from vgtemplate.theory.numpy_activations import FORMULAS, Activation
 from vgtemplate.theory.profiles import Prediction, predict_layers
 from vgtemplate.theory.resnet import predict_resnet
 
@@ -75,8 +75,8 @@ def theory_activation(name: str) -> Activation:
     Raises:
         UserError: there is none of that name.
     """
-    if name in ACTIVATIONS:
-        return ACTIVATIONS[name]
+    if name in FORMULAS:
+        return FORMULAS[name]
     from vgtemplate.nn.for_theory import as_numpy
 
     return Activation(*as_numpy(name))

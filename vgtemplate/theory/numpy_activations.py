@@ -52,7 +52,7 @@ def _normal_density(z: Array) -> Array:
     return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
 
 
-ACTIVATIONS: Mapping[str, Activation] = {
+FORMULAS: Mapping[str, Activation] = {
     "sigmoid": Activation(expit, lambda z: expit(z) * expit(-z)),
     "tanh": Activation(np.tanh, lambda z: (1 - np.tanh(z)) * (1 + np.tanh(z))),
     "relu": leaky(0.0),
@@ -72,4 +72,4 @@ def find_activation(activation: str | Activation) -> Activation:
     """Return the catalogue's activation of a name (UserError if there is none), and an Activation as it is."""
     if isinstance(activation, Activation):
         return activation
-    return ACTIVATIONS[check_name("activation", activation, ACTIVATIONS)]
+    return FORMULAS[check_name("activation", activation, FORMULAS)]

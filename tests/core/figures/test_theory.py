@@ -8,7 +8,7 @@ import pytest
 from vgtemplate.figures.theory import draw_comparison, draw_phase_diagram, draw_prediction
 from vgtemplate.prediction import Comparison
 from vgtemplate.theory.critical import critical_sigma_w_sq
-from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.numpy_activations import FORMULAS
 from vgtemplate.theory.phase import phase_diagram
 from vgtemplate.theory.profiles import predict
 
@@ -38,7 +38,7 @@ def test_flat_profile_looks_flat() -> None:
 
 def test_phases_are_coloured_by_what_the_gradient_does() -> None:
     weights, biases = np.linspace(0.1, 3, 30), np.array([0.0, 0.05, 0.2])
-    tanh = ACTIVATIONS["tanh"]
+    tanh = FORMULAS["tanh"]
     critical = np.array([critical_sigma_w_sq(tanh, variance) for variance in biases])
     figure = draw_phase_diagram(phase_diagram(tanh, weights, biases), "tanh")
     axes = figure.axes[0]

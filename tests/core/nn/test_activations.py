@@ -14,7 +14,7 @@ from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
 from vgtemplate.nn.activations import FUNCTIONS, Activation, PReLU, RReLU, build_activation
 from vgtemplate.nn.noise import set_step
-from vgtemplate.theory.numpy_activations import ACTIVATIONS as WITH_FORMULA
+from vgtemplate.theory.numpy_activations import FORMULAS as WITH_FORMULA
 
 NAMES = sorted(catalogue.ACTIVATIONS)
 

@@ -15,7 +15,7 @@ from vgtemplate.config import catalogue
 from vgtemplate.config.schema import ModelConfig, OptimiserConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.noise import set_step
-from vgtemplate.theory.numpy_activations import ACTIVATIONS as WITH_FORMULA
+from vgtemplate.theory.numpy_activations import FORMULAS as WITH_FORMULA
 from vgtemplate.training.optimiser import build_optimiser
 
 K, B = 3, 16

@@ -18,7 +18,7 @@ from vgtemplate.nn.for_theory import as_numpy, measure_weight_std
 from vgtemplate.prediction import describe_layers, theory_activation
 from vgtemplate.theory.gaussian import gaussian_expectation
 from vgtemplate.theory.meanfield import moments
-from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
+from vgtemplate.theory.numpy_activations import FORMULAS, Activation
 
 VARIANCES = np.array([1e-4, 0.3, 1.0, 4.0, 100.0])
 
@@ -39,15 +39,15 @@ def declare() -> Iterator[Callable[..., str]]:
         del activations.FUNCTIONS[name], activations.ACTIVATIONS._added[name]
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_expectations_are_those_of_the_theorys_own_formula(name: str) -> None:
-    ours, theirs = moments(Activation(*as_numpy(name)), VARIANCES), moments(ACTIVATIONS[name], VARIANCES)
+    ours, theirs = moments(Activation(*as_numpy(name)), VARIANCES), moments(FORMULAS[name], VARIANCES)
     for expectation in ("mean", "mean_square", "slope_square", "slope_fourth"):
         found, expected = getattr(ours, expectation), getattr(theirs, expectation)
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12, err_msg=expectation)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_no_activation_of_the_catalogue_has_a_kink_but_at_0(name: str) -> None:
     assert as_numpy(name)[2] == (0.0,)
 

@@ -10,9 +10,9 @@ from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.theory.correlation import c_fixed_point, c_map, depth_scales, pair_expectation
 from vgtemplate.theory.critical import fixed_point
 from vgtemplate.theory.meanfield import q_map
-from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.numpy_activations import FORMULAS
 
-RELU, TANH, SELU = (ACTIVATIONS[name] for name in ("relu", "tanh", "selu"))
+RELU, TANH, SELU = (FORMULAS[name] for name in ("relu", "tanh", "selu"))
 CORRELATIONS = [0.0, 0.3, 0.9, 0.999, 1.0]
 
 
@@ -44,7 +44,7 @@ def test_identical_images_stay_identical() -> None:
     ("name", "sigma_w_sq", "sigma_b_sq"), [("tanh", 3.0, 0.05), ("tanh", 1.3, 0.05), ("selu", 1, 0)]
 )
 def test_correlation_ends_where_its_map_does(name: str, sigma_w_sq: float, sigma_b_sq: float) -> None:
-    activation, c = ACTIVATIONS[name], 0.5
+    activation, c = FORMULAS[name], 0.5
     q = fixed_point(activation, sigma_w_sq, sigma_b_sq)
     for _ in range(300):
         c = c_map(activation, c, q, sigma_w_sq, sigma_b_sq)

@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from scipy.special import erf
 
 from vgtemplate.theory.gaussian import Function, gaussian_expectation
-from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.numpy_activations import FORMULAS
 
 
 def integrate(function: Function, q: float) -> float:
@@ -25,9 +25,9 @@ def integrate(function: Function, q: float) -> float:
 
 
 @pytest.mark.parametrize("q", [1e-6, 0.3, 1.0, 10.0, 1e4, 1e6])
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_moments_of_every_activation_equal_adaptive_integration(name: str, q: float) -> None:
-    activation = ACTIVATIONS[name]
+    activation = FORMULAS[name]
     for function in (activation.function, activation.derivative):
         ours = gaussian_expectation(lambda z, f=function: f(z) ** 2, q)
         assert ours == pytest.approx(integrate(lambda z, f=function: f(z) ** 2, q), rel=1e-10)
@@ -55,9 +55,9 @@ def test_a_kink_away_from_zero_is_exact_once_it_is_named() -> None:
 
 
 def test_zero_variance_is_the_limit_from_above() -> None:
-    relu = ACTIVATIONS["relu"]
+    relu = FORMULAS["relu"]
     assert gaussian_expectation(lambda z: relu.derivative(z) ** 2, 0.0) == pytest.approx(0.5, rel=1e-12)
-    assert gaussian_expectation(ACTIVATIONS["sigmoid"].function, 0.0) == pytest.approx(0.5, rel=1e-12)
+    assert gaussian_expectation(FORMULAS["sigmoid"].function, 0.0) == pytest.approx(0.5, rel=1e-12)
 
 
 def test_a_variance_that_is_none_is_refused_or_not_a_number() -> None:

@@ -17,9 +17,9 @@ from vgtemplate.theory.meanfield import (
     q_map,
     saturated_fraction,
 )
-from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation, leaky
+from vgtemplate.theory.numpy_activations import FORMULAS, Activation, leaky
 
-RELU, TANH, SIGMOID, SELU = (ACTIVATIONS[name] for name in ("relu", "tanh", "sigmoid", "selu"))
+RELU, TANH, SIGMOID, SELU = (FORMULAS[name] for name in ("relu", "tanh", "sigmoid", "selu"))
 ERF = Activation(erf, lambda z: 2 / np.sqrt(np.pi) * np.exp(-(z**2)))
 
 
@@ -57,8 +57,8 @@ def test_erf_units_have_closed_forms() -> None:
         (RELU, 2.0, 0.0, 1.0),
         (RELU, 2.0, 0.1, math.inf),
         (RELU, 2.01, 0.0, math.inf),
-        (ACTIVATIONS["identity"], 1.0, 0.1, math.inf),
-        (ACTIVATIONS["elu"], 2.0, 0.0, math.inf),
+        (FORMULAS["identity"], 1.0, 0.1, math.inf),
+        (FORMULAS["elu"], 2.0, 0.0, math.inf),
         (TANH, 0.9, 0.0, 0.0),
         (TANH, 1.0, 0.0, 0.0),
     ],
@@ -76,8 +76,8 @@ def test_fixed_point_is_where_the_iterated_map_ends(
 ) -> None:
     q = start
     for _ in range(200):
-        q = q_map(ACTIVATIONS[name], q, sigma_w_sq, sigma_b_sq)
-    assert fixed_point(ACTIVATIONS[name], sigma_w_sq, sigma_b_sq, start) == pytest.approx(q, rel=1e-9)
+        q = q_map(FORMULAS[name], q, sigma_w_sq, sigma_b_sq)
+    assert fixed_point(FORMULAS[name], sigma_w_sq, sigma_b_sq, start) == pytest.approx(q, rel=1e-9)
 
 
 @pytest.mark.parametrize(("sigma_b_sq", "published"), [(0.0, 1.0), (0.05, 1.761)])
@@ -91,7 +91,7 @@ def test_tanh_edge_of_chaos_is_the_published_one(sigma_b_sq: float, published: f
     [("tanh", 0.05), ("tanh", 1.0), ("sigmoid", 0.0), ("sigmoid", 1.0), ("elu", 0.05), ("gelu", 1.0), ("silu", 1.0)],
 )
 def test_at_the_critical_scale_the_fixed_point_keeps_the_gradient(name: str, sigma_b_sq: float) -> None:
-    activation = ACTIVATIONS[name]
+    activation = FORMULAS[name]
     critical = critical_sigma_w_sq(activation, sigma_b_sq)
     for scale, sign in [(0.99, -1), (1.0, 0), (1.01, 1)]:
         q = fixed_point(activation, scale * critical, sigma_b_sq, q=sigma_b_sq + 0.01)
@@ -101,12 +101,12 @@ def test_at_the_critical_scale_the_fixed_point_keeps_the_gradient(name: str, sig
 
 @pytest.mark.parametrize(("name", "sigma_b_sq"), [("relu", 0.1), ("gelu", 0.05)])
 def test_nothing_is_critical_where_the_fixed_point_is_infinite_or_repels(name: str, sigma_b_sq: float) -> None:
-    assert math.isnan(critical_sigma_w_sq(ACTIVATIONS[name], sigma_b_sq))
+    assert math.isnan(critical_sigma_w_sq(FORMULAS[name], sigma_b_sq))
 
 
 @pytest.mark.parametrize(("name", "gain"), [("relu", math.sqrt(2)), ("tanh", 1.0), ("gelu", 2.0), ("identity", 1.0)])
 def test_critical_gain(name: str, gain: float) -> None:
-    assert critical_gain(name) == critical_gain(ACTIVATIONS[name]) == pytest.approx(gain)
+    assert critical_gain(name) == critical_gain(FORMULAS[name]) == pytest.approx(gain)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
@@ -119,13 +119,13 @@ def test_critical_line_of_gelu_and_silu_begins_at_the_published_point(
     name: str, sigma_b_sq: float, sigma_w_sq: float
 ) -> None:
     """Roberts, Yaida & Hanin 2022, The Principles of Deep Learning Theory, section 5.3.4: half-stable criticality."""
-    assert math.isnan(critical_sigma_w_sq(ACTIVATIONS[name], 0.99 * sigma_b_sq))
-    assert critical_sigma_w_sq(ACTIVATIONS[name], 1.01 * sigma_b_sq) == pytest.approx(sigma_w_sq, abs=2e-3)
+    assert math.isnan(critical_sigma_w_sq(FORMULAS[name], 0.99 * sigma_b_sq))
+    assert critical_sigma_w_sq(FORMULAS[name], 1.01 * sigma_b_sq) == pytest.approx(sigma_w_sq, abs=2e-3)
 
 
 @pytest.mark.parametrize("q", [0.01, 1.0, 400.0])
 def test_moments_are_those_found_one_by_one(q: float) -> None:
-    for activation in ACTIVATIONS.values():
+    for activation in FORMULAS.values():
         found = moments(activation, q)
         assert found.mean_square == pytest.approx(mean_square(activation, q), rel=1e-12)
         assert found.mean == pytest.approx(gaussian_expectation(activation.function, q, activation.kinks), rel=1e-12)

@@ -14,7 +14,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.theory.critical import balancing_factor
 from vgtemplate.theory.layers import Layer
-from vgtemplate.theory.numpy_activations import ACTIVATIONS, Activation
+from vgtemplate.theory.numpy_activations import FORMULAS, Activation
 from vgtemplate.theory.profiles import predict, predict_layers
 
 TORCH: dict[str, Any] = {
@@ -120,7 +120,7 @@ HE, LECUN = math.sqrt(2 / WIDTH), math.sqrt(1 / WIDTH)
 )
 def test_every_kind_of_layer_passes_signal_and_gradient_as_predicted(name: str, layers: list[Layer]) -> None:
     images = generator(0, Stream.CHECKS).standard_normal((BATCH, WIDTH))
-    predicted = predict_layers(ACTIVATIONS[name], layers)
+    predicted = predict_layers(FORMULAS[name], layers)
     gradient, signal = measure(layers, name, images, seeds=5)
     np.testing.assert_allclose(signal, predicted.log10_signal_rms, atol=0.05)
     np.testing.assert_allclose(gradient, predicted.log10_gradient_rms, atol=0.07)
@@ -141,7 +141,7 @@ def test_convolutions_lose_at_the_edges_and_at_the_strides_what_is_predicted(nam
     if norm != "batch":  # over a batch the theory takes all pixels for alike
         # Bright in the middle, dark at the rim, each image in its own strength.
         images *= (np.outer(np.hanning(13), np.hanning(11)) + 0.1) * random.uniform(0.5, 2, (24, 1, 1, 1))
-    predicted = predict_layers(ACTIVATIONS[name], layers, np.square(images).mean(axis=1))
+    predicted = predict_layers(FORMULAS[name], layers, np.square(images).mean(axis=1))
     gradient, signal = measure(layers, name, images, seeds=4)
     np.testing.assert_allclose(signal, predicted.log10_signal_rms, atol=0.05)
     np.testing.assert_allclose(gradient, predicted.log10_gradient_rms, atol=0.06)
@@ -151,10 +151,10 @@ def test_images_of_unlike_size_are_each_followed() -> None:
     images = generator(2, Stream.CHECKS).standard_normal((BATCH, WIDTH)) * np.geomspace(0.1, 10, BATCH)[:, None]
     layers = stack(8, 1.5 * LECUN)
     gradient, signal = measure(layers, "tanh", images, seeds=3)
-    each = predict_layers(ACTIVATIONS["tanh"], layers, np.square(images).mean(axis=1).reshape(-1, 1, 1))
+    each = predict_layers(FORMULAS["tanh"], layers, np.square(images).mean(axis=1).reshape(-1, 1, 1))
     np.testing.assert_allclose(signal, each.log10_signal_rms, atol=0.02)
     np.testing.assert_allclose(gradient, each.log10_gradient_rms, atol=0.05)
-    same = predict_layers(ACTIVATIONS["tanh"], layers, np.full((1, 1, 1), np.square(images).mean()))
+    same = predict_layers(FORMULAS["tanh"], layers, np.full((1, 1, 1), np.square(images).mean()))
     assert np.abs(gradient - same.log10_gradient_rms).max() > 0.2
 
 
@@ -173,7 +173,7 @@ def test_unscaled_shortcuts_double_the_squared_gradient_until_the_mean_takes_ove
 def test_shortcuts_of_a_narrow_network_carry_the_gradient_as_predicted(name: str, width: int) -> None:
     layers = stack(24, math.sqrt({"relu": 2, "selu": 1}[name] / width), width, residual=True)
     images = generator(3, Stream.CHECKS).standard_normal((16, width))
-    predicted = predict_layers(ACTIVATIONS[name], layers)
+    predicted = predict_layers(FORMULAS[name], layers)
     slopes = []
     for seed in range(20):
         gradient = profile_of_ten_classes(layers, name, images, seed)
@@ -197,8 +197,8 @@ def test_nineteen_of_twenty_narrow_networks_lie_in_the_band(name: str) -> None:
     width, depth, num = 32, 16, 300
     gain = {"relu": 2.0, "tanh": 1.0, "selu": 1.0}[name]
     layers = stack(depth, math.sqrt(gain / width), width)
-    predicted = predict_layers(ACTIVATIONS[name], layers)
-    phi, random = ACTIVATIONS[name], generator(4, Stream.CHECKS)
+    predicted = predict_layers(FORMULAS[name], layers)
+    phi, random = FORMULAS[name], generator(4, Stream.CHECKS)
     profiles = np.array([single(phi, layers, random) for _ in range(num)])
     low, high = predicted.gradient_band
     inside = ((profiles >= low - 1e-9) & (profiles <= high + 1e-9)).mean(axis=0)
@@ -247,7 +247,7 @@ def test_relu_slopes_are_the_logarithm_of_the_weight_scale(scale: float) -> None
 def test_unequal_widths_use_fan_in_forward_and_fan_out_backward() -> None:
     widths = [40, 40, 120, 40, 120]
     layers = [Layer(fan_in, width, 1 / math.sqrt(fan_in)) for fan_in, width in pairwise(widths)]
-    prediction = predict_layers(ACTIVATIONS["identity"], layers)
+    prediction = predict_layers(FORMULAS["identity"], layers)
     np.testing.assert_allclose(prediction.q, 1.0)
     np.testing.assert_allclose(np.diff(prediction.log10_gradient_rms), [-d for d in np.log10([3, 1 / 3, 3]) / 2])
 
@@ -260,7 +260,7 @@ def test_batch_normalisation_takes_scale_and_bias_out(weight_std: float, bias_st
     assert prediction.signal_slope == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_batch_normalisation_keeps_a_linear_networks_gradient_and_no_others(name: str) -> None:
     """Var[phi] <= E[phi'^2] for a unit Gaussian, with equality for linear phi only (Chernoff 1981)."""
     slope = predict(name, 10, weight_std=1.0, norm="batch").gradient_slope
@@ -277,16 +277,16 @@ def test_nielsens_sigmoid_network_vanishes_at_his_rate() -> None:
 @pytest.mark.parametrize(("name", "gain"), [("relu", math.sqrt(2)), ("leaky_relu", math.sqrt(2 / 1.0001))])
 def test_balancing_scale_of_a_homogeneous_activation_is_the_critical_one(name: str, gain: float) -> None:
     layers = stack(12, 0.125, 64)
-    assert balancing_factor(ACTIVATIONS[name], layers) == pytest.approx(gain, rel=1e-3)
+    assert balancing_factor(FORMULAS[name], layers) == pytest.approx(gain, rel=1e-3)
 
 
 def test_balanced_network_keeps_its_gradient_over_its_depth() -> None:
-    factor = balancing_factor(ACTIVATIONS["tanh"], stack(30, 0.125, 64))
+    factor = balancing_factor(FORMULAS["tanh"], stack(30, 0.125, 64))
     assert predict("tanh", 30, 0.125 * factor).total_change == pytest.approx(0, abs=1e-3)
     assert factor > 1.05
-    deeper = balancing_factor(ACTIVATIONS["tanh"], stack(300, 0.125, 64))
+    deeper = balancing_factor(FORMULAS["tanh"], stack(300, 0.125, 64))
     assert 1 < deeper < factor
-    assert math.isnan(balancing_factor(ACTIVATIONS["relu"], stack(30, 1e-6, 64)))
+    assert math.isnan(balancing_factor(FORMULAS["relu"], stack(30, 1e-6, 64)))
 
 
 def test_fewer_than_two_fitted_layers_have_no_slope() -> None:

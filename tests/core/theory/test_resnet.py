@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vgtemplate.theory.layers import Layer
-from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.numpy_activations import FORMULAS
 from vgtemplate.theory.profiles import Prediction
 from vgtemplate.theory.resnet import predict_resnet
 
@@ -66,7 +66,7 @@ class Plain(nn.Module):
 @pytest.mark.parametrize(("name", "phi"), [("relu", torch.relu), ("tanh", torch.tanh), ("selu", F.selu)])
 def test_every_layer_of_a_plain_pytorch_resnet_is_as_predicted(name: str, phi: Any) -> None:
     layers = stack(width=24, blocks=3)
-    predicted = predict_resnet(ACTIVATIONS[name], layers)
+    predicted = predict_resnet(FORMULAS[name], layers)
     gradients, signals, seen = [], [], []
     for seed in range(3):
         network = Plain(layers, phi, seed).double()
@@ -88,21 +88,21 @@ def test_every_layer_of_a_plain_pytorch_resnet_is_as_predicted(name: str, phi: A
 def test_linear_blocks_have_closed_forms() -> None:
     """x + u adds 1 to the variance a block, and 1 / variance of the squared gradient: 2 * 3/2 * 4/3 ... = n + 1."""
     layers = [Layer(3, 32, 0.1, kernel=3), *[Layer(32, 32, 0.1, kernel=3)] * 12]
-    found = predict_resnet(ACTIVATIONS["identity"], layers)
+    found = predict_resnet(FORMULAS["identity"], layers)
     np.testing.assert_allclose(found.q[2::2], np.arange(2, 8), rtol=2e-3)
     squares = 10 ** (2 * found.log10_gradient_rms)
     np.testing.assert_allclose(squares[0::2], [7 / (1 + block) for block in range(7)], rtol=2e-3)
 
 
 def test_a_network_without_blocks_is_its_first_layer() -> None:
-    found = predict_resnet(ACTIVATIONS["relu"], stack(16, 0))
+    found = predict_resnet(FORMULAS["relu"], stack(16, 0))
     assert isinstance(found, Prediction)
     np.testing.assert_allclose(10 ** (2 * found.log10_signal_rms), 0.5)
 
 
 def test_deeper_networks_hardly_explode() -> None:
     """A block of many adds little, where plain batch-normalised ReLU grows by 0.083 decades per layer."""
-    slopes = [predict_resnet(ACTIVATIONS["relu"], stack(16, blocks)).gradient_slope for blocks in (3, 9, 27)]
+    slopes = [predict_resnet(FORMULAS["relu"], stack(16, blocks)).gradient_slope for blocks in (3, 9, 27)]
     assert sorted(slopes, reverse=True) == slopes
     assert slopes[0] < 0.03
     assert slopes[2] < 0.01

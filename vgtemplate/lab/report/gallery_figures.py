@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 
 from vgtemplate.figures.style import FONT, INK, MUTED, SERIES_COLOURS, start_figure
 from vgtemplate.theory.gaussian import Function
-from vgtemplate.theory.numpy_activations import ACTIVATIONS, LEAKY_SLOPE, RRELU_RANGE, leaky
+from vgtemplate.theory.numpy_activations import FORMULAS, LEAKY_SLOPE, RRELU_RANGE, leaky
 
 WIDTH = 4.9
 """Of every figure, in inches."""
-SIGMOID, TANH = ACTIVATIONS["sigmoid"], ACTIVATIONS["tanh"]
+SIGMOID, TANH = FORMULAS["sigmoid"], FORMULAS["tanh"]
 _SATURATED = 0.1
 
 
@@ -113,7 +113,7 @@ def draw_relu_family() -> Figure:
         if name == "rrelu":
             low, high = (leaky(slope).function(z) for slope in RRELU_RANGE)
             each.fill_between(z, low, high, color=SERIES_COLOURS[index], alpha=0.25, linewidth=0)
-        each.plot(z, ACTIVATIONS[name].function(z), color=SERIES_COLOURS[index], linewidth=2)
+        each.plot(z, FORMULAS[name].function(z), color=SERIES_COLOURS[index], linewidth=2)
         each.set_title(title, fontsize=FONT - 1, loc="left")
         each.set(xlim=(-3, 2), ylim=(-2, 2.2))
     return figure

@@ -12,7 +12,7 @@ from vgtemplate.figures.theory import draw_comparison, draw_phase_diagram
 from vgtemplate.lab.report.html import embed, render, write_page
 from vgtemplate.lab.result import Read, Result
 from vgtemplate.prediction import TOLERANCE, WIDE, Alike, group_alike, why_not_compared
-from vgtemplate.theory.numpy_activations import ACTIVATIONS
+from vgtemplate.theory.numpy_activations import FORMULAS
 from vgtemplate.theory.phase import grid_around_critical, phase_diagram
 
 _PHASES = ("tanh", "relu")
@@ -37,7 +37,7 @@ def collect(results: Sequence[Result], read: Read) -> tuple[list[Alike], dict[st
 
 def draw_phases(activation: str) -> str:
     """Return an activation's phase diagram as an image in the page."""
-    phi = ACTIVATIONS[activation]
+    phi = FORMULAS[activation]
     diagram = phase_diagram(phi, *grid_around_critical(phi))
     return embed(draw_phase_diagram(diagram, activation), f"phase diagram of {activation}")
 
