@@ -84,6 +84,8 @@ class Recorder(pl.Callback):
     def flush(self, trainer: pl.Trainer) -> None:
         """Move everything measured in the step that has just ended, and hand it to the trainer's loggers."""
         pending, self._pending = self._pending, {}
+        if not pending:  # no layer gave any of the series: nothing is known of this step, and the training goes on
+            return
         host = to_host(torch.cat([tensor.flatten() for tensor in pending.values()]))
         self.steps.append(self._step)
         start = 0

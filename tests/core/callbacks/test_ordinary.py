@@ -276,6 +276,27 @@ def test_network_without_hidden_layers_is_left_alone(lab: Any) -> None:
     assert recorder.series() == {}
 
 
+def frozen() -> nn.Module:
+    """A network whose hidden layers do not learn."""
+    network = mlp(nn.ReLU)
+    for layer in weighted(network)[:-1]:
+        layer.requires_grad_(False)
+    return network
+
+
+@pytest.mark.parametrize("rule", [GradientProbe, ActivationProbe, WeightProbe])
+@pytest.mark.parametrize("build", [lambda: nn.Linear(IN, K), Functional, frozen], ids=["one layer", "F.relu", "frozen"])
+def test_training_of_which_a_probe_sees_nothing_goes_on(build: Any, rule: Any, lab: Any) -> None:
+    states = []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        module = Own(build())
+        lab.run(module, make_batches((IN,)), *([rule(every=1)] if watched else []))
+        assert module.global_step == 3
+        states.append(module.state_dict())
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
 @pytest.mark.parametrize("rule", _TORCH_NAMES)
 @pytest.mark.parametrize("inplace", [False, True])
 def test_derivative_of_every_torch_activation_is_the_difference_quotient(rule: Any, inplace: bool) -> None:
