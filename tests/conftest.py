@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,3 +112,26 @@ def mnist_root() -> Path:
     if os.environ.get("VGT_DATA_DIR"):
         pytest.fail(f"VGT_DATA_DIR is set, and MNIST is not in {root}")
     pytest.skip("MNIST is not in data/: run `vgt data fetch mnist`, or set VGT_DATA_DIR")
+
+
+@pytest.fixture
+def vgt(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the real command in a process and a folder of its own, without data sets."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        settings = {
+            "VGT_RESULTS_DIR": str(tmp_path / "results"),
+            "VGT_DATA_DIR": str(tmp_path / "data"),
+            "OMP_NUM_THREADS": "1",
+        }
+        code = "from vgtemplate.cli.main import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            env=os.environ | settings | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

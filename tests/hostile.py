@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -128,3 +130,17 @@ PLACES = (
 )
 NO_FOLDERS = tuple(place for place in PLACES if place not in ("missing", "unicode", "empty"))
 UNWRITABLE = tuple(place for place in NO_FOLDERS if place != "nobody's home")
+
+
+def mutate_and_plan(call_vgt: Callable[..., Any], path: Path, data: Any, how: str, value: Any) -> None:
+    """Plan an experiment, or a claim, of which one thing was changed."""
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tree = changed(tree, data.draw(st.sampled_from(places(tree))), how, value)
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    assert_answered(call_vgt("train", str(path), *DRY))
+
+
+def edit_and_plan(call_vgt: Callable[..., Any], path: Path, edits: list[tuple[float, int, str]]) -> None:
+    """Plan an experiment, or a claim, of which characters were changed."""
+    path.write_text(edited(path.read_text(encoding="utf-8"), edits), encoding="utf-8")
+    assert_answered(call_vgt("train", str(path), *DRY))

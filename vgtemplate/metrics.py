@@ -258,10 +258,12 @@ def log10_travel_ratio(record: Record) -> Array:
 def steps_to_loss(record: Record) -> Array:
     """Return the number of steps until the training loss, averaged over LOSS_WINDOW steps, is at the arm's stop_loss.
 
-    inf for a replica that never gets there.
+    inf for a replica that never gets there; NaN where the arm names no stop_loss.
     """
     target = record.configuration["training"]["stop_loss"]
     losses = _series(record, "train_loss")
+    if target is None:
+        return np.full(len(losses), np.nan)
     if losses.shape[1] < LOSS_WINDOW:
         return np.full(len(losses), np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(losses, LOSS_WINDOW, axis=1)

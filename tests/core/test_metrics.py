@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -327,6 +328,13 @@ def test_steps_to_loss_counts_until_the_mean_of_twenty_steps_is_there() -> None:
     assert np.isinf(metric("steps_to_loss", make(train_loss=np.zeros((R, 19))))).all()
     losses[0, 10] = np.nan
     assert metric("steps_to_loss", make(train_loss=losses))[0] == 44
+
+
+def test_steps_to_a_loss_that_no_arm_names_are_no_number() -> None:
+    record = make(train_loss=np.ones((R, 60)))
+    training = {**record.configuration["training"], "stop_loss": None}
+    untold = replace(record, configuration={**record.configuration, "training": training})
+    assert np.isnan(metric("steps_to_loss", untold)).all()
 
 
 def test_what_diverged_counts_as_chance_infinite_or_nothing() -> None:

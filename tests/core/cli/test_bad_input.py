@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -30,11 +29,10 @@ from tests.hostile import (
     UNWRITABLE,
     WORDS,
     assert_answered,
-    changed,
-    edited,
+    edit_and_plan,
     make_places,
+    mutate_and_plan,
     near_names,
-    places,
 )
 from vgtemplate.config import catalogue
 from vgtemplate.config.schema import ArmConfig
@@ -65,20 +63,12 @@ def copy_experiment(name: str, folder: Path) -> Path:
     return folder / f"{name}.yaml"
 
 
-def mutate_and_plan(call_vgt: Call, folder: Path, data: Any, name: str, how: str, value: Any) -> None:
-    path = copy_experiment(name, folder)
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    tree = changed(tree, data.draw(st.sampled_from(places(tree))), how, value)
-    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
-    assert_answered(call_vgt("train", str(path), *DRY))
-
-
 @FEW
 @given(*MUTATIONS)
 def test_an_experiment_with_one_thing_changed(
     call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
 ) -> None:
-    mutate_and_plan(call_vgt, tmp_path, data, name, how, value)
+    mutate_and_plan(call_vgt, copy_experiment(name, tmp_path), data, how, value)
 
 
 @pytest.mark.slow
@@ -87,13 +77,7 @@ def test_an_experiment_with_one_thing_changed(
 def test_many_experiments_with_one_thing_changed(
     call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
 ) -> None:
-    mutate_and_plan(call_vgt, tmp_path, data, name, how, value)
-
-
-def edit_and_plan(call_vgt: Call, folder: Path, name: str, edits: list[tuple[float, int, str]]) -> None:
-    path = copy_experiment(name, folder)
-    path.write_text(edited(path.read_text(encoding="utf-8"), edits), encoding="utf-8")
-    assert_answered(call_vgt("train", str(path), *DRY))
+    mutate_and_plan(call_vgt, copy_experiment(name, tmp_path), data, how, value)
 
 
 @FEW
@@ -101,7 +85,7 @@ def edit_and_plan(call_vgt: Call, folder: Path, name: str, edits: list[tuple[flo
 def test_an_experiment_with_characters_changed(
     call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
 ) -> None:
-    edit_and_plan(call_vgt, tmp_path, name, edits)
+    edit_and_plan(call_vgt, copy_experiment(name, tmp_path), edits)
 
 
 @pytest.mark.slow
@@ -110,7 +94,7 @@ def test_an_experiment_with_characters_changed(
 def test_many_experiments_with_characters_changed(
     call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
 ) -> None:
-    edit_and_plan(call_vgt, tmp_path, name, edits)
+    edit_and_plan(call_vgt, copy_experiment(name, tmp_path), edits)
 
 
 def override_and_plan(call_vgt: Call, folder: Path, overrides: list[str]) -> None:

@@ -1,7 +1,6 @@
 """`vgt` as a process of its own: what it loads, and what it answers to mistakes."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,29 +12,6 @@ from vgtemplate.cli.main import COMMANDS
 
 Vgt = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = {"torch", "mlflow", "pytorch_lightning", "lightning", "torchvision", "matplotlib"}
-
-
-@pytest.fixture
-def vgt(tmp_path: Path) -> Vgt:
-    """Run the real command in a folder of its own, without data sets."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        settings = {
-            "VGT_RESULTS_DIR": str(tmp_path / "results"),
-            "VGT_DATA_DIR": str(tmp_path / "data"),
-            "OMP_NUM_THREADS": "1",
-        }
-        code = "from vgtemplate.cli.main import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env=os.environ | settings | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
 
 
 def write(tmp_path: Path, text: str) -> str:

@@ -24,8 +24,9 @@ from tests.hostile import (
     WORDS,
     assert_answered,
     changed,
-    edited,
+    edit_and_plan,
     make_places,
+    mutate_and_plan,
     near_names,
     places,
 )
@@ -52,20 +53,12 @@ def copy_claim(name: str, folder: Path) -> Path:
     return folder / "claims" / f"{name}.yaml"
 
 
-def mutate_and_plan(call_vgt: Call, folder: Path, data: Any, name: str, how: str, value: Any) -> None:
-    path = copy_claim(name, folder)
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    tree = changed(tree, data.draw(st.sampled_from(places(tree))), how, value)
-    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
-    assert_answered(call_vgt("train", str(path), *DRY))
-
-
 @FEW
 @given(*MUTATIONS)
 def test_a_claim_with_one_thing_changed(
     call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
 ) -> None:
-    mutate_and_plan(call_vgt, tmp_path, data, name, how, value)
+    mutate_and_plan(call_vgt, copy_claim(name, tmp_path), data, how, value)
 
 
 @pytest.mark.slow
@@ -74,13 +67,7 @@ def test_a_claim_with_one_thing_changed(
 def test_many_claims_with_one_thing_changed(
     call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
 ) -> None:
-    mutate_and_plan(call_vgt, tmp_path, data, name, how, value)
-
-
-def edit_and_plan(call_vgt: Call, folder: Path, name: str, edits: list[tuple[float, int, str]]) -> None:
-    path = copy_claim(name, folder)
-    path.write_text(edited(path.read_text(encoding="utf-8"), edits), encoding="utf-8")
-    assert_answered(call_vgt("train", str(path), *DRY))
+    mutate_and_plan(call_vgt, copy_claim(name, tmp_path), data, how, value)
 
 
 @FEW
@@ -88,7 +75,7 @@ def edit_and_plan(call_vgt: Call, folder: Path, name: str, edits: list[tuple[flo
 def test_a_claim_with_characters_changed(
     call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
 ) -> None:
-    edit_and_plan(call_vgt, tmp_path, name, edits)
+    edit_and_plan(call_vgt, copy_claim(name, tmp_path), edits)
 
 
 @pytest.mark.slow
@@ -97,7 +84,7 @@ def test_a_claim_with_characters_changed(
 def test_many_claims_with_characters_changed(
     call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
 ) -> None:
-    edit_and_plan(call_vgt, tmp_path, name, edits)
+    edit_and_plan(call_vgt, copy_claim(name, tmp_path), edits)
 
 
 @pytest.mark.parametrize("number", NUMBERS_OF_SEEDS)

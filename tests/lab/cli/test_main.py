@@ -1,7 +1,6 @@
 """The laboratory's commands as processes of their own: what they load, and what they answer to mistakes."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,28 +17,10 @@ CLAIMS_DIR = EXPERIMENTS / "claims"
 Vgt = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def vgt(tmp_path: Path) -> Vgt:
-    """Run the real command in a folder of its own, with the project's claims and no data sets."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        settings = {
-            "VGT_RESULTS_DIR": str(tmp_path / "results"),
-            "VGT_DATA_DIR": str(tmp_path / "data"),
-            "VGT_CLAIMS_DIR": str(CLAIMS_DIR),
-            "OMP_NUM_THREADS": "1",
-        }
-        code = "from vgtemplate.cli.main import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env=os.environ | settings | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+@pytest.fixture(autouse=True)
+def of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's claims are the ones that commands find."""
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(CLAIMS_DIR))
 
 
 @pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
