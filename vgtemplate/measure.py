@@ -30,7 +30,7 @@ def mean(x: Tensor) -> Tensor:
 
 
 def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
-    """Return the share of pre-activations whose |phi'(z)| is below 10 % of its maximum (register, Terms).
+    """Return the share of pre-activations whose |phi'(z)| is below 10 % of its maximum (docs/register.md, Terms).
 
     NaN for a replica in which a derivative is NaN.
     """
