@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vgtemplate.config.schema import Slug, StrictModel
+from vgtemplate.config.strict import Slug, StrictModel
 
 
 class ExperimentConfig(StrictModel):

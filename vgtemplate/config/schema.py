@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from vgtemplate.config import catalogue
-from vgtemplate.config.errors import UserError
+from vgtemplate.config.strict import StrictModel, known
 
-
-class StrictModel(BaseModel):
-    """Settings that refuse unknown keys, silent type conversions, infinities and later changes."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-def require(kind: str, name: str, table: Iterable[str]) -> str:
-    """Check a name as a validator has to: a ValueError, which the reader of the file gives its place."""
-    try:
-        return catalogue.check_name(kind, name, dict.fromkeys(table))
-    except UserError as error:
-        raise ValueError(str(error)) from None
-
-
-def known(kind: str, table: Iterable[str], *others: str) -> AfterValidator:
-    """Return the check that a name is in `table` or one of `others`, the nearest known one in its message."""
-    return AfterValidator(lambda name: require(kind, name, [*table, *others]))
-
-
-def _slug(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", name) or ".." in name:
-        raise ValueError(f"{name!r} cannot be a name; allowed: lower-case letters, digits and . _ - (80 at most)")
-    return name
-
-
-Slug = Annotated[str, AfterValidator(_slug)]
 ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
 InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
 DatasetName = Annotated[str, known("data set", catalogue.DATASETS, "auto")]

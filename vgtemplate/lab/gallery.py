@@ -7,7 +7,7 @@ from pathlib import Path
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.load import load_experiment, resolve_arms
 from vgtemplate.config.messages import validate
-from vgtemplate.config.schema import Slug, StrictModel
+from vgtemplate.config.strict import Slug, StrictModel
 from vgtemplate.config.yaml import read_yaml
 from vgtemplate.jobs.job import Job, plan_arms, with_dataset
 from vgtemplate.lab.plan import Plan
