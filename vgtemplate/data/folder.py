@@ -1,36 +1,23 @@
-"""Reads a folder of pictures, PATH/train/CLASS/* and PATH/test/CLASS/*; decodes it once and keeps a cache.
-
-Never trusts the cache beyond its listing: a picture added, removed, resized or touched is decoded anew.
-"""
+"""Reads a folder of pictures, PATH/train/CLASS/* and PATH/test/CLASS/*; keeps nothing (folder_cache.py does)."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, generator
-from vgtemplate.data.checksums import content_hash
 from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
 
-CACHE_FOLDER = "image_folder_cache"
-_FORMAT = "3"
 _SPLITS = ("train", "test")
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
-_BROKEN_CACHE = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 # Pillow would read more, some of it (EPS) with the help of other programs.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -42,33 +29,61 @@ def _visible(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
 
 
-def _list_split(folder: Path) -> dict[str, list[Path]]:
+@functools.cache
+def _endings() -> frozenset[str]:
+    """Return the endings of files that call themselves pictures, whether they can be read or not."""
+    return frozenset(Image.registered_extensions())
+
+
+def _is_stray(path: Path) -> bool:
+    """Say whether a file neither calls itself a picture nor is one, such as Thumbs.db or readme.txt."""
+    if path.suffix.lower() in _endings() or not path.is_file():
+        return False
+    try:
+        with Image.open(path, formats=_FORMATS):
+            return False
+    except Exception:  # each of Pillow's decoders has errors of its own
+        return True
+
+
+def _list_split(folder: Path, strays: list[Path]) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; an image folder has train/CLASS/* and test/CLASS/*")
     classes: dict[str, list[Path]] = {}
     for path in _visible(folder):
-        if not path.is_dir():
+        if path.is_dir():
+            found = _visible(path)
+            strays += (odd := [each for each in found if _is_stray(each)])
+            classes[path.name] = [each for each in found if each not in odd]
+            if not classes[path.name]:
+                raise UserError(f"{path}: this class has no picture")
+        elif _is_stray(path):
+            strays.append(path)
+        else:
             raise UserError(f"{path}: must be a folder named after a class, with its pictures")
-        classes[path.name] = _visible(path)
-        if not classes[path.name]:
-            raise UserError(f"{path}: this class has no picture")
     if not classes:
         raise UserError(f"{folder}: holds no class; an image folder has train/CLASS/* and test/CLASS/*")
     return classes
 
 
 def list_folder(folder: Path) -> Listing:
-    """Return the pictures of a folder by split and class; hidden files are passed over.
+    """Return the pictures of a folder by split and class.
+
+    Hidden files are passed over; so are others that neither call themselves pictures nor are any, which is said.
 
     Raises:
         UserError: a split or a class is missing or empty, or the splits differ in their classes.
     """
-    listing = {split: _list_split(folder / split) for split in _SPLITS}
+    strays: list[Path] = []
+    listing = {split: _list_split(folder / split, strays) for split in _SPLITS}
     for split, other in (_SPLITS, _SPLITS[::-1]):
         if alone := sorted(listing[split].keys() - listing[other].keys()):
             raise UserError(
                 f"{folder}: train/ and test/ must have the same classes; only in {split}/: {', '.join(alone)}"
             )
+    if strays:
+        more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+        warnings.warn(f"{strays[0]}{more}: no picture, passed over", stacklevel=2)
     return listing
 
 
@@ -139,76 +154,6 @@ def decode_folder(listing: Listing) -> Images:
         splits[split] = np.ascontiguousarray(_stack(list(pictures.pop(split).values()), grey)[order]), labels[order]
     images = Images(*splits["train"], *splits["test"], classes=tuple(listing["train"]), name="image_folder")
     return replace(images, fingerprint=content_fingerprint(images))
-
-
-def _cache_path(folder: Path, listing: Listing, root: Path) -> Path:
-    entries = []
-    for split, classes in listing.items():
-        for paths in classes.values():
-            for path in paths:
-                stat = path.stat()
-                entries.append(f"{split}/{path.parent.name}/{path.name} {stat.st_size} {stat.st_mtime_ns}")
-    place = content_hash(str(folder.resolve()))[:12]
-    content = content_hash(_FORMAT, version("pillow"), *entries)[:20]
-    return root / CACHE_FOLDER / f"{place}-{content}.npz"
-
-
-def _read_cache(path: Path) -> Images | None:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
-            found |= {"classes": tuple(map(str, archive["classes"])), "fingerprint": str(archive["fingerprint"])}
-            return Images(**found, name="image_folder")
-    except _BROKEN_CACHE:
-        return None
-
-
-def _write_cache(path: Path, images: Images) -> None:
-    """Write what a folder's pictures decode to; drop the caches of the folder's earlier contents."""
-    arrays: dict[str, Any] = {name: np.asarray(getattr(images, name)) for name in (*_ARRAYS, "classes", "fingerprint")}
-    write = functools.partial(np.savez, allow_pickle=False, **arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, write)
-        for old in path.parent.glob(f"{path.name.partition('-')[0]}-*.npz"):
-            if old != path:
-                old.unlink(missing_ok=True)
-    except OSError as error:
-        warnings.warn(
-            f"{path.parent}: the decoded pictures cannot be cached ({error.strerror}); they are decoded each time",
-            stacklevel=2,
-        )
-
-
-def _open_folder(folder: Path, root: Path) -> tuple[Listing, Path]:
-    try:
-        listing = list_folder(folder)
-    except OSError as error:
-        raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
-    try:
-        return listing, _cache_path(folder, listing, root)
-    except OSError as error:
-        raise UserError(f"{error.filename}: cannot be read as a picture ({error.strerror})") from None
-
-
-def load_folder(folder: Path, root: Path) -> Images:
-    """Return a folder's pictures, from the cache under `root` if it is unchanged since; UserError if it is unusable."""
-    listing, cache = _open_folder(folder, root)
-    images = _read_cache(cache)
-    if images is None:
-        images = decode_folder(listing)
-        _write_cache(cache, images)
-    return images
-
-
-def folder_fingerprint(folder: Path, root: Path) -> str:
-    """Return the fingerprint of a folder's pictures; decodes them if the cache is not up to date."""
-    _, cache = _open_folder(folder, root)
-    try:
-        with np.load(cache, allow_pickle=False) as archive:
-            return str(archive["fingerprint"])
-    except _BROKEN_CACHE:
-        return load_folder(folder, root).fingerprint
 
 
 def read_pictures(files: Sequence[Path], shape: Sequence[int]) -> Bytes:

@@ -17,7 +17,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data.checksums import FILES, files_fingerprint, files_of, read_verified, require_intact
 from vgtemplate.data.files import folder_of, is_present, resolve
-from vgtemplate.data.folder import folder_fingerprint, load_folder
+from vgtemplate.data.folder_cache import folder_fingerprint, load_folder
 from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
 from vgtemplate.data.synthetic import draw_synthetic, synthetic_fingerprint
 from vgtemplate.data.unpickle import read_table
@@ -99,9 +99,9 @@ def digits(_: DataConfig, root: Path) -> Images:
 
 
 @dataset("your own: PATH/train/CLASS/* and PATH/test/CLASS/*", needs_path=True)
-def image_folder(config: DataConfig, root: Path) -> Images:
+def image_folder(config: DataConfig, _: Path) -> Images:
     """Load a folder of pictures."""
-    return load_folder(folder_of(config), root)
+    return load_folder(folder_of(config))
 
 
 @dataset("Gaussian classes, drawn from a fixed seed: for timing and tests")
@@ -161,7 +161,7 @@ def fingerprint(config: DataConfig, root: Path) -> str:
     """
     name = resolve("auto", root) if config.dataset == "auto" else config.dataset
     if name == "image_folder":
-        return folder_fingerprint(folder_of(config), root)
+        return folder_fingerprint(folder_of(config))
     if name == "synthetic":
         return synthetic_fingerprint()
     if files_of(name):

@@ -23,6 +23,13 @@ def save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder that only this test sees."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vgtemplate" / "pictures"
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """A folder of 3 colour pictures a class and split, 5 wide and 6 high."""
@@ -38,7 +45,7 @@ def load(pictures):
 
 
 def caches(pictures):
-    return sorted((pictures.parent / "root" / "image_folder_cache").iterdir())
+    return sorted((pictures.parent / "cache" / "vgtemplate" / "pictures").iterdir())
 
 
 def contents(images, labels):
@@ -145,7 +152,7 @@ def test_altered_pixel_in_the_cache_is_never_used(pictures):
 
 
 def test_cache_that_cannot_be_written_is_said_and_no_more(pictures):
-    (pictures.parent / "root").touch()
+    (pictures.parent / "cache").touch()
     with pytest.warns(UserWarning, match="cannot be cached"):
         assert len(load(pictures).train_images) == 6
 
@@ -223,6 +230,31 @@ def test_hidden_files_are_passed_over(pictures):
     assert len(load(pictures).train_images) == 6
 
 
+STRAYS = ("Thumbs.db", "desktop.ini", "readme.txt", "README", "train/desktop.ini", "train/cat/Thumbs.db", "test/notes.md")
+
+
+def test_stray_files_are_passed_over_and_said_once(pictures):
+    first = load(pictures).fingerprint
+    for name in STRAYS:
+        (pictures / name).write_bytes(b"\xd0\xcf\x11\xe0 no picture")
+    with pytest.warns(UserWarning, match=r"train/cat/Thumbs.db and 2 more: no picture, passed over") as said:
+        assert load(pictures).fingerprint == first
+    assert len(said) == 1
+
+
+def test_picture_without_an_ending_is_one(pictures):
+    first = load(pictures)
+    (pictures / "train/cat/0.png").rename(pictures / "train/cat/0")
+    assert load(pictures).fingerprint == first.fingerprint
+
+
+def test_nothing_is_written_beside_the_pictures(pictures, cache):
+    before = sorted(pictures.parent.rglob("*"))
+    load_images(DataConfig(dataset="image_folder", path=str(pictures)), pictures)
+    assert [path for path in sorted(pictures.rglob("*")) if path not in before] == []
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_symbolic_links_are_followed(pictures):
     (pictures / "train/cat/0.png").rename(pictures / "elsewhere.png")
     (pictures / "train/cat/0.png").symlink_to(pictures / "elsewhere.png")
@@ -235,7 +267,7 @@ def other_size(pictures):
 
 
 def no_picture(pictures):
-    (pictures / "train/cat/notes.txt").write_text("hello")
+    (pictures / "train/cat/notes.jpg").write_text("hello")
 
 
 def half_a_picture(pictures):
@@ -277,7 +309,7 @@ def no_class(pictures):
     ("spoil", "message"),
     [
         (other_size, r"test/dog/1.png: is 4x6 pixels, but .*train/cat/0.png is 5x6"),
-        (no_picture, r"train/cat/notes.txt: cannot be read as a picture"),
+        (no_picture, r"train/cat/notes.jpg: cannot be read as a picture"),
         (half_a_picture, r"train/dog/0.png: cannot be read as a picture"),
         (folder_among_pictures, r"train/dog/more: cannot be read as a picture"),
         (broken_link, r"train/dog/9.png: cannot be read as a picture"),
@@ -295,7 +327,7 @@ def test_unusable_folder_is_an_error_that_names_the_place(pictures, spoil, messa
         with pytest.raises(UserError, match=message) as error:
             load(pictures)
         assert "\n" not in str(error.value), attempt
-    assert not (pictures.parent / "root").exists()
+    assert not (pictures.parent / "cache").exists()
 
 
 def truncated_jpeg(pictures):
@@ -365,7 +397,7 @@ def name_that_is_no_text(pictures):
 
 SPOILT = {
     other_size: "test/dog/1.png",
-    no_picture: "train/cat/notes.txt",
+    no_picture: "train/cat/notes.jpg",
     half_a_picture: "train/dog/0.png",
     folder_among_pictures: "train/dog/more",
     broken_link: "train/dog/9.png",
