@@ -1,0 +1,1 @@
+"""Watches any torch network while it trains: what holds weights, what flows through it, what comes back."""

@@ -1,0 +1,265 @@
+"""What flows through a network in one step: a mode that sees every torch function, however the network calls it.
+
+It changes no value: functions are called as they would have been, and only copies are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from vgtemplate.watching.functions import (
+    CHANNELS_SECOND,
+    LAYERS,
+    PRODUCTS,
+    RECURRENCES,
+    activation_of,
+    derivative,
+    max_derivative,
+)
+from vgtemplate.watching.lens import Seen, see, summed, units_first
+from vgtemplate.watching.recurrence import Recurrence, profiles, why_not_run_again
+from vgtemplate.watching.rows import Row, leaves
+from vgtemplate.watching.tally import AT_ACTIVATION, Tally, squares
+
+_PASSED = (
+    *("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RmsNorm", "View", "Reshape", "Transpose", "Permute"),
+    *("Squeeze", "ToCopy", "Clone", "Contiguous", "TBackward", "Add", "Slice"),
+)
+"""Steps of autograd's graph between a layer and its activation that leave the layer its activation."""
+_STEPS_BACK = 12
+_SATURATED = 0.1
+_SEVERAL = 3
+"""Calls of a layer in one step from which they are told apart."""
+_DEAD = 1e-3
+"""A unit is dead where no derivative over the batch is larger (docs/register.md, amendment 3)."""
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def in_backward() -> bool:
+    """Say whether autograd is at work, as where a checkpoint computes a part of the network again."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+class Flow(TorchFunctionMode):
+    """Writes what flows to a tally, while it is entered.
+
+    Args:
+        rows: what holds weights.
+        num_replicas: R of a population; 1 of any other network.
+        forwards: measure signals, saturation and dead units, not only what comes back.
+        guard: calls what may go wrong, so that it never reaches the network.
+        note: says what of a layer is not seen.
+
+    `calls` counts for each row the calls of this step; `places` has the first call of each row.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        tally: Tally,
+        num_replicas: int,
+        forwards: bool,
+        guard: Callable[..., Any],
+        note: Callable[[str, str], None],
+    ) -> None:
+        super().__init__()
+        self._rows = {
+            id(parameter): row for row in rows for parameter in (row.weight, row.bias) if parameter is not None
+        }
+        self._tally, self._num_replicas, self._forwards = tally, num_replicas, forwards
+        self._guard, self._note = guard, note
+        self._made: dict[Any, tuple[Row, Seen]] = {}
+        self._unit_axes: dict[Row, int] = {}
+        self._handles: list[Any] = []
+        self._recurrences: list[tuple[Recurrence, list[Row]]] = []
+        self._per_call: dict[Row, list[Tensor | None]] = {}
+        self._newest: tuple[Row, Seen] | None = None
+        self.is_on = True
+        self.calls: dict[Row, int] = {}
+        self.places: dict[Row, int] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if not self.is_on:
+            return func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        is_activation = activation_of(func) is not None and bool(args) and not in_backward()
+        source = self._guard(self._before_activation, func, args, kwargs) if is_activation else None
+        result = func(*args, **kwargs)
+        if name in LAYERS:
+            self._guard(self._after_layer, name, args, kwargs, result)
+        elif source is not None and self._forwards:
+            self._guard(self._count_output, *source, result)
+        return result
+
+    def _used(self, args: Any, kwargs: Any) -> list[tuple[Row, int | None]]:
+        """Return the rows whose weights stand among a function's arguments, themselves or as what these come from.
+
+        With each comes the replica that is running, where the networks of a population run in turn.
+        """
+        found: list[tuple[Row, int | None]] = []
+        for tensor in _tensors([*args, *kwargs.values()]):
+            seen = see(tensor)
+            row = self._rows.get(id(seen.tensor))
+            if row is not None:
+                found.append((row, None))
+            elif seen.tensor.grad_fn is not None:
+                known = ((self._rows.get(id(leaf)), place) for leaf, place in leaves(seen.tensor, self._made))
+                found += [
+                    (row, place if row.stacked and not seen.is_batched else None)
+                    for row, place in known
+                    if row is not None
+                ]
+        return found
+
+    def _after_layer(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
+        # Of a product any argument may be the weight; what is made of weights alone is a weight itself.
+        candidates = args if name in PRODUCTS else args[1:]
+        used = self._used(candidates, kwargs)
+        if name in PRODUCTS and all(self._used([tensor], {}) for tensor in _tensors(args)):
+            return
+        for row, _ in used:
+            self.places.setdefault(row, len(self.places))
+        output = next(_tensors([result]), None)
+        if not used or output is None or not output.is_floating_point():
+            return
+        row, replica = next((each for each in reversed(used) if each[0].is_matrix), used[-1])
+        seen = see(output, replica)
+        if not in_backward():
+            self.calls[row] = self.calls.get(row, 0) + 1
+            self._unit_axes[row] = 1 if name in CHANNELS_SECOND else -1
+            self._newest = row, seen
+            if self._forwards:
+                self._count_output(row, seen, output, is_layer=True)
+        if seen.tensor.grad_fn is not None:
+            self._made[seen.tensor.grad_fn] = row, seen
+            self._watch(row, seen)
+            if name in RECURRENCES and self._num_replicas == 1 and not in_backward():
+                self._watch_recurrence(name, args, row, result)
+
+    def _before_activation(self, func: Any, args: Any, kwargs: Any) -> tuple[Row, Seen] | None:
+        z = args[0]
+        if not isinstance(z, Tensor) or not z.is_floating_point():
+            return None
+        found = self._source(see(z).tensor)
+        row, seen = found or self._newest or (None, None)
+        if row is None or seen is None:
+            return None
+        seen = see(z, seen.replica)
+        if found is not None and z.requires_grad:
+            self._watch(row, seen, at_activation=True)
+        if self._forwards:
+            self._count_slopes(func, row, seen, args[1:], kwargs)
+        return row, seen
+
+    def _count_slopes(self, func: Any, row: Row, seen: Seen, args: Any, kwargs: Any) -> None:
+        slope = derivative(func, seen.values, args, kwargs).abs()
+        whole = Seen(slope, seen.is_batched, 0 if seen.is_batched else None, seen.replica)
+        name = activation_of(func)
+        bound = _SATURATED * max_derivative(name or "")
+        broken = summed(slope, whole).isnan()
+        count = whole.count
+        self._add("derivative_rms", row, whole, squares(slope, whole.is_batched), count, 0.5)
+        self._add("saturated_fraction", row, whole, summed(slope < bound, whole).masked_fill(broken, torch.nan), count)
+        units = units_first(slope, whole, self._unit_axes.get(row, -1))
+        if units is not None:
+            dead = summed(units.amax(dim=-1) < _DEAD, whole).masked_fill(broken, torch.nan)
+            self._add("dead_fraction", row, whole, dead, units.shape[-2])
+
+    def _source(self, z: Tensor) -> tuple[Row, Seen] | None:
+        """Return the layer whose output an activation is handed, past normalisations, shortcuts and views."""
+        queue, found = [z.grad_fn], None
+        for _ in range(_STEPS_BACK):
+            node = queue.pop(0) if queue else None
+            if node is None:
+                break
+            made = self._made.get(node)
+            if made is not None and made[0].is_matrix:
+                return made
+            found = found or made
+            if made is not None or any(word in node.name() for word in _PASSED):
+                queue += [following for following, _ in node.next_functions if following is not None]
+        return found
+
+    def _count_output(self, row: Row, seen: Seen, result: Any, is_layer: bool = False) -> None:
+        """Count a layer's output; that of its activation, where it has one, takes its place (`Watcher.end`)."""
+        if isinstance(result, Tensor):
+            output = see(result, seen.replica)
+            mark = "" if is_layer else AT_ACTIVATION
+            self._add("signal_rms" + mark, row, output, squares(output.values, output.is_batched), output.count, 0.5)
+            self._add("signal_mean" + mark, row, output, summed(output.values, output), output.count)
+
+    def _add(
+        self,
+        series: str,
+        row: Row,
+        seen: Seen,
+        above: Tensor,
+        below: float,
+        power: float = 1.0,
+        is_scaled: bool = False,
+    ) -> None:
+        """Count in the place of the replica, where the networks of a population run in turn."""
+        if self._num_replicas > 1 and seen.replica is not None:
+            place = torch.zeros(self._num_replicas, dtype=above.dtype, device=above.device)
+            place[seen.replica] = 1
+            self._tally.add(series, row, torch.where(place > 0, above, 0), place * below, power, is_scaled=is_scaled)
+        else:
+            self._tally.add(series, row, above, below, power, is_scaled=is_scaled)
+
+    def _watch(self, row: Row, seen: Seen, at_activation: bool = False) -> None:
+        series = "gradient_rms" + (AT_ACTIVATION if at_activation else "")
+        calls = self._per_call.setdefault(row, []) if not at_activation else []
+        place = len(calls)
+        calls.append(None)
+
+        def count(gradient: Tensor) -> None:
+            arrived = seen.with_tensor(gradient)
+            total = squares(arrived.values, arrived.is_batched)
+            self._add(series, row, arrived, total, arrived.count, 0.5, is_scaled=True)
+            calls[place] = (total[0] / arrived.count).sqrt()
+
+        self._handles.append(seen.tensor.register_hook(lambda gradient: self._guard(count, gradient)))
+
+    def _watch_recurrence(self, name: str, args: Any, row: Row, result: Any) -> None:
+        if (reason := why_not_run_again(name, args)) is not None:
+            self._note(f"the gradient over time is not seen ({reason})", row.name)
+            return
+        per_layer = 4 if args[3] else 2
+        rows = [self._used([weight], {})[0][0] for weight in args[2][1::per_layer]]
+        call = Recurrence(name, args)
+        self._recurrences.append((call, rows))
+        for index, output in enumerate(result):
+            if output.requires_grad:
+                self._handles.append(output.register_hook(partial(call.arrived.__setitem__, index)))
+
+    def finish(self) -> None:
+        """After the last backward pass of a step, while the weights still are as it found them."""
+        recurrences, self._recurrences = self._recurrences, []
+        for call, rows in recurrences:
+            if call.arrived:
+                self._tally.over_time |= dict(zip(rows, profiles(call), strict=True))
+        for row, calls in self._per_call.items():
+            arrived = [each for each in calls if each is not None]
+            if self._num_replicas == 1 and len(calls) >= _SEVERAL and len(arrived) == len(calls):
+                self._tally.over_time[row] = torch.stack(arrived)
+        self._per_call = {}
+
+    def close(self) -> None:
+        """Take the hooks out and let the graph go."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._made, self._newest = [], {}, None

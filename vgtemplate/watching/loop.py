@@ -1,0 +1,124 @@
+"""Watches the training loop that one has written oneself, or that a library runs: plain PyTorch, Fabric, a Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from vgtemplate.watching.measurements import Measurements
+from vgtemplate.watching.optimisers import OptimiserHooks
+from vgtemplate.watching.watcher import LOOKS, Watcher
+
+Optimizer = torch.optim.Optimizer
+
+
+@contextmanager
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
+    every: int = 10,
+    looks: Iterable[str] = LOOKS,
+) -> Iterator[Measurements]:
+    """Watch a network within the block: `with watch(model, optimizer) as seen: ...`, then `seen.series()`.
+
+    A step is over when each optimiser has stepped. What was seen of it is there at once: `seen.series()` has arrays
+    (1, S, L) of S watched steps and L layers (R for a population of `replicate`), `seen.layers` their names,
+    `seen.notes` what cannot be seen, and why. The training ends with the same weights as without, bit for bit.
+
+    Args:
+        model: any network; only what its modules compute is seen, not what the loop itself does with its parameters.
+        optimizer: the one that moves it, or several; None: all that do.
+        every: watch each so many steps, from the first.
+        looks: what to look at: "gradients", "signals", "weights".
+
+    Raises:
+        ValueError: `every` is below 1, or `looks` has another word.
+    """
+    if every < 1:
+        raise ValueError(f"every: {every} is no number of steps; allowed: 1 and more")
+    if unknown := set(looks) - set(LOOKS):
+        raise ValueError(f"looks: {', '.join(sorted(map(repr, unknown)))}; allowed: {', '.join(LOOKS)}")
+    given = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer or ())
+    loop = _Loop(Watcher(model, Measurements(), looks), given, every)
+    loop.start()
+    try:
+        yield loop.watcher.measurements
+    finally:
+        loop.stop()
+
+
+class _Loop:
+    """Says to a watcher when a step begins and when it ends, which nobody says in a plain loop."""
+
+    def __init__(self, watcher: Watcher, optimizers: list[Optimizer], every: int) -> None:
+        self.watcher = watcher
+        self._known, self._given, self._every = list(optimizers), bool(optimizers), every
+        self._counts: dict[Optimizer, int] = {}
+        self._stepped: list[Optimizer] = []
+        self._hooks = OptimiserHooks(watcher, self._note_step)
+        self._forwards: list[Any] = []
+        self._depth = 0
+        self._first = 0
+
+    def start(self) -> None:
+        self._hooks.set()
+        self._begin()
+
+    def stop(self) -> None:
+        self._hooks.remove()
+        self._finish_forwards()
+        self.watcher.drop()
+
+    @property
+    def _step(self) -> int:
+        """How often the first optimiser has stepped."""
+        return self._counts.get(self._known[0], 0) if self._known else 0
+
+    def _begin(self) -> None:
+        self._first, self._stepped = self._step, []
+        self.watcher.begin(self._known)
+        self.watcher.guard(self._hook_forwards)
+
+    def _hook_forwards(self) -> None:
+        if not self.watcher.sees_flow:
+            return
+        for module in self.watcher.model.modules():
+            self._forwards += [
+                module.register_forward_pre_hook(self._before_forward),
+                module.register_forward_hook(self._after_forward, always_call=True),
+            ]
+
+    def _finish_forwards(self) -> None:
+        for handle in self._forwards:
+            handle.remove()
+        self._forwards, self._depth = [], 0
+
+    def _before_forward(self, *_: object) -> None:
+        # What is computed without gradients is no part of a step: a validation, the generator's share of a GAN.
+        if self._depth == 0 and torch.is_grad_enabled():
+            self.watcher.enter()
+        self._depth += 1
+
+    def _after_forward(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.watcher.leave()
+
+    def _note_step(self, optimizer: Optimizer) -> None:
+        if optimizer not in self._known:
+            if self._given:
+                return
+            self._known.append(optimizer)
+        self._counts[optimizer] = self._counts.get(optimizer, 0) + 1
+        self._stepped.append(optimizer)
+        if self.watcher.is_looking and not set(self._known) <= set(self._stepped):
+            return
+        if self.watcher.is_looking or self._forwards:
+            self._finish_forwards()
+            self.watcher.end(self._first)
+        if self._step % self._every == 0:
+            self._begin()

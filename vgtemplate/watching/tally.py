@@ -1,0 +1,177 @@
+"""Adds up what is measured in a step on its device; at its end everything moves to the host at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vgtemplate.watching.measurements import Measurements
+from vgtemplate.watching.rows import Row
+
+AT_ACTIVATION = "@"
+"""Marks what was measured at a layer's activation, which takes the place of the same at the layer itself."""
+BACKWARD = ("gradient_rms", f"gradient_rms{AT_ACTIVATION}", "weight_grad_norm_before_clip", "bias_grad_norm")
+"""The series that come from a backward pass, and belong to the optimiser that it was made for."""
+Array = npt.NDArray[np.float64]
+
+
+def wide(device: torch.device) -> torch.dtype:
+    """Return the precision of sums, since the square of a vanished float32 gradient is zero; Apple's GPU has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """Return the entries of a parameter or gradient as one real tensor, detached.
+
+    Of a sparse one those that it holds, of a sharded one this process's share, of a complex one both parts.
+    """
+    tensor = tensor.detach()
+    if hasattr(tensor, "to_local"):
+        tensor = tensor.to_local()
+    if tensor.is_sparse:
+        tensor = tensor.coalesce().values()
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
+    """Return the sum of the squares of a tensor's entries, (R,); R = 1 unless it has the replica axis in front."""
+    values = dense(tensor)
+    precision = wide(values.device)
+    if stacked:
+        return torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=precision).square()
+    return torch.linalg.vector_norm(values, dtype=precision).square().reshape(1)
+
+
+@dataclass
+class _Sum:
+    """A quotient, (R,), that is summed up over the calls of a step and raised to a power at its end."""
+
+    above: Tensor
+    below: Tensor | float
+    power: float
+    is_scaled: bool
+    """Whether `above` is a square of what mixed precision has scaled."""
+
+
+class Tally:
+    """What a step has measured so far, by series and row.
+
+    `over_time` has dL/dh of a layer's calls or time steps, (T,), for those that have several.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[str, Row], _Sum] = {}
+        self._settled: dict[tuple[str, Row], _Sum] = {}
+        self.over_time: dict[Row, Tensor] = {}
+
+    def add(
+        self,
+        series: str,
+        row: Row,
+        above: Tensor,
+        below: Tensor | float = 1.0,
+        power: float = 1.0,
+        fresh: bool = False,
+        is_scaled: bool = False,
+    ) -> None:
+        """Count towards (above / below) ** power of a row in this step.
+
+        Args:
+            fresh: in place of what was counted before; else several calls of a layer count together.
+        """
+        known = self._pending.get((series, row))
+        if known is None or fresh:
+            self._pending[series, row] = _Sum(above, below, power, is_scaled)
+        else:
+            known.above = known.above + above.to(known.above.device)
+            known.below = known.below + below
+
+    def settle(self, is_others: Callable[[Row], bool], scale: Tensor | float, accumulated: int) -> None:
+        """An optimiser steps: what came backwards was for it, but for the rows that another optimiser moves.
+
+        Args:
+            is_others: says of a row whether another optimiser moves it, and this one does not.
+            scale: by which the loss was multiplied (automatic mixed precision).
+            accumulated: the number of batches that the step's gradient is the mean of.
+        """
+        for (series, row), total in list(self._pending.items()):
+            if series not in BACKWARD:
+                continue
+            del self._pending[series, row]
+            if is_others(row):
+                continue
+            if total.is_scaled:
+                total.above = total.above / (scale * scale)
+            if series.startswith("gradient_rms"):
+                total.above = total.above * accumulated**2
+            self._settled[series, row] = total
+        self.over_time = {row: profile / scale * accumulated for row, profile in self.over_time.items()}
+
+    def drop_backward(self) -> None:
+        """Forget what came backwards and was not settled."""
+        self._pending = {name: total for name, total in self._pending.items() if name[0] not in BACKWARD}
+        self.over_time = {}
+
+    def flush(self, step: int, into: Measurements, place: Callable[[Row], float]) -> dict[str, dict[str, Array]]:
+        """Move what the step has left to the host, one transfer per device.
+
+        Args:
+            place: where a row stands among the layers.
+
+        Returns:
+            By series and layer, (R,).
+        """
+        sums = self._unmarked()
+        profiles = self.over_time
+        self._pending, self._settled, self.over_time = {}, {}, {}
+        parts = [part for each in sums.values() for part in (each.above, each.below) if isinstance(part, Tensor)]
+        host = _to_host([*parts, *profiles.values()])
+        found: dict[str, dict[str, Array]] = {}
+        rows = sorted({*profiles, *(row for _, row in sums)}, key=place)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for (series, row), each in sums.items():
+                below = host[id(each.below)] if isinstance(each.below, Tensor) else each.below
+                found.setdefault(series, {})[row.name] = (host[id(each.above)] / below) ** each.power
+        for row, profile in profiles.items():
+            into.over_time.setdefault(row.name, {})[step] = host[id(profile)]
+            found.setdefault("time_slope", {})[row.name] = np.array([time_slope(host[id(profile)])])
+        size = max((len(value) for values in found.values() for value in values.values()), default=1)
+        missing = np.full(size, np.nan)
+        for series, values in found.items():
+            columns = [np.broadcast_to(values.get(row.name, missing), size) for row in rows]
+            into.keep(step, series, [row.name for row in rows], np.stack(columns, axis=1))
+        return found
+
+    def _unmarked(self) -> dict[tuple[str, Row], _Sum]:
+        """Return all sums, those at an activation in the place of those at its layer."""
+        sums = {**self._pending, **self._settled}
+        marked = {name: each for name, each in sums.items() if name[0].endswith(AT_ACTIVATION)}
+        plain = {name: each for name, each in sums.items() if name not in marked}
+        return plain | {(series.rstrip(AT_ACTIVATION), row): each for (series, row), each in marked.items()}
+
+
+def time_slope(profile: Array) -> float:
+    """Return by how many decades per time step the gradient changes on its way back; negative where it vanishes."""
+    if not np.isfinite(profile).all() or not profile[-1] > 0:
+        return float("nan")
+    if not (profile > 0).all():
+        return float("-inf")
+    return float(-np.polyfit(np.arange(len(profile)), np.log10(profile), 1)[0])
+
+
+def _to_host(tensors: Iterable[Tensor]) -> dict[int, Array]:
+    """Return tensors of one axis as float64 arrays by their identity, from each device in one transfer."""
+    by_device: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        by_device.setdefault(tensor.device, []).append(tensor)
+    found: dict[int, Array] = {}
+    for device, group in by_device.items():
+        joined = torch.cat([tensor.reshape(-1).to(wide(device)) for tensor in group]).cpu().numpy().astype(np.float64)
+        ends = np.cumsum([tensor.numel() for tensor in group])
+        found |= {id(tensor): part for tensor, part in zip(group, np.split(joined, ends[:-1]), strict=True)}
+    return found

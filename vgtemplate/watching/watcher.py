@@ -1,0 +1,233 @@
+"""One network's training, watched: what is looked at in a step, from its forward pass to what its optimisers do.
+
+Whoever drives it says when a step begins and ends. Whatever goes wrong in looking is noted, never raised.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import _get_current_function_mode_stack
+
+from vgtemplate.watching.flow import Flow
+from vgtemplate.watching.measurements import Measurements
+from vgtemplate.watching.rows import Row, find_rows, population_in
+from vgtemplate.watching.scaling import find_scaler, loss_scale, scale_left
+from vgtemplate.watching.tally import Array, Tally
+from vgtemplate.watching.weights import Weights
+
+Optimizer = torch.optim.Optimizer
+LOOKS = ("gradients", "signals", "weights")
+_GAP = "before the first step that is seen, parameters had no shape yet (lazy modules)"
+
+
+class Watcher:
+    """Looks at a network in the steps that it is told to.
+
+    Args:
+        model: any network; a population of `replicate` gives R values where others give one.
+        measurements: where the series go.
+        looks: what to look at, of LOOKS.
+        initial: the weights from which the travel counts, by layer; filled where they are missing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        measurements: Measurements,
+        looks: Iterable[str] = LOOKS,
+        initial: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.model, self.measurements, self.looks = model, measurements, set(looks)
+        self.initial: dict[str, Tensor] = {} if initial is None else initial
+        self.accumulated = 1
+        population = population_in(model)
+        self._num_replicas = int(getattr(population, "num_replicas", 1))
+        self._rows: list[Row] = []
+        self._owners: dict[Optimizer, set[int]] = {}
+        self._places: dict[Row, int] = {}
+        self._tally = Tally()
+        self._flow: Flow | None = None
+        self._weights: Weights | None = None
+        self._handles: list[Any] = []
+        self._is_queued = False
+
+    def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call what looks; where it fails, what it looked for is left out, which is noted."""
+        try:
+            with torch.no_grad():
+                return function(*args, **kwargs)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+            self.measurements.note(f"not measured ({function.__name__.strip('_')}: {type(error).__name__}: {reason})")
+            return None
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a step has begun that is looked at."""
+        return self._weights is not None
+
+    @property
+    def sees_flow(self) -> bool:
+        """Whether what flows in this step can be seen."""
+        return self._flow is not None
+
+    def begin(self, optimizers: Collection[Optimizer] = ()) -> None:
+        """Before the forward pass of a probed step."""
+        self.guard(self._begin, optimizers)
+
+    def _begin(self, optimizers: Collection[Optimizer]) -> None:
+        if any(is_lazy(each) for each in (*self.model.parameters(), *self.model.buffers())):
+            self.measurements.note(_GAP)
+            return
+        parameters = {id(each) for each in self.model.parameters()}
+        if parameters != {id(each) for row in self._rows for each in (row.weight, row.bias)} - {id(None)}:
+            self._rows = find_rows(self.model)
+            self._places = {}
+        for optimizer in optimizers:
+            self._know(optimizer)
+        self._weights = Weights(self._rows, self.initial)
+        if "weights" in self.looks:
+            self._weights.remember()
+        if _is_compiled(self.model):
+            self.measurements.note("what flows inside a compiled network is not seen; its weights are")
+        else:
+            forwards = "signals" in self.looks
+            self._flow = Flow(self._rows, self._tally, self._num_replicas, forwards, self.guard, self.measurements.note)
+        if "gradients" in self.looks:
+            weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
+            self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]
+
+    def _know(self, optimizer: Optimizer) -> None:
+        self._owners[optimizer] = {id(each) for group in optimizer.param_groups for each in group["params"]}
+
+    def enter(self) -> None:
+        """From here on, what flows is seen."""
+        if self._flow is not None:
+            self._flow.is_on = True
+            self._flow.__enter__()
+
+    def leave(self) -> None:
+        """Until here; where another mode was entered since and not left, ours stays, and does nothing."""
+        flow = self._flow
+        if flow is not None and flow.is_on:
+            flow.is_on = False
+            modes = _get_current_function_mode_stack()
+            if modes and modes[-1] is flow:
+                flow.__exit__(None, None, None)
+
+    def _note_backward(self, _: Tensor) -> None:
+        if not self._is_queued:
+            self._is_queued = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
+
+    def _backward_ended(self) -> None:
+        self._is_queued = False
+        self.guard(self._count_gradients, None, lambda row: True)
+
+    def _count_gradients(self, scale: Tensor | float | None, chosen: Callable[[Row], bool]) -> None:
+        if self._weights is not None and "gradients" in self.looks:
+            self._weights.gradients(self._tally, "weight_grad_norm_before_clip", chosen, scale)
+            self._weights.bias_gradients(self._tally, chosen, scale)
+
+    def before_clip(self, optimizer: Optimizer, scaler: Any = None) -> None:
+        """After the last backward pass of a step, where something may still clip its gradient."""
+        self.guard(lambda: self._count_gradients(scale_left(optimizer, scaler), self._moved_by(optimizer)))
+
+    def _moved_by(self, optimizer: Optimizer) -> Callable[[Row], bool]:
+        self._know(optimizer)
+        return lambda row: id(row.weight) in self._owners[optimizer]
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """Before an optimiser steps, its gradients complete and clipped."""
+        self.guard(self._before_step, optimizer)
+
+    def _before_step(self, optimizer: Optimizer) -> None:
+        if self._weights is None:
+            return
+        moved = self._moved_by(optimizer)
+        if "weights" in self.looks:
+            self._weights.keep(moved)
+        self._settle(optimizer)
+
+    def _settle(self, optimizer: Optimizer) -> None:
+        """Note what has come backwards for an optimiser, now that its gradient is complete."""
+        if self._weights is None:
+            return
+        moved, scaler = self._moved_by(optimizer), find_scaler()
+        if self._flow is not None:
+            self.guard(self._flow.finish)
+        self._tally.settle(lambda row: not moved(row) and self._is_owned(row), loss_scale(scaler), self.accumulated)
+        if "gradients" in self.looks:
+            self._weights.gradients(self._tally, "weight_grad_norm_after_clip", moved, scale_left(optimizer, scaler))
+
+    def _is_owned(self, row: Row) -> bool:
+        return any(id(row.weight) in owned for owned in self._owners.values())
+
+    def with_closure(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """Return an optimiser's closure (forward and backward pass, clipping), after which its gradient is complete."""
+        if self._weights is not None and "weights" in self.looks:
+            self.guard(self._weights.keep, self._moved_by(optimizer))
+
+        def watched() -> Any:
+            result = closure()
+            self.guard(self._settle, optimizer)
+            return result
+
+        return watched
+
+    def after_step(self) -> None:
+        """After an optimiser has stepped."""
+        if self._weights is not None:
+            self.guard(self._weights.moved, self._tally)
+
+    def end(self, step: int) -> dict[str, dict[str, Array]]:
+        """After all of a step; return what it has measured, by series and layer, (R,)."""
+        newest = None
+        if self._weights is not None:
+            self.guard(self._say_what_is_missing)
+            newest = self.guard(self._tally.flush, step, self.measurements, self._place)
+        self.drop()
+        return newest or {}
+
+    def _place(self, row: Row) -> float:
+        if self._flow is not None:
+            for called in self._flow.places:
+                self._places.setdefault(called, len(self._places))
+        # What was never called stands last, in the order of its definition.
+        return self._places.get(row, len(self._places) + self._rows.index(row))
+
+    def drop(self) -> None:
+        """Forget the step that has begun, and let the network go."""
+        self.leave()
+        for handle in self._handles:
+            handle.remove()
+        if self._flow is not None:
+            self.guard(self._flow.close)
+        self._handles, self._flow, self._weights, self._is_queued = [], None, None, False
+        self._tally = Tally()
+
+    def _say_what_is_missing(self) -> None:
+        note = self.measurements.note
+        for row in self._rows:
+            is_owned = self._is_owned(row)
+            if not row.weight.requires_grad:
+                note("frozen: no gradient, and it does not move", row.name)
+            elif not is_owned:
+                note("in no optimiser: it does not move", row.name)
+            elif row.weight.grad is None and "gradients" in self.looks:
+                note("no gradient has come back to it", row.name)
+            if self._flow is not None and row not in self._flow.places:
+                note("not called in some step, so that nothing flows through it there", row.name)
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    return dynamo is not None and any(
+        isinstance(each, dynamo.OptimizedModule) or each._compiled_call_impl is not None for each in model.modules()
+    )

@@ -1,0 +1,91 @@
+"""What a step does to the weights: their gradients before and after clipping, how far they move; never what flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from vgtemplate.watching.rows import Row
+from vgtemplate.watching.tally import Tally, dense, squares, wide
+
+Chosen = Callable[[Row], bool]
+
+
+def _all_squares(tensors: Sequence[Tensor], rows: Sequence[Row]) -> list[Tensor]:
+    """Return the sum of squares of each tensor, (R,), for tensors of a kind in one call."""
+    found: list[Tensor] = [torch.empty(0)] * len(tensors)
+    alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for index, (tensor, row) in enumerate(zip(tensors, rows, strict=True)):
+        if row.stacked:
+            found[index] = squares(tensor, stacked=True)
+        else:
+            alike.setdefault((tensor.device, tensor.dtype), []).append(index)
+    for (device, _), indices in alike.items():
+        norms = torch._foreach_norm([tensors[index] for index in indices], 2, dtype=wide(device))
+        for index, norm in zip(indices, norms, strict=True):
+            found[index] = norm.square().reshape(1)
+    return found
+
+
+class Weights:
+    """Writes what becomes of the weights in the probed steps to a tally.
+
+    Args:
+        initial: the weights from which the travel counts, by the rows' names; filled with those that are missing.
+    """
+
+    def __init__(self, rows: Sequence[Row], initial: dict[str, Tensor]) -> None:
+        self._rows, self._initial = rows, initial
+        self._before: dict[Row, Tensor] = {}
+
+    def remember(self) -> None:
+        """Keep the weights from which the travel counts, where they are not known yet."""
+        for row in self._rows:
+            known = self._initial.get(row.name)
+            if known is None or known.shape != dense(row.weight).shape:
+                self._initial[row.name] = dense(row.weight).clone()
+
+    def gradients(self, tally: Tally, series: str, chosen: Chosen, scale: Tensor | float | None) -> None:
+        """Note the norm of each chosen weight's gradient.
+
+        Args:
+            scale: what it is divided by; None: mixed precision may have scaled it, by a factor not known yet.
+        """
+        self._norms(tally, series, [(row, row.weight.grad) for row in self._rows if chosen(row)], scale)
+
+    def bias_gradients(self, tally: Tally, chosen: Chosen, scale: Tensor | float | None) -> None:
+        """Note the norm of each chosen bias' gradient."""
+        biases = [(row, row.bias.grad) for row in self._rows if row.bias is not None and chosen(row)]
+        self._norms(tally, "bias_grad_norm", biases, scale)
+
+    def _norms(
+        self, tally: Tally, series: str, pairs: Sequence[tuple[Row, Tensor | None]], scale: Tensor | float | None
+    ) -> None:
+        there = [(row, dense(gradient)) for row, gradient in pairs if gradient is not None]
+        rows = [row for row, _ in there]
+        for row, total in zip(rows, _all_squares([gradient for _, gradient in there], rows), strict=True):
+            above = total if scale is None else total / (scale * scale)
+            tally.add(series, row, above, power=0.5, fresh=True, is_scaled=scale is None)
+
+    def keep(self, chosen: Chosen) -> None:
+        """Keep the chosen weights, which are about to move."""
+        rows = [row for row in self._rows if row.weight.requires_grad and chosen(row)]
+        self._before |= {row: dense(row.weight).clone() for row in rows}
+
+    def moved(self, tally: Tally) -> None:
+        """Note how far the kept weights have moved since, and since the start."""
+        before, self._before = self._before, {}
+        rows = list(before)
+        after = [dense(row.weight) for row in rows]
+        initial = [self._initial[row.name].to(now.device) for row, now in zip(rows, after, strict=True)]
+        sizes = _all_squares(list(before.values()), rows)
+        steps = _all_squares([now - before[row] for row, now in zip(rows, after, strict=True)], rows)
+        ways = _all_squares([now - start for now, start in zip(after, initial, strict=True)], rows)
+        starts = _all_squares(initial, rows)
+        for index, row in enumerate(rows):
+            count = before[row].numel() / (len(before[row]) if row.stacked else 1)
+            tally.add("weight_rms", row, sizes[index], count, 0.5, fresh=True)
+            tally.add("update_ratio", row, steps[index], sizes[index], 0.5, fresh=True)
+            tally.add("travel", row, ways[index], starts[index], 0.5, fresh=True)
