@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.cases import NUM_CLASSES, SHAPE, Work
 from benchmarks.clock import Clock, LightningClock
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 
 
 def build_plain(config: ModelConfig) -> nn.Sequential:

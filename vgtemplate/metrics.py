@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vgtemplate.config.catalogue import METRICS
-from vgtemplate.config.schema import LOSS_WINDOW, ModelConfig
+from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.schema import LOSS_WINDOW
 from vgtemplate.records import Record
 
 Array = npt.NDArray[np.float64]

@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
+from vgtemplate.config.network import InitialiserConfig, ModelConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.metrics import gradient_slope, log10
 from vgtemplate.records import Array, Record
 from vgtemplate.text import plain_number

@@ -13,7 +13,8 @@ from scipy import integrate, stats
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import ArmConfig, ModelConfig
+from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.prediction import (
     compare_slopes,

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.text import write_number
 from vgtemplate.theory.profiles import Prediction
 

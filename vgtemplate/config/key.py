@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vgtemplate.config.catalogue import ACTIVATIONS
+from vgtemplate.config.own import is_own
 from vgtemplate.config.schema import LOSS_WINDOW
+from vgtemplate.config.source import source_of
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "callbacks", "training")
@@ -34,6 +36,16 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+_OWN = {"model": ("factory",), "module": ("factory",), "data": ("factory",), "training": ("loss", "score")}
+"""Where in a configuration code of one's own is named."""
+
+
+def own_code(configuration: Mapping[str, Any]) -> list[str]:
+    """Return all code of one's own that an arm's configuration names, as `module:name`."""
+    sections = {name: configuration.get(name) or {} for name in _OWN}
+    return [sections[name][key] for name, keys in _OWN.items() for key in keys if is_own(sections[name].get(key))]
+
+
 def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint: str) -> str:
     """Return the key under which the record of this arm, these seeds and these data is kept."""
     row = ACTIVATIONS.get(configuration.get("model", {}).get("activation", ""))
@@ -43,6 +55,7 @@ def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint:
             "seeds": list(seeds),
             "fingerprint": fingerprint,
             "source": source_hash(),
+            "own": {text: source_of(text) for text in own_code(configuration)},
             # What of this room decides an arm's numbers and stands in no configuration.
             "constants": {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0},
         }

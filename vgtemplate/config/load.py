@@ -17,7 +17,8 @@ from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.messages import abridged, one_line, validate
-from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.own import OFFERED, Factory, check_settings, check_takes, is_own
+from vgtemplate.config.schema import BESIDE_MODULE, TRAINING_BESIDE_MODULE, ArmConfig
 from vgtemplate.config.yaml import parse_yaml, read_yaml
 
 Experiment = TypeVar("Experiment", bound=ExperimentConfig)
@@ -30,6 +31,38 @@ def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def _section(layer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section of a layer of settings; what is no mapping is refused later, by its place in the file."""
+    section = layer.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _replaced(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return what a layer takes out of the settings below it, by section: a network or data of another kind came."""
+    model, data = _section(layer, "model").keys(), _section(layer, "data").keys()
+    taken: dict[str, tuple[str, ...]] = {}
+    if "factory" in data or "dataset" in data:
+        taken["data"] = ("factory", "settings", *(("dataset", "path") if "factory" in data else ()))
+    if "factory" in model or ("kind" in model and "factory" in _section(below, "model")):
+        taken["model"] = tuple(_section(below, "model"))
+    if "factory" in model or "kind" in model:
+        taken["module"] = tuple(_section(below, "module"))
+    if "factory" in _section(layer, "module"):
+        taken |= {name: tuple(_section(below, name)) for name in ("module", *BESIDE_MODULE)}
+        taken["training"] = TRAINING_BESIDE_MODULE
+    return taken
+
+
+def overlay(below: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `below` with a layer of an arm's settings over it; a factory never keeps what belonged to another kind."""
+    kept = dict(below)
+    for name, keys in _replaced(below, layer).items():
+        kept[name] = {key: value for key, value in _section(below, name).items() if key not in keys}
+        if not kept[name]:
+            del kept[name]
+    return merge(kept, layer)
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -109,11 +142,12 @@ def resolve_arms(
     arms = {}
     for name, own in experiment.arms.items():
         where = f"{path}: arms.{name}"
-        patch = merge(_variants(own, f"{where}.variants"), (patches or {}).get(name, {}))
+        patch = overlay(_variants(own, f"{where}.variants"), (patches or {}).get(name, {}))
         layers = [("", base), (where, patch), *given]
-        merged = functools.reduce(merge, (layer for _, layer in layers))
+        merged = functools.reduce(overlay, (layer for _, layer in layers))
         arms[name] = validate(ArmConfig, merged, f"{path}", f"arms.{name}")
         _refuse_idle_steps(name, layers, arms[name].training.epochs)
+        _check_own(where, arms[name])
     return arms
 
 
@@ -129,6 +163,17 @@ def _refuse_idle_steps(arm: str, layers: Sequence[tuple[str, Mapping[str, Any]]]
             f"{where}: training.steps is ignored, since arm {arm!r} has training.epochs: {epochs}; "
             f"add {'--set training.epochs=null' if where.startswith('--') else 'epochs: null'}"
         )
+
+
+def _check_own(where: str, config: ArmConfig) -> None:
+    """Find all code of the user's own that an arm names, and hold its settings against what that takes."""
+    parts = {"model": config.model, "module": config.module, "data": config.data.own}
+    for name, part in parts.items():
+        if isinstance(part, Factory):
+            check_settings(f"{where}.{name}", part, OFFERED[name])
+    for name, text in (("loss", config.training.loss), ("score", config.training.score)):
+        if is_own(text):
+            check_takes(f"{where}.training.{name}", text, "outputs", "targets")
 
 
 def _validate_keys(where: str, patch: Mapping[str, Any]) -> None:

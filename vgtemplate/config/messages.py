@@ -16,18 +16,22 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def _allowed_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> Iterable[str]:
     """Return the keys of the model that `location` (ending in an unknown key) points into."""
-    for step in location[:-1]:
-        info = schema.model_fields.get(str(step))
-        if nested := info and re.search(r"(\w+Config)", str(info.annotation)):
-            schema = next((model for model in _all_models() if model.__name__ == nested[1]), schema)
+    models = _all_models()
+    for step in map(str, location[:-1]):
+        info = schema.model_fields.get(step)
+        named = (
+            step if step in models else next(iter(re.findall(r"\w+Config|Factory", str(info and info.annotation))), "")
+        )
+        schema = models.get(named, schema)
     return schema.model_fields
 
 
-def _all_models() -> list[type[BaseModel]]:
-    models, queue = [], [BaseModel]
+def _all_models() -> dict[str, type[BaseModel]]:
+    models: dict[str, type[BaseModel]] = {}
+    queue = [BaseModel]
     while queue:
         children = queue.pop().__subclasses__()
-        models += children
+        models |= {child.__name__: child for child in children}
         queue += children
     return models
 
@@ -63,7 +67,8 @@ def one_line(error: ValidationError, schema: type[BaseModel], prefix: str) -> st
     problems = error.errors(include_url=False, include_context=False)
     first, *others = _readings_joined(problems)
     location = tuple(first["loc"])
-    keys = [str(step) for step in location if not str(step).startswith(_READING)]
+    # Of a section that allows several kinds, the kind stands in the location as a class's name.
+    keys = [str(step) for step in location if not str(step).startswith(_READING) and step not in _all_models()]
     key = ".".join(([prefix] if prefix else []) + keys)
     if first["type"] == "extra_forbidden":
         text = unknown_name("key", location[-1], _allowed_keys(schema, location))

@@ -13,7 +13,7 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from operator import attrgetter
@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from vgtemplate.config.errors import UserError, unknown_name
-from vgtemplate.config.strict import StrictModel
+from vgtemplate.config.strict import StrictModel, require
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -60,6 +60,18 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 CodePath = Annotated[str, AfterValidator(check_path)]
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "model": ("input_shape", "num_classes"),
+    "module": ("input_shape", "num_classes"),
+    "data": (),
+}
+"""By section: what its factory is given where its signature names it and its settings do not."""
+PlainSettings = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+def named_or_own(kind: str, names: Iterable[str]) -> AfterValidator:
+    """Return the check that a text is one of `names` or `module:name`."""
+    return AfterValidator(lambda text: check_path(text) if is_own(text) else require(kind, text, names))
 
 
 class Factory(StrictModel):
@@ -67,7 +79,7 @@ class Factory(StrictModel):
 
     factory: CodePath
     """`module:name` of a function or class, in the working folder or among the installed packages."""
-    settings: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(default_factory=dict)
+    settings: PlainSettings = Field(default_factory=dict)
     """Its keyword arguments."""
 
 
@@ -192,6 +204,21 @@ def check_settings(where: str, factory: Factory, offered: tuple[str, ...] = ()) 
     for name, each in named.items():
         if each.default is inspect.Parameter.empty and name not in factory.settings and name not in offered:
             raise UserError(f"{where}.settings.{name}: is missing; {factory.factory} needs it")
+
+
+def check_takes(where: str, text: str, *names: str) -> None:
+    """Find a function of one's own and hold its signature against the arguments that it will be given, in this order.
+
+    Raises:
+        UserError: there is none, or it takes others.
+    """
+    function = find(where, text)
+    try:
+        inspect.signature(function).bind(*names)
+    except TypeError as error:
+        raise UserError(f"{where} {text}: must take ({', '.join(names)}): {error}") from None
+    except ValueError:  # written in C, and does not say
+        return
 
 
 def build(where: str, factory: Factory, offered: Mapping[str, Any] | None = None) -> Any:

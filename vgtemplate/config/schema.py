@@ -2,130 +2,36 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from vgtemplate.config import catalogue
-from vgtemplate.config.strict import StrictModel, known
+from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.own import CodePath, Factory, PlainSettings, named_or_own
+from vgtemplate.config.strict import MOST, Count, StrictModel, known
 
-ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
-InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
-DatasetName = Annotated[str, known("data set", catalogue.DATASETS, "auto")]
-
-
-class InitialiserConfig(StrictModel):
-    """How the weights of a layer are drawn. In YAML a bare name stands for `{name: NAME}`."""
-
-    name: InitialiserName
-    """A row of the catalogue, e.g. he_normal."""
-    gain: float = Field(1.0, gt=0)
-    """Factor on the drawn weights' standard deviation."""
-    std: float | None = Field(None, ge=0)
-    """Standard deviation; required by `normal`, refused by all others."""
-
-    @model_validator(mode="after")
-    def _std_belongs_to_normal(self) -> InitialiserConfig:
-        needs = catalogue.INITIALISERS[self.name].needs_std
-        if needs and self.std is None:
-            raise ValueError(f"initialiser {self.name!r} needs a std, e.g. {{name: {self.name}, std: 1.0}}")
-        if not needs and self.std is not None:
-            raise ValueError(f"initialiser {self.name!r} takes no std (it follows from the fans); use gain")
-        return self
-
-
-def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-Width = Annotated[int, Field(ge=1, le=65536)]
-MOST = 10**12
-"""More of anything than can be trained or kept."""
-Count = Annotated[int, Field(ge=1, le=MOST)]
-
-
-class ModelConfig(StrictModel):
-    """The network: a stack of `depth` hidden layers and a linear output layer."""
-
-    kind: Literal["mlp", "cnn", "resnet"] = "mlp"
-    """mlp: fully connected layers; cnn: 3x3 convolutions, global average pooling; resnet: the CIFAR networks of He et
-    al. 2016, blocks of two convolutions in three stages, with shortcuts if `residual`."""
-    depth: int = Field(4, ge=1, le=10_000)
-    """Number of hidden layers; resnet: of layers with weights, the output among them: 2, 8, 14, 20, ..."""
-    width: Width | Annotated[list[Width], Field(min_length=1)] = 64
-    """Units (mlp) or channels (cnn) per hidden layer; a list is cycled over the layers; resnet: channels of stage 1."""
-    activation: ActivationName = "relu"
-    """A row of the catalogue."""
-    initialiser: Annotated[InitialiserConfig, BeforeValidator(_named)] = Field(
-        default_factory=lambda: InitialiserConfig(name="he_normal")
-    )
-    """Weights of every layer; if not given: the activation's usual one (catalogue)."""
-    bias: Literal["zeros", "normal", "pytorch_default", "none"] = "zeros"
-    """zeros, N(0, 1), PyTorch's uniform default, or no biases at all."""
-    norm: Literal["none", "batch", "layer"] = "none"
-    """Normalisation of each hidden layer."""
-    norm_position: Literal["before", "after"] = "before"
-    """Whether the normalisation stands before or after the activation."""
-    residual: bool = False
-    """Add each hidden layer's input to its output (identity shortcut), from the second on, where the widths agree."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability that a hidden unit is set to zero in training."""
-    num_stages: int = Field(3, ge=1, le=8)
-    """cnn only: the image is halved between stages of equal length."""
-    output: Literal["logits", "image"] = "logits"
-    """logits: one per class; image (cnn only): a convolution back to an image of the input's size, never halved."""
-
-    @model_validator(mode="after")
-    def _resnet_is_the_papers(self) -> ModelConfig:
-        if self.output == "image" and self.kind != "cnn":
-            raise ValueError("output: image needs kind: cnn")
-        if self.kind != "resnet":
-            return self
-        if self.depth % 6 != 2:
-            below = max(2, (self.depth - 2) // 6 * 6 + 2)
-            raise ValueError(f"depth {self.depth} of a resnet must be 6n + 2, e.g. {below} or {below + 6}")
-        if not isinstance(self.width, int):
-            raise ValueError("width of a resnet is one number: the channels of its first stage, doubled at each stage")
-        fixed = {"norm_position": "before", "dropout": 0.0, "num_stages": 3, "output": "logits"}
-        for name, value in fixed.items():
-            if getattr(self, name) != value:
-                raise ValueError(f"{name} of a resnet is always {value}")
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usual_initialiser(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("initialiser") is None:
-            name = data.get("activation", "relu")
-            row = catalogue.ACTIVATIONS.get(name) if isinstance(name, str) else None
-            return {**data, "initialiser": row.initialiser if row else "glorot_normal"}
-        return data
-
-    def widths(self) -> list[int]:
-        """Return the width of each hidden layer: `depth` of them, in a resnet one less."""
-        if self.kind == "resnet":
-            assert isinstance(self.width, int)
-            layers_per_stage = (self.depth - 2) // 3
-            return [self.width, *(self.width * 2**stage for stage in range(3) for _ in range(layers_per_stage))]
-        cycle = [self.width] if isinstance(self.width, int) else self.width
-        return [cycle[index % len(cycle)] for index in range(self.depth)]
-
-    def strides(self) -> list[int]:
-        """Return the stride of each hidden layer: 2 where a stage begins that halves the image, else 1."""
-        widths = self.widths()
-        if self.kind == "resnet":
-            return [1, *(1 + (width > before) for before, width in pairwise(widths))]
-        stages = self.num_stages if self.kind == "cnn" and self.output == "logits" else 1
-        starts = {self.depth * stage // stages for stage in range(1, stages)} - {0}
-        return [2 if index in starts else 1 for index in range(self.depth)]
+OWN_DATA = "own"
+"""What `data.dataset` is where `data.factory` makes the data."""
+DatasetName = Annotated[str, known("data set", catalogue.DATASETS, "auto", OWN_DATA)]
 
 
 class DataConfig(StrictModel):
     """The images a network is trained and tested on."""
 
     dataset: DatasetName = "auto"
-    """A row of the catalogue; auto: mnist if present or fetchable, else digits."""
+    """A row of the catalogue; auto: mnist if present or fetchable, else digits; own: what `factory` makes."""
+    factory: CodePath | None = None
+    """Data of one's own: `module:name` of what makes arrays, torch Datasets or a LightningDataModule."""
+    settings: PlainSettings = Field(default_factory=dict)
+    """Its keyword arguments."""
     path: str | None = None
     """image_folder only (catalogue: needs_path): the folder that holds train/ and test/."""
     num_train: Count = 10_000
@@ -140,6 +46,26 @@ class DataConfig(StrictModel):
     """Images a replica sees in one step; an epoch's last incomplete batch is left out."""
     augment: Literal["none", "crop_flip"] = "none"
     """crop_flip: each training image is padded by 4 pixels, cropped at random to its size, mirrored half the time."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_factory_is_a_data_set(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("factory") is not None and "dataset" not in data:
+            return {**data, "dataset": OWN_DATA}
+        return data
+
+    @model_validator(mode="after")
+    def _a_factory_stands_alone(self) -> DataConfig:
+        if (self.dataset == OWN_DATA) != (self.factory is not None):
+            raise ValueError("data.factory goes with data.dataset: own, and is required there")
+        if self.settings and self.factory is None:
+            raise ValueError("data.settings are the keyword arguments of data.factory, which is missing")
+        return self
+
+    @property
+    def own(self) -> Factory | None:
+        """What makes data of one's own, with its settings."""
+        return None if self.factory is None else Factory(factory=self.factory, settings=self.settings)
 
     @model_validator(mode="after")
     def _path_belongs_to_a_data_set_that_needs_one(self) -> DataConfig:
@@ -201,6 +127,11 @@ LOSS_WINDOW = 20
 """Steps over which the training loss is averaged before it is compared with `stop_loss`."""
 
 
+REGRESSION = ("mean_squared_error", "l1", "huber")
+LOSSES = ("cross_entropy", "binary_cross_entropy", *REGRESSION)
+SCORES = ("auto", "none", "accuracy", "r2", "mean_absolute_error")
+
+
 class TrainingConfig(StrictModel):
     """How long and how exactly the network is trained."""
 
@@ -208,10 +139,17 @@ class TrainingConfig(StrictModel):
     """Number of updates; ignored where `epochs` is given."""
     epochs: Count | None = None
     """Number of passes over the training images, instead of `steps`."""
-    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
-    """cross_entropy: softmax; binary_cross_entropy: sigmoid outputs against one-hot, summed over classes."""
-    precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
-    """Lightning's name of the floating-point precision."""
+    accumulate: Count = 1
+    """Number of batches whose mean gradient makes one update."""
+    loss: Annotated[str, named_or_own("loss", LOSSES)] = "cross_entropy"
+    """cross_entropy: softmax; binary_cross_entropy: sigmoid outputs against one-hot, summed over classes; for targets
+    that are numbers mean_squared_error, l1, huber; or `module:name` of one's own, (outputs, targets) to a scalar."""
+    score: Annotated[str, named_or_own("score", SCORES)] = "auto"
+    """What is reported beside the loss: accuracy, r2, mean_absolute_error, none, or `module:name` of one's own,
+    (outputs, targets) to a scalar, averaged over batches. auto: accuracy or r2 as the loss has it; none for an own."""
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's name of the floating-point precision. 16-mixed scales the losses of all replicas by one factor: where
+    the gradient of one overflows, the step is left out for all."""
     evaluate: bool = True
     """Measure the test accuracy at the end (of networks that put out images: the PSNR)."""
     evaluate_train: bool = False
@@ -224,6 +162,14 @@ class TrainingConfig(StrictModel):
     """model.output: image only: deviation of the Gaussian noise that the network has to remove from its input."""
     validate_every: Count | None = None
     """Measure the validation loss every so many steps; none: only at the end, if images are held out."""
+
+    @property
+    def score_name(self) -> str:
+        """How the series of the score are named; "" where there is none."""
+        if self.score == "auto":
+            by_loss = "r2" if self.loss in REGRESSION else "accuracy"
+            return by_loss if self.loss in LOSSES else ""
+        return "" if self.score == "none" else self.score.rpartition(":")[2].rpartition(".")[2]
 
 
 class ProbeConfig(StrictModel):
@@ -239,11 +185,27 @@ class ProbeConfig(StrictModel):
     """Measure how far a layer's gradient turns when the layers below it take their step (Santurkar et al. 2018)."""
 
 
+def _kind_of_model(value: Any) -> str:
+    is_own = isinstance(value, Factory) or (isinstance(value, dict) and {"factory", "settings"} & value.keys())
+    return Factory.__name__ if is_own else ModelConfig.__name__
+
+
+Model = Annotated[
+    Annotated[ModelConfig, Tag("ModelConfig")] | Annotated[Factory, Tag("Factory")], Discriminator(_kind_of_model)
+]
+BESIDE_MODULE = ("model", "optimiser", "clipping", "pretraining")
+"""Sections that a LightningModule of one's own decides itself."""
+TRAINING_BESIDE_MODULE = ("loss", "score", "noise", "stop_accuracy", "evaluate_train")
+"""The same, of the settings of `training`."""
+
+
 class ArmConfig(StrictModel):
     """One network with its data and its training: the unit that is trained, keyed and recorded."""
 
-    model: ModelConfig = ModelConfig.model_validate({})
-    """The network."""
+    model: Model = ModelConfig.model_validate({})
+    """The network: built-in, or {factory, settings} of one's own."""
+    module: Factory | None = None
+    """A LightningModule of one's own, with its own loss and optimisers: {factory, settings}; instead of `model`."""
     data: DataConfig = DataConfig()
     """The images."""
     optimiser: OptimiserConfig = OptimiserConfig()
@@ -257,12 +219,41 @@ class ArmConfig(StrictModel):
     probes: ProbeConfig = ProbeConfig()
     """Measurements."""
 
+    @property
+    def built_in(self) -> ModelConfig | None:
+        """The settings of a built-in network; None where the network is of one's own."""
+        return self.model if isinstance(self.model, ModelConfig) and self.module is None else None
+
+    @property
+    def outputs_image(self) -> bool:
+        """Whether the network puts out images instead of classes."""
+        return self.built_in is not None and self.built_in.output == "image"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_module_decides_itself(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("module") is not None:
+            training = data["training"] if isinstance(data.get("training"), dict) else {}
+            given = [name for name in BESIDE_MODULE if name in data]
+            given += [f"training.{name}" for name in TRAINING_BESIDE_MODULE if name in training]
+            if given:
+                raise ValueError(f"{', '.join(given)} cannot be given beside module, which decides that itself")
+        return data
+
+    @model_serializer(mode="wrap")
+    def _without_what_a_module_decides(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        if self.module is None:
+            return {name: value for name, value in content.items() if name != "module"}
+        content["training"] = {
+            name: value for name, value in content["training"].items() if name not in TRAINING_BESIDE_MODULE
+        }
+        return {name: value for name, value in content.items() if name not in BESIDE_MODULE}
+
     @model_validator(mode="after")
     def _settings_go_together(self) -> ArmConfig:
-        model, data, training = self.model, self.data, self.training
-        is_image = model.output == "image"
-        plain = model.kind == "mlp" and model.norm == "none" and not model.residual and model.bias != "none"
-        if training.validate_every is not None and not data.num_validation:
+        data, training, is_image = self.data, self.training, self.outputs_image
+        if training.validate_every is not None and not data.num_validation and data.factory is None:
             raise ValueError("training.validate_every needs data.num_validation above 0")
         if is_image != (training.noise > 0):
             raise ValueError("training.noise above 0 goes with model.output: image, and is required there")
@@ -270,10 +261,18 @@ class ArmConfig(StrictModel):
             raise ValueError("model.output: image needs data.scaling: unit, the range that the PSNR is relative to")
         if is_image and (training.evaluate_train or training.stop_accuracy is not None):
             raise ValueError("model.output: image has no accuracy to measure or to stop at")
-        if self.pretraining.kind != "none" and not (plain and model.activation == "sigmoid"):
+        if training.score_name != "accuracy" and training.stop_accuracy is not None:
+            raise ValueError("training.stop_accuracy needs training.score: accuracy")
+        self._check_network(self.built_in)
+        return self
+
+    def _check_network(self, model: ModelConfig | None) -> None:
+        """Raise a ValueError where other sections do not fit the built-in network, or there is none."""
+        is_plain = model is not None and (model.kind, model.norm, model.residual) == ("mlp", "none", False)
+        sigmoid = model is not None and is_plain and model.bias != "none" and model.activation == "sigmoid"
+        if self.pretraining.kind != "none" and not sigmoid:
             raise ValueError(
                 "pretraining needs a plain mlp of sigmoid units with biases (model.kind, norm, residual, activation)"
             )
-        if model.norm == "batch" and data.batch_size == 1:
+        if model is not None and model.norm == "batch" and self.data.batch_size == 1:
             raise ValueError("model.norm: batch needs data.batch_size above 1")
-        return self

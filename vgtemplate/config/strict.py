@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
@@ -40,3 +40,6 @@ def _slug(name: str) -> str:
 
 
 Slug = Annotated[str, AfterValidator(_slug)]
+MOST = 10**12
+"""More of anything than can be trained or kept."""
+Count = Annotated[int, Field(ge=1, le=MOST)]

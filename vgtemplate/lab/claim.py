@@ -8,8 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.experiment import ExperimentConfig
-from vgtemplate.config.schema import Count
-from vgtemplate.config.strict import Slug, StrictModel, known, require
+from vgtemplate.config.strict import Count, Slug, StrictModel, known, require
 from vgtemplate.lab.catalogue import ARTICLES, CHECKS, COMBINATIONS
 from vgtemplate.lab.threshold import read_threshold
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import statistics
 
-from vgtemplate.config.schema import ArmConfig, ModelConfig
+from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import Job
 from vgtemplate.lab.check_job import CheckJob
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.activations import build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.linear import Linear

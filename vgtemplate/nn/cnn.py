@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vgtemplate.config.catalogue import INITIALISERS
-from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.config.seeding import Stream, derive
 
 

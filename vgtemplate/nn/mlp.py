@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear

@@ -6,6 +6,8 @@ For networks of one's own; what vgtemplate.nn has layers for is faster built of 
 from __future__ import annotations
 
 import copy
+import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, derive
+from vgtemplate.nn.draws import Draws, OwnNoise
 from vgtemplate.nn.noise import Noise
+from vgtemplate.nn.trial import why_not_at_once
 
 
 class Population(nn.Module):
@@ -30,14 +33,17 @@ class Population(nn.Module):
     step is set by vgtemplate.nn.noise.set_step; torch's global generators are left as they were. Forward hooks on
     parts of `network` see vmap's tensors, which must not be kept.
 
-    Shape: (R, B, ...) tensors to whatever the network returns, the replica axis in front of every tensor. Other
-    arguments are passed on as they are.
+    Shape: (R, B, ...) tensors to whatever the network returns, the replica axis in front of every tensor; of an object
+    with `logits` these alone. Other arguments are passed on as they are.
+
+    `vectorise` says whether the replicas run at once, through vmap, or one after the other; None until the first batch
+    decides.
     """
 
     has_stacked_parameters = True
     """Tells callbacks that the replica axis is in the parameters only, not in what flows through the layers."""
 
-    def __init__(self, network: nn.Module, seeds: Sequence[int], vectorise: bool) -> None:
+    def __init__(self, network: nn.Module, seeds: Sequence[int], vectorise: bool | None) -> None:
         super().__init__()
         self.network = network
         self.seeds = tuple(seeds)
@@ -62,20 +68,46 @@ class Population(nn.Module):
                     f"an input of shape {tuple(tensor.shape)} for {self.num_replicas} replicas; "
                     f"allowed: ({self.num_replicas}, batch, ...)"
                 )
-        draws = _Draws(self.seeds, self.noise.step, self.noise.keys.device)
-        return self._run_at_once(inputs, draws) if self.vectorise else self._run_in_turn(inputs, draws)
+        if self.vectorise is None:
+            self.vectorise = self._decide(inputs)
+        return self.run_at_once(inputs) if self.vectorise else self.run_in_turn(inputs)
+
+    def _decide(self, inputs: tuple[Any, ...]) -> bool:
+        """Say whether the replicas can run at once, by a trial; one network alone draws as it would beside others."""
+        reason = why_not_at_once(self, inputs)
+        if reason is not None and self.num_replicas > 1:
+            name = type(self.network).__name__
+            text = f"{name}: its {self.num_replicas} replicas run one after the other, since vmap cannot ({reason})"
+            warnings.warn(text, stacklevel=2)
+        return reason is None
+
+    def copies(self, seeds: Sequence[int], vectorise: bool) -> Population:
+        """Return a population of copies of the first replica, one per seed, without anybody's hooks."""
+        with _hooks_out(self.network):
+            network = copy.deepcopy(self.network)
+        tensors = {name: tensor.detach()[:1] for name, tensor in _tensors(network).items()}
+        _replace(network, {name: torch.cat([tensor] * len(seeds)) for name, tensor in tensors.items()})
+        population = Population(network, seeds, vectorise).to(self.noise.keys.device)
+        population.noise.step = self.noise.step
+        return population
+
+    def _draws(self) -> Draws:
+        return Draws(self.seeds, self.noise.step, self.noise.keys.device)
 
     def _call(self, state: dict[str, Tensor], *inputs: Any) -> tuple[Any, dict[str, Tensor]]:
         """Return one replica's output, and those buffers that it replaced instead of changing them in place."""
         before = dict(state)
         output = functional_call(self.network, state, inputs)
+        if not isinstance(output, Tensor):
+            output = getattr(output, "logits", output)
         return output, {name: tensor for name, tensor in state.items() if tensor is not before[name]}
 
-    def _run_at_once(self, inputs: tuple[Any, ...], draws: _Draws) -> Any:
+    def run_at_once(self, inputs: tuple[Any, ...]) -> Any:
+        """Return all replicas' outputs, through vmap."""
         axes = [0 if isinstance(entry, Tensor) else None for entry in inputs]
         mapped = torch.vmap(self._call, in_dims=(0, *axes), randomness="different")
         try:
-            with _OwnNoise(draws):
+            with OwnNoise(self._draws()):
                 output, replaced = mapped(_tensors(self.network), *inputs)
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
@@ -86,7 +118,9 @@ class Population(nn.Module):
             self.network.get_buffer(name).copy_(tensor.detach())
         return output
 
-    def _run_in_turn(self, inputs: tuple[Any, ...], draws: _Draws) -> Any:
+    def run_in_turn(self, inputs: tuple[Any, ...]) -> Any:
+        """Return all replicas' outputs, computed one after the other."""
+        draws = self._draws()
         state = {name: tensor.unbind() for name, tensor in _tensors(self.network).items()}
         outputs = []
         for replica in range(self.num_replicas):
@@ -100,16 +134,19 @@ class Population(nn.Module):
         return tree_map(lambda *leaves: torch.stack(leaves), *outputs)
 
 
-def replicate(factory: Callable[[], nn.Module], seeds: Sequence[int], *, vectorise: bool = True) -> Population:
+def replicate(factory: Callable[[], nn.Module], seeds: Sequence[int], *, vectorise: bool | None = None) -> Population:
     """Return a population of the networks that `factory` builds, one per seed, for any ordinary nn.Module.
 
     Replica r is what `factory()` returns under torch's global generator seeded from seeds[r] alone, so it is the
     same network whatever stands beside it; the global generator is left as it was.
 
-    torch.vmap does not know recurrent layers (nn.RNN, nn.GRU, nn.LSTM), nn.RReLU, nor a forward pass that branches
-    on a tensor's values or calls .item(); give `vectorise=False` for these. Under vmap torch.randperm and the fused
-    attention kernels of a GPU draw for all replicas from the first one's generator. State outside parameters and
-    buffers (a Python counter) is shared by all replicas.
+    The replicas run at once, through torch.vmap, where a trial on copies shows that this can be done and that a replica
+    gives the same whatever is beside it; else one after the other. vmap does not know recurrent layers (nn.RNN, nn.GRU,
+    nn.LSTM), nn.RReLU, nor a forward pass that branches on a tensor's values or calls .item(). State outside parameters
+    and buffers (a Python counter) is shared by all replicas.
+
+    Args:
+        vectorise: at once (True) or one after the other (False), without a trial; None: as the first batch shows.
 
     Raises:
         UserError: no seeds, or the factory returns no network, the same one twice, networks of different
@@ -130,6 +167,22 @@ def replicate(factory: Callable[[], nn.Module], seeds: Sequence[int], *, vectori
         raise UserError("the factory's network is not a function of torch's global generator alone")
     _replace(again, {name: torch.stack([state[name].detach() for state in states]) for name in states[0]})
     return Population(again, seeds, vectorise)
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@contextmanager
+def _hooks_out(network: nn.Module) -> Iterator[None]:
+    """Within it, nobody watches the network: a copy of a hook would be a copy of whom it tells."""
+    hooks = [(module, name, getattr(module, name)) for module in network.modules() for name in _HOOKS]
+    try:
+        for module, name, _ in hooks:
+            setattr(module, name, OrderedDict())
+        yield
+    finally:
+        for module, name, kept in hooks:
+            setattr(module, name, kept)
 
 
 def _build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -177,78 +230,3 @@ def _replace(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name, old in named:
         owner, _, attribute = name.rpartition(".")
         setattr(network.get_submodule(owner), attribute, new[id(old)])
-
-
-class _Draws:
-    """Lends torch's global generators to one replica after the other; each goes on where it stopped."""
-
-    def __init__(self, seeds: Sequence[int], step: int, device: torch.device) -> None:
-        self.seeds = seeds
-        self.step = step
-        self.generators = [torch.default_generator]
-        if device.type == "cuda":
-            index = torch.cuda.current_device() if device.index is None else device.index
-            self.generators.append(torch.cuda.default_generators[index])
-        self.states: dict[int, list[Tensor]] = {}
-
-    @contextmanager
-    def of(self, replica: int) -> Iterator[None]:
-        """Within it, torch draws this replica's numbers."""
-        saved = [generator.get_state() for generator in self.generators]
-        if replica in self.states:
-            self._set(self.states[replica])
-        else:
-            for generator in self.generators:
-                generator.manual_seed(derive(self.seeds[replica], Stream.NOISE, 0, self.step))
-        try:
-            yield
-        finally:
-            self.states[replica] = [generator.get_state() for generator in self.generators]
-            self._set(saved)
-
-    def _set(self, states: list[Tensor]) -> None:
-        for generator, state in zip(self.generators, states, strict=True):
-            generator.set_state(state)
-
-
-class _OwnNoise(TorchDispatchMode):
-    """Turns a random operation on R replicas into R operations, each on one replica's rows with its own generator.
-
-    It stands below vmap, which puts the replica axis in front of whatever a random operation returns.
-    """
-
-    def __init__(self, draws: _Draws) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.draws = draws
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
-            return func(*args, **kwargs)
-        num_replicas = len(self.draws.seeds)
-        sizes = [size for size in map(_leading_size, args) if size is not None]
-        if not sizes or sizes[0] % num_replicas or len(func._schema.returns) != 1:
-            with self.draws.of(0):
-                return func(*args, **kwargs)
-        parts = []
-        for replica in range(num_replicas):
-            own = [_rows(entry, replica, num_replicas) for entry in args]
-            with self.draws.of(replica):
-                parts.append(func(*own, **kwargs))
-        return args[0] if func._schema.is_mutable else torch.cat(parts)
-
-
-def _leading_size(entry: Any) -> int | None:
-    if isinstance(entry, Tensor):
-        return entry.shape[0] if entry.dim() else None
-    return entry[0] if isinstance(entry, (list, tuple)) and entry else None
-
-
-def _rows(entry: Any, replica: int, num_replicas: int) -> Any:
-    size = _leading_size(entry)
-    if size is None:
-        return entry
-    rows = size // num_replicas
-    if isinstance(entry, Tensor):
-        return entry[replica * rows : (replica + 1) * rows]
-    return [rows, *entry[1:]]

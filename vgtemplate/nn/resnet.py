@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.activations import build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws

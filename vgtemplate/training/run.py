@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.data.lengths import long_enough
 from vgtemplate.data.module import PopulationData
+from vgtemplate.data.theirs import build_data
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.mlp import MLP
 from vgtemplate.records import Record
@@ -25,6 +27,7 @@ from vgtemplate.training.environment import describe_environment
 from vgtemplate.training.memory import give_memory_back, keep_freed_memory
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
+from vgtemplate.training.own_module import train_modules
 from vgtemplate.training.pretraining import pretrain
 from vgtemplate.training.split import Trained, train_what_fits
 from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, quiet_lightning, trained_on
@@ -34,11 +37,12 @@ from vgtemplate.training.usage import Usage
 def _build_module(
     config: ArmConfig, dataset: Mapping[str, Any], seeds: Sequence[int], probe_images: Tensor | None = None
 ) -> PopulationModule:
-    model = build_model(config.model, dataset["input_shape"], len(dataset["classes"]), seeds)
+    num_outputs = dataset.get("num_outputs", len(dataset["classes"]))
+    model = build_model(config.model, dataset["input_shape"], num_outputs, seeds)
     if config.training.precision == "64-true":
         # Before a checkpoint is read into it, which the trainer does before it converts.
-        model = model.double()
-    if config.model.output == "image":
+        model.double()
+    if config.outputs_image:
         return DenoisingModule(model, config, seeds, probe_images)
     return PopulationModule(model, config, len(seeds), probe_images)
 
@@ -47,7 +51,7 @@ def _evaluate(trainer: pl.Trainer, module: PopulationModule, data: PopulationDat
     """Return how the trained population does on held-out and test images and, if asked for, on the training images."""
     series: dict[str, Any] = {}
     validated = [step for step, _, _ in module.validations]
-    if module.config.data.num_validation and trainer.global_step not in validated:
+    if data.info["num_validation"] and trainer.global_step not in validated:
         trainer.validate(module, datamodule=data, verbose=False)
     if module.validations:
         steps, losses, scores = zip(*module.validations, strict=True)
@@ -63,11 +67,13 @@ def _evaluate(trainer: pl.Trainer, module: PopulationModule, data: PopulationDat
     return series
 
 
-def weights_digest(module: pl.LightningModule) -> str:
+def weights_digest(module: nn.Module) -> str:
     """Return the sha256 of a module's parameters and running statistics, by which two runs are compared bit for bit."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
-        digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
+        # As bytes, since NumPy does not know every type of torch's.
+        content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(name.encode() + b"\0" + content.tobytes())
     return digest.hexdigest()
 
 
@@ -79,10 +85,11 @@ def train_arm(
     hardware: Hardware | None = None,
     progress: bool = False,
     checkpoints: Checkpoints | None = None,
-) -> tuple[Record, PopulationModule]:
+) -> tuple[Record, nn.Module]:
     """Train one arm, one replica per seed, and return its record and the trained population.
 
-    All at once, or in parts where the device's memory does not suffice for that.
+    All at once, or in parts where the device's memory does not suffice for that; a LightningModule of one's own once
+    per seed, the list of these is returned then.
 
     Args:
         name: the arm's name.
@@ -111,9 +118,15 @@ def train_arm(
             own = replace(checkpoints, folder=checkpoints.folder / f"seeds_{chosen[0]}_{chosen[-1]}")
         return _train_population(name, config, chosen, root, used, progress, own, min_steps)
 
-    trained = train_what_fits(train, seeds, lambda seeds, record: _build_module(config, record.dataset, seeds))
-    key = arm_key(config.model_dump(mode="json"), seeds, trained.record.dataset["fingerprint"])
-    return replace(trained.record, key=key, weights_sha256=weights_digest(trained.module)), trained.module
+    record: Record
+    module: nn.Module
+    if config.module is not None:
+        record, module = train_modules(name, config, seeds, root, used, progress, checkpoints)
+    else:
+        trained = train_what_fits(train, seeds, lambda seeds, record: _build_module(config, record.dataset, seeds))
+        record, module = trained.record, trained.module
+    key = arm_key(config.model_dump(mode="json"), seeds, record.dataset["fingerprint"])
+    return replace(record, key=key, weights_sha256=weights_digest(module)), module
 
 
 def _train_population(
@@ -128,12 +141,13 @@ def _train_population(
 ) -> Trained:
     """Train the replicas of some seeds at once; the record lacks what depends on all seeds: key, digest."""
     started = time.perf_counter()
-    data = PopulationData(config.data, seeds, root, config.probes.num_images)
+    data = build_data(config.data, seeds, root, config.probes.num_images)
     data.setup("fit")
+    lasting = long_enough(config, data.steps_per_epoch, data.info)
     probe_images = data.probe_images() if config.probes.every != 0 else None
     module = _build_module(config, data.info, seeds, probe_images)
     observers = Observers(config, data, name if progress else None)
-    fitting = Fitting(config, data, hardware, checkpoints, min_steps)
+    fitting = Fitting(lasting, data, hardware, checkpoints, min_steps)
     series: dict[str, Any] = {}
     if config.pretraining.kind != "none":
         assert isinstance(module.model, MLP)
@@ -143,8 +157,9 @@ def _train_population(
     num_images = (trainer.global_step - fitting.first_step) * data.batch_size * len(seeds)
     used = usage.describe(num_images, len(seeds))
     series |= observers.series(trainer, module) | _evaluate(trainer, module, data)
-    if config.probes.every != 0:
-        series["input_mean_square"] = data.mean_squares(flat=config.model.kind == "mlp")
+    if config.probes.every != 0 and config.built_in is not None:
+        squares = data.mean_squares(flat=config.built_in.kind == "mlp")
+        series |= {} if squares is None else {"input_mean_square": squares}
     record = Record(
         key="",
         name=name,

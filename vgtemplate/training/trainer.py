@@ -20,7 +20,8 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from vgtemplate.atomic import write_whole
 from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import MOST, ArmConfig
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.strict import MOST
 from vgtemplate.data.module import PopulationData
 from vgtemplate.training.environment import versions
 
@@ -51,7 +52,9 @@ class WholeFileIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
+        # What a module of one's own was made with stands in the configuration; here it might be anything.
+        kept = {name: part for name, part in checkpoint.items() if not name.startswith("hyper_parameters")}
+        torch.save(kept, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), buffer.getvalue())
 

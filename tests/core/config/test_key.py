@@ -34,6 +34,9 @@ CHANGES: list[dict[str, dict[str, Any]]] = [
     {"data": {"dataset": "mnist"}},
     {"data": {"dataset": "image_folder", "path": "a"}},
     {"data": {"dataset": "image_folder", "path": "b"}},
+    {"data": {"factory": "json:loads"}},
+    {"data": {"factory": "json:dumps"}},
+    {"data": {"factory": "json:dumps", "settings": {"obj": 1}}},
     {"data": {"num_train": 9_999}},
     {"data": {"num_validation": 1}},
     {"data": {"num_test": 10}},
@@ -51,7 +54,11 @@ CHANGES: list[dict[str, dict[str, Any]]] = [
     {"clipping": {"threshold": 2}},
     {"training": {"steps": 501}},
     {"training": {"epochs": 1}},
+    {"training": {"accumulate": 2}},
     {"training": {"loss": "binary_cross_entropy"}},
+    {"training": {"loss": "json:dumps"}},
+    {"training": {"score": "r2"}},
+    {"training": {"score": "json:dumps"}},
     {"training": {"precision": "64-true"}},
     {"training": {"evaluate": False}},
     {"training": {"evaluate_train": True}},
@@ -75,6 +82,8 @@ def key_of(content: dict[str, Any], seeds: tuple[int, ...] = (0, 1), fingerprint
 
 def test_every_setting_changes_the_key() -> None:
     keys = [key_of({}), *(key_of(change) for change in CHANGES)]
+    keys += [key_of({"model": {"factory": "json:loads"}}), key_of({"module": {"factory": "json:loads"}})]
+    keys += [key_of({name: {"factory": "json:loads", "settings": {"s": 1}}}) for name in ("model", "module")]
     assert len(set(keys)) == len(keys)
     changed = {(section, name) for change in CHANGES for section, values in change.items() for name in values}
     settings = {(section, name) for section, values in ArmConfig().model_dump().items() for name in values}
@@ -167,6 +176,16 @@ def test_renamed_source_changes_the_key(package: Path) -> None:
     (package / "nn" / "linear.py").rename(package / "nn" / "linear_.py")
     source_hash.cache_clear()
     assert key_of({}) != before
+
+
+def test_code_of_ones_own_counts_by_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"model": {"factory": "json:loads"}, "training": {"loss": "json:dumps"}}
+    before = key_of({}), key_of(content)
+    monkeypatch.setattr(key, "source_of", lambda text: f"changed {text}")
+    assert key_of({}) == before[0]
+    assert key_of(content) != before[1]
+    configuration = ArmConfig.model_validate(content).model_dump(mode="json")
+    assert key.own_code(configuration) == ["json:loads", "json:dumps"]
 
 
 def test_infinite_setting_has_no_key() -> None:

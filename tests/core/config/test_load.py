@@ -47,7 +47,7 @@ def test_valid_experiment_is_loaded(tmp_path: Path) -> None:
 
 UNKNOWN_KEYS = {
     "top level": ("armz: {a: {}}", "armz: unknown key 'armz'; did you mean 'arms'?"),
-    "section": (arm("{modle: {}}"), "arms.a.modle: unknown key 'modle'; did you mean 'model'?"),
+    "section": (arm("{mdel: {}}"), "arms.a.mdel: unknown key 'mdel'; did you mean 'model'?"),
     "model": (arm("{model: {detph: 3}}"), "arms.a.model.detph: unknown key 'detph'; did you mean 'depth'?"),
     "initialiser": (
         arm("{model: {initialiser: {name: he_normal, gian: 2}}}"),
@@ -213,7 +213,7 @@ def test_problem_of_the_base_names_the_base(tmp_path: Path) -> None:
     for text, message in (
         (None, f"{path}: base: unknown base 'ground'; known: none"),
         ("model: {depth: 0}", f"{base}: model.depth: input should be greater"),
-        ("modle: {}", f"{base}: modle: unknown key 'modle'; did you mean 'model'?"),
+        ("mdel: {}", f"{base}: mdel: unknown key 'mdel'; did you mean 'model'?"),
         ("variants: [reisdual]", f"{base}: variants: unknown variant 'reisdual'; did you mean 'residual'?"),
         ("[", f"{base}: line 1"),
     ):

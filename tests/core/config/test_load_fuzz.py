@@ -17,7 +17,8 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.load import load_experiment, resolve_arms
-from vgtemplate.config.schema import ArmConfig, InitialiserConfig, ModelConfig
+from vgtemplate.config.network import InitialiserConfig, ModelConfig
+from vgtemplate.config.schema import ArmConfig
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -98,7 +98,7 @@ def test_override_may_complete_what_the_arm_has(tmp_path: Path) -> None:
         ("model\n.depth=0", "must look like section.key=value"),
         ("model.depth\n=[", "--set model.depth: line 1"),
         ("model.depth=!!python/object:os.system {}", "could not determine a constructor"),
-        ("modle.depth=3", "unknown key 'modle'; did you mean 'model'?"),
+        ("mdel.depth=3", "unknown key 'mdel'; did you mean 'model'?"),
         ("model.initialiser.std=0.5", "arms.a.model.initialiser.name: is missing"),
         ("model.initialiser=normal", "arms.a.model.initialiser: initialiser 'normal' needs a std"),
     ],

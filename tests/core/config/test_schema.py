@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from vgtemplate.config import catalogue
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.key import arm_key
-from vgtemplate.config.schema import ArmConfig, DataConfig, ModelConfig
+from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.own import Factory
+from vgtemplate.config.schema import ArmConfig, DataConfig
 
 SEEDS = range(3)
 
@@ -95,8 +97,8 @@ def test_every_setting_has_its_text() -> None:
         for name, info in schema.model_fields.items():
             assert info.description, f"{schema.__name__}.{name} has no text"
 
-    sections = [type(section) for _, section in ArmConfig()]
-    for schema in (ExperimentConfig, ArmConfig, *sections, type(ModelConfig().initialiser)):
+    sections = [type(section) for _, section in ArmConfig() if section is not None]
+    for schema in (ExperimentConfig, ArmConfig, Factory, *sections, type(ModelConfig().initialiser)):
         check(schema)
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.machines import DenoisingAutoencoder

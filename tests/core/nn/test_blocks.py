@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vgtemplate.config import catalogue
-from vgtemplate.config.schema import ModelConfig, OptimiserConfig
+from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.schema import OptimiserConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.noise import set_step
 from vgtemplate.theory.numpy_activations import FORMULAS as WITH_FORMULA

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.cnn import CNN
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.nn.conv import Conv2d, fold, unfold
 from vgtemplate.nn.initialisers import Draws, build_draws
 

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from vgtemplate.config import catalogue
-from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.config.seeding import Stream, derive
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import INITIALISERS, Draws, Fans, build_draws

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.mlp import MLP
 
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import BernoulliRBM
 from torch import Tensor
 
-from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.machines import RBM

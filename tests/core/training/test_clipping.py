@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.linear import Linear
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value

@@ -11,7 +11,8 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 
-from vgtemplate.config.schema import ArmConfig, InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
+from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.module import PopulationData
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear

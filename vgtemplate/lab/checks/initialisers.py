@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import stats
 
-from vgtemplate.config.schema import InitialiserConfig
+from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.config.seeding import Stream, derive
 from vgtemplate.lab.checks.registry import check
 from vgtemplate.nn.initialisers import build_draws

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.special import expit
 from torch import Tensor
 
-from vgtemplate.config.schema import ModelConfig
+from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.seeding import Stream, derive, generator
 from vgtemplate.lab.checks.registry import check
 from vgtemplate.nn.blocks import HiddenLayer
