@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
+from vgtemplate.data.split import Tensors
 
 NUM_CLASSES = 10
 SHAPE = (1, 28, 28)
@@ -71,7 +72,7 @@ class MemoryData(pl.LightningDataModule):
         self._order = BatchOrder(self._seeds, len(self._labels), data.batch_size, device)
 
     def train_dataloader(self) -> TrainBatches:
-        return TrainBatches(self._images, self._labels, self._order)
+        return TrainBatches(Tensors((self._images, self._labels)), self._order)
 
     def ordered_train_dataloader(self) -> EvaluationBatches:
-        return EvaluationBatches(self._images, self._labels, len(self._seeds))
+        return EvaluationBatches(Tensors((self._images, self._labels)), len(self._seeds))

@@ -36,7 +36,8 @@ class Axes:
 
 
 _PROBED = ("replica", "probe_step", "layer")
-_LOSS = "nats; networks that put out images: squared pixels"
+_LOSS = "nats; networks that put out images: squared pixels; of numbers: as the loss has it"
+_SCORE = "as training.score has it"
 SERIES: Mapping[str, Axes] = {
     "gradient_rms": Axes(_PROBED, "loss per unit of pre-activation"),
     "weight_grad_norm_before_clip": Axes(_PROBED, "loss per unit of weight"),
@@ -56,19 +57,23 @@ SERIES: Mapping[str, Axes] = {
     "probe_steps": Axes(("probe_step",), "steps"),
     "train_loss": Axes(("replica", "step"), _LOSS),
     "train_accuracy": Axes(("replica", "step")),
+    "train_score": Axes(("replica", "step"), _SCORE),
     "train_psnr": Axes(("replica", "step"), "dB"),
     "validation_steps": Axes(("validation_step",), "steps"),
     "validation_loss": Axes(("replica", "validation_step"), _LOSS),
     "validation_accuracy": Axes(("replica", "validation_step")),
+    "validation_score": Axes(("replica", "validation_step"), _SCORE),
     "validation_psnr": Axes(("replica", "validation_step"), "dB"),
     "test_loss": Axes(("replica",), _LOSS),
     "test_accuracy": Axes(("replica",)),
+    "test_score": Axes(("replica",), _SCORE),
     "test_psnr": Axes(("replica",), "dB"),
     "final_train_accuracy": Axes(("replica",)),
     "finished_at": Axes(("replica",), "steps; -1: never"),
     "reconstruction_loss": Axes(("replica", "layer", "pretraining_step"), "nats per image"),
     "diverged_at": Axes(("replica",), "steps; -1: never"),
     "diverged_layer": Axes(("replica",), "hidden layer from 1; one more: the output; 0: not known; -1: never"),
+    "logged": Axes(("replica", "logged")),
     "quantities": Axes(("quantity", "block")),
 }
 """Every series a record can hold; `layer` counts hidden layers from the input."""

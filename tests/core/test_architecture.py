@@ -57,7 +57,7 @@ ROOMS = {
     "jobs": Room(6, names("config data records training"), names("filelock")),
     "cli": Room(7, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
 }
-LATE = re.compile(r"cli/|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums)\.py|lab/")
+LATE = re.compile(r"cli/|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums|sources)\.py|lab/")
 """Where a function may import another file of the package, so that torch, mlflow or matplotlib are loaded late."""
 DOORS = names("__init__.py __main__.py")
 """Files of no room: they hand names to outsiders."""

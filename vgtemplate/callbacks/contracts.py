@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
 import pytorch_lightning as pl
@@ -56,6 +56,20 @@ class Validates(Protocol):
 
     @property
     def validations(self) -> list[tuple[int, Tensor, Tensor]]: ...
+
+
+def losses_of(outputs: Any) -> Tensor | None:
+    """Return the losses that a training step has given, (R,), of one network (1,); None where it gave none."""
+    if not isinstance(outputs, Mapping):
+        outputs = {} if outputs is None else {"loss": outputs}
+    found = outputs.get("losses", outputs.get("loss"))
+    return found.reshape(-1) if isinstance(found, Tensor) else None
+
+
+def ends_step(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Say whether a batch of an epoch is the last of those whose gradients make one update."""
+    is_last: bool = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or is_last
 
 
 def lacking(module: object, protocol: Callable[..., object]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from vgtemplate.callbacks.contracts import losses_of
+
 _REFRESH_SECONDS = 0.25
 """Between two looks at the loss: each look waits for the device."""
 
@@ -38,8 +40,9 @@ class ProgressBar(pl.Callback):
         now = time.monotonic()
         if trainer.is_global_zero and now - self._looked_at > _REFRESH_SECONDS:
             self._looked_at = now
-            loss = f"{outputs['losses'].median().item():.4f}"
-            self._progress.update(self._task, completed=trainer.global_step, loss=loss)
+            losses = losses_of(outputs)
+            shown = "-" if losses is None else f"{losses.median().item():.4f}"
+            self._progress.update(self._task, completed=trainer.global_step, loss=shown)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:

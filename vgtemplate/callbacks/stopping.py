@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
-from vgtemplate.callbacks.contracts import Scores, require
+from vgtemplate.callbacks.contracts import Scores, ends_step, losses_of, require
 from vgtemplate.config.schema import LOSS_WINDOW
 
 
@@ -26,8 +25,12 @@ class StopAtLoss(pl.Callback):
         self.target = target
         self._steps = 0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: object) -> None:
-        losses: Tensor = outputs["losses"]
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, _: object, batch_idx: int
+    ) -> None:
+        losses = losses_of(outputs)
+        if losses is None or not ends_step(trainer, batch_idx):
+            return
         if self._steps == 0:
             self._window = losses.new_full((LOSS_WINDOW, len(losses)), torch.inf)
             self._done = torch.zeros_like(losses, dtype=torch.bool)

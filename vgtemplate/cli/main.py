@@ -6,6 +6,8 @@ import functools
 import importlib
 import signal
 import sys
+import warnings
+from pathlib import Path
 
 import click
 
@@ -67,6 +69,7 @@ def vgt() -> None:
 def main() -> None:
     """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM."""
     signal.signal(signal.SIGTERM, _stop)
+    warnings.formatwarning = _note
     try:
         # Without its standalone mode click returns the code of an Exit rather than raising it.
         sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
@@ -89,6 +92,16 @@ _STOPPED = "stopped; the same command goes on from here"
 
 def _stop(number: int, _: object) -> None:
     raise Stopped(_STOPPED, number)
+
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _note(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
+    """Return what a warning of ours prints, in one line; where it was raised matters in those of the libraries only."""
+    if category is UserWarning and Path(file).is_relative_to(_PACKAGE):
+        return f"note: {message}\n"
+    return f"{file}:{line}: {category.__name__}: {message}\n"
 
 
 def _say(text: str, code: int) -> int:

@@ -6,6 +6,7 @@ The batch of a step is a pure function of (seed, step): nothing else is remember
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.data.augment import CropFlip
+from vgtemplate.data.split import Content, Split, each_tensor
 
 
 class BatchOrder:
@@ -52,40 +54,41 @@ class BatchOrder:
 
 
 class TrainBatches:
-    """Yields each step's (images (R, B, C, H, W), labels (R, B)), gathered on the device by one index_select.
+    """Yields each step's batch, (R, B, ...), e.g. (images (R, B, C, H, W), labels (R, B)).
 
     Every iteration starts at the current position and is one epoch long. Inside a Trainer the position is the
     Trainer's own count of processed batches, which it saves with every checkpoint and which is right wherever a run
     was stopped; Lightning hands a loader's state back only if the epoch had not ended.
 
     Args:
-        images: (N, C, H, W).
-        labels: (N,).
-        order: which of them at which step; on the images' device.
+        split: what the batches are taken from; tensors of it are gathered on their device, by one index_select each.
+        order: which of it at which step; on the tensors' device.
         rank: of this process, which yields the slice [rank*B/W, (rank+1)*B/W) of each replica's batch.
         world_size: W, number of processes; it must divide B.
         processed: returns the number of batches already trained on; None: count those yielded.
+        augment: crops and flips the images, the first of a batch's tensors.
+        alone: give the only replica's batches without the replica axis, (B, ...).
     """
 
     def __init__(
         self,
-        images: Tensor,
-        labels: Tensor,
+        split: Split,
         order: BatchOrder,
         rank: int = 0,
         world_size: int = 1,
         processed: Callable[[], int] | None = None,
         augment: CropFlip | None = None,
+        alone: bool = False,
     ) -> None:
         if order.batch_size % world_size:
             raise ValueError(f"{world_size} processes cannot share a batch of {order.batch_size}")
         share = order.batch_size // world_size
-        self._images = images
-        self._labels = labels
+        self._split = split
         self._order = order
         self._slice = slice(rank * share, (rank + 1) * share)
         self._processed = processed
         self._augment = augment
+        self._alone = alone
         self._yielded = 0
 
     @property
@@ -96,22 +99,25 @@ class TrainBatches:
     def __len__(self) -> int:
         return self._order.steps_per_epoch
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Content]:
         first = self.position
         for step in range(first, first + len(self)):
             self._yielded = step + 1
             yield self.batch(step)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> Content:
         """Return this process's share of the batch of any step."""
         indices = self._order.indices(step)[:, self._slice]
-        flat = indices.reshape(-1)
-        images = self._images.index_select(0, flat).view(*indices.shape, *self._images.shape[1:])
+        epoch, index = divmod(step, len(self))
         if self._augment is not None:
-            epoch, index = divmod(step, len(self))
+            images, *others = self._split.take(indices, epoch, self._order.seeds)
             first = index * self._order.batch_size
             images = self._augment(images, epoch, slice(first + self._slice.start, first + self._slice.stop))
-        return images, self._labels.index_select(0, flat).view(indices.shape)
+            batch = (images, *others)
+            return each_tensor(lambda tensor: tensor[0], batch) if self._alone else batch
+        if self._alone:
+            return self._split.take_alone(indices[0], epoch, self._order.seeds[0])
+        return self._split.take(indices, epoch, self._order.seeds)
 
     def state_dict(self) -> dict[str, int]:
         """Return the position, for Lightning's checkpoint or one's own."""
@@ -122,13 +128,19 @@ class TrainBatches:
         self._yielded = state["position"]
 
 
+def _parts(start: int, stop: int, number: int) -> list[tuple[int, int]]:
+    """Divide a range into so many parts, the first ones longer by one where they cannot be equal."""
+    size, longer = divmod(stop - start, number)
+    bounds = [start + part * size + min(part, longer) for part in range(number + 1)]
+    return list(pairwise(bounds))
+
+
 class EvaluationBatches:
-    """Yields (images (R, b, C, H, W), labels (R, b)) in order, the same for all replicas, expanded without a copy.
+    """Yields a split in order, batches (R, b, ...), the same for all replicas; tensors are expanded without a copy.
 
     Args:
-        images: (N, C, H, W).
-        labels: (N,).
-        num_replicas: R.
+        split: what the batches are taken from.
+        num_replicas: R; None: give (b, ...), without the replica axis.
         batch_size: most images of a batch (one more where the processes' shares differ); every replica sees them, so
             that a convolutional population needs R times the memory of one network.
         rank: of this process, which yields its share of the images; all of them if there are fewer than processes.
@@ -136,29 +148,26 @@ class EvaluationBatches:
     """
 
     def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        num_replicas: int,
-        batch_size: int = 100,
-        rank: int = 0,
-        world_size: int = 1,
+        self, split: Split, num_replicas: int | None, batch_size: int = 100, rank: int = 0, world_size: int = 1
     ) -> None:
-        smallest_share = len(labels)
-        if len(labels) >= world_size:
-            smallest_share = len(labels) // world_size
-            images, labels = images.tensor_split(world_size)[rank], labels.tensor_split(world_size)[rank]
-        self._images = images
-        self._labels = labels
+        smallest_share, start, stop = len(split), 0, len(split)
+        if len(split) >= world_size:
+            smallest_share = len(split) // world_size
+            start, stop = _parts(0, len(split), world_size)[rank]
+        self._split = split
         self._num_replicas = num_replicas
-        self._num_batches = -(-smallest_share // batch_size)
+        number = -(-smallest_share // batch_size)
+        self._bounds = _parts(start, stop, number) if number else []
 
     def __len__(self) -> int:
-        return self._num_batches
+        return len(self._bounds)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if not self._num_batches:
-            return
-        splits = (all_of.tensor_split(self._num_batches) for all_of in (self._images, self._labels))
-        for images, labels in zip(*splits, strict=True):
-            yield images.expand(self._num_replicas, *images.shape), labels.expand(self._num_replicas, *labels.shape)
+    def __iter__(self) -> Iterator[Content]:
+        for start, stop in self._bounds:
+            batch = self._split.ordered(start, stop)
+            yield batch if self._num_replicas is None else expanded(batch, self._num_replicas)
+
+
+def expanded(batch: Content, num_replicas: int) -> Content:
+    """Return a batch (b, ...) as every replica sees it, (R, b, ...), without a copy."""
+    return each_tensor(lambda tensor: tensor.expand(num_replicas, *tensor.shape), batch)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import DataConfig
+from vgtemplate.config.schema import OWN_DATA, DataConfig
 from vgtemplate.data.checksums import exists, files_of, locate, refusal, verify
 from vgtemplate.data.fetch import fetch
 
@@ -16,10 +16,10 @@ AUTO_FIRST = "mnist"
 
 def data_root() -> Path:
     """Return the folder of the data sets: VGT_DATA_DIR, else `data`; UserError: it begins with nobody's home folder."""
-    return _home_in(os.environ.get("VGT_DATA_DIR") or "data", "VGT_DATA_DIR")
+    return home_in(os.environ.get("VGT_DATA_DIR") or "data", "VGT_DATA_DIR")
 
 
-def _home_in(path: str, what: str) -> Path:
+def home_in(path: str, what: str) -> Path:
     """Replace a leading ~ or ~USER by the home folder that it stands for."""
     try:
         return Path(path).expanduser()
@@ -35,11 +35,13 @@ def is_present(name: str, root: Path) -> bool:
 def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
     """Return the data set that `name` stands for, fetched if it has to be.
 
-    `auto` is mnist if that is there and intact, or can be fetched, else digits.
+    `auto` is mnist if that is there and intact, or can be fetched, else digits; data of one's own need no files.
 
     Raises:
         UserError: a file is there but damaged (whatever `name`), or the data set asked for cannot be had.
     """
+    if name == OWN_DATA:
+        return name
     if name != "auto" and not DATASETS[check_name("data set", name, DATASETS)].fetchable:
         return name
     wanted = AUTO_FIRST if name == "auto" else name
@@ -60,4 +62,4 @@ def resolve(name: str, root: Path, timeout_seconds: float = 5.0) -> str:
 
 def folder_of(config: DataConfig) -> Path:
     """Return the folder of an image_folder's pictures."""
-    return _home_in(str(config.path), "data.path")
+    return home_in(str(config.path), "data.path")

@@ -19,6 +19,7 @@ import numpy as np
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.data.checksums import content_hash
+from vgtemplate.data.files import home_in
 from vgtemplate.data.folder import Listing, decode_folder, list_folder
 from vgtemplate.data.images import Images
 
@@ -29,7 +30,7 @@ _BROKEN_CACHE = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeEr
 
 def cache_folder() -> Path:
     """Return where decoded pictures are kept: `vgtemplate/pictures` in XDG_CACHE_HOME, else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "vgtemplate" / "pictures"
+    return home_in(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "vgtemplate" / "pictures"
 
 
 def _cache_path(folder: Path, listing: Listing) -> Path:

@@ -152,13 +152,18 @@ def _loaded_fingerprint(name: str, path: str | None, root: Path) -> str:
 
 
 def fingerprint(config: DataConfig, root: Path) -> str:
-    """Return the hash that identifies a data set's exact images and labels; its files are verified first.
+    """Return the hash that identifies a data set's exact content; its files are verified first.
 
-    A data set without files is loaded for it, once in a process.
+    A data set without files is loaded for it, once in a process; so are data of one's own.
 
     Raises:
         UserError: a file is missing, truncated, altered or unverifiable; the message names it and says what to do.
     """
+    if config.own is not None:
+        # What people make themselves may be torch's; all else is fingerprinted without it.
+        from vgtemplate.data.own import own_fingerprint
+
+        return own_fingerprint(config)
     name = resolve("auto", root) if config.dataset == "auto" else config.dataset
     if name == "image_folder":
         return folder_fingerprint(folder_of(config))

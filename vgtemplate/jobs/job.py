@@ -34,11 +34,11 @@ class Keys:
     """Computes the keys of arms; each data set's fingerprint is taken once, since it reads the whole data set."""
 
     def __init__(self, root: Path) -> None:
-        self._fingerprint = cache(lambda dataset, path: fingerprint(DataConfig(dataset=dataset, path=path), root))
+        self._fingerprint = cache(lambda which: fingerprint(DataConfig.model_validate_json(which), root))
 
     def job(self, experiment: str, name: str, config: ArmConfig, seeds: Sequence[int]) -> Job:
         """Return the job of an arm whose data set is named."""
-        found = self._fingerprint(config.data.dataset, config.data.path)
+        found = self._fingerprint(config.data.model_dump_json(include={"dataset", "path", "factory", "settings"}))
         key = arm_key(config.model_dump(mode="json"), seeds, found)
         return Job(key, name, experiment, config, tuple(seeds))
 

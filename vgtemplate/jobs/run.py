@@ -19,7 +19,7 @@ from vgtemplate.jobs.locks import hold
 from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, drop_leftovers, read_record, write_record
 
 if TYPE_CHECKING:
-    from vgtemplate.training.module import PopulationModule
+    from torch import nn
 
 
 def checkpoint_seconds() -> float:
@@ -53,7 +53,7 @@ def _import_training() -> None:
 
 def _run_arm(
     job: Job, results: Path, root: Path, accelerator: str, strategy: str, progress: bool
-) -> tuple[Record, PopulationModule]:
+) -> tuple[Record, nn.Module]:
     _import_training()
     from vgtemplate.training.run import train_arm
     from vgtemplate.training.trainer import Checkpoints, Hardware

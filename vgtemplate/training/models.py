@@ -89,14 +89,18 @@ def write_model(path: Path, model: TrainedModel) -> None:
         raise UserError(f"{path}: the model cannot be written ({error.strerror})") from None
 
 
-def write_models(folder: Path, record: Record, module: PopulationModule) -> None:
+def write_models(folder: Path, record: Record, module: nn.Module) -> None:
     """Write an arm's last weights and, if it was validated while it trained, its best, beside its record.
+
+    Of LightningModules of one's own, one per seed, the last weights: those of the first begin with "0.".
 
     Raises:
         UserError: the disk refuses.
     """
     config = ArmConfig.model_validate(record.configuration)
-    weights = {LAST: module.model.state_dict(), BEST: module.best_weights}
+    weights: dict[str, Mapping[str, Tensor] | None] = {LAST: module.state_dict()}
+    if isinstance(module, PopulationModule):
+        weights = {LAST: module.model.state_dict(), BEST: module.best_weights}
     for name, found in weights.items():
         if found is not None:
             write_model(folder / name, TrainedModel(config, record.seeds, record.dataset, found))

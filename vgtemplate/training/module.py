@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torchmetrics import Metric
 
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.own import Factory, their_errors
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.noise import noise_sources, set_step
+from vgtemplate.nn.replicate import Population
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value
+from vgtemplate.training.losses import build_loss
 from vgtemplate.training.optimiser import build_optimiser, build_schedule
+from vgtemplate.training.scores import build_score
 
-Batch = tuple[Tensor, Tensor]
-"""Images (R, B, ...) and labels (R, B)."""
-
-
-def replica_losses(logits: Tensor, labels: Tensor, kind: str = "cross_entropy") -> Tensor:
-    """Return each replica's mean loss over its batch, (R,), in nats.
-
-    `cross_entropy` is softmax's; `binary_cross_entropy` takes sigmoid outputs against one-hot labels and sums over
-    the classes (Nielsen, chapter 3, eq. 63).
-    """
-    num_replicas, batch, num_classes = logits.shape
-    if kind == "cross_entropy":
-        losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return losses.view(num_replicas, batch).mean(dim=1)
-    targets = F.one_hot(labels, num_classes).to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=2).mean(dim=1)
-
-
-def replica_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each replica's share of images classified correctly, (R,); non-finite logits count as wrong."""
-    finite = logits.isfinite().all(dim=2)
-    return ((logits.argmax(dim=2) == labels) & finite).float().mean(dim=1)
+Batch = tuple[Any, Tensor]
+"""Inputs (R, B, ...), e.g. images, and targets (R, B, ...), e.g. labels."""
 
 
 class ReplicaMean(Metric):
@@ -53,13 +38,19 @@ class ReplicaMean(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, values: Tensor, batch_size: int) -> None:
-        """Add a batch's (R,) means."""
+        """Add a batch's means, (R,), or (R, ...) where there are several of each replica."""
+        if self.total.shape != values.shape:
+            self.total = torch.zeros_like(values, dtype=torch.float64)
         self.total += values.double() * batch_size
         self.count += batch_size
 
     def compute(self) -> Tensor:
-        """Return the (R,) means over everything seen."""
+        """Return the means over everything seen, in the shape of one batch's."""
         return self.total / self.count
+
+
+def _as_type(part: Any, dtype: torch.dtype) -> Any:
+    return part.to(dtype) if isinstance(part, Tensor) and part.is_floating_point() else part
 
 
 class PopulationModule(pl.LightningModule):
@@ -68,16 +59,14 @@ class PopulationModule(pl.LightningModule):
     The loss is the sum over replicas of each replica's mean loss, so no gradient mixes. Clipping is per replica.
 
     Args:
-        model: maps (R, B, ...) images to (R, B, K) logits: of vgtemplate.nn, or of `replicate`.
-        config: optimiser, clipping and loss are read from it.
+        model: maps (R, B, ...) inputs to (R, B, ...) outputs, e.g. logits: of vgtemplate.nn, or of `replicate`. Inputs
+            that are a mapping are handed over as keyword arguments.
+        config: optimiser, clipping, loss and score are read from it.
         probe_images: (N, ...) images over which dead units are judged, or None.
 
     After `Trainer.test`, `test_losses` and `test_scores` hold each replica's result, (R,). If a BestKeeper watched the
     training, `best_weights` are the network's at each replica's best validation.
     """
-
-    score = "accuracy"
-    """What `test_scores` are, as records and loggers name it."""
 
     def __init__(
         self, model: nn.Module, config: ArmConfig, num_replicas: int, probe_images: Tensor | None = None
@@ -88,30 +77,48 @@ class PopulationModule(pl.LightningModule):
         self.num_replicas = num_replicas
         # No buffer: under ddp every buffer is broadcast at every step.
         self.probe_images = probe_images
+        self.loss_function, self.scoring = build_loss(config.training.loss), build_score(config.training)
         self.losses = ReplicaMean(num_replicas)
         self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
         self.best_weights: dict[str, Tensor] | None = None
 
+    @property
+    def score(self) -> str:
+        """What `test_scores` are, as records and loggers name it; "" where there is no score."""
+        return self.scoring.name
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["validations"] = self.validations
+        if isinstance(self.model, Population):
+            checkpoint["vectorise"] = self.model.vectorise
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.validations = checkpoint.get("validations", [])
+        if isinstance(self.model, Population):
+            self.model.vectorise = checkpoint.get("vectorise", self.model.vectorise)
 
     def on_fit_start(self) -> None:
         if self.probe_images is not None:
             self.probe_images = self.probe_images.to(self.device, next(self.parameters()).dtype)
 
-    def forward(self, images: Tensor) -> Tensor:
-        outputs: Tensor = self.model(images)
-        return outputs
+    def forward(self, inputs: Any) -> Any:
+        named = inputs if isinstance(inputs, Mapping) else {}
+        unnamed = () if named else inputs if isinstance(inputs, tuple | list) else (inputs,)
+        if not isinstance(self.config.model, Factory):
+            return self.model(*unnamed, **named)
+        with their_errors(f"model.factory {self.config.model.factory}"):
+            return self.model(*unnamed, **named)
 
     def compare(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return each replica's loss and its score (detached) on a batch, both (R,)."""
-        images, labels = batch
-        logits = self(images)
-        return replica_losses(logits, labels, self.config.training.loss), replica_accuracies(logits.detach(), labels)
+        """Return each replica's loss, (R,), and what its score is made of (detached), (R, ...), on a batch."""
+        if not isinstance(batch, tuple | list) or len(batch) != 2 or not isinstance(batch[1], Tensor):
+            kind = type(batch).__name__
+            raise UserError(f"a batch is a {kind}; a model needs (inputs, targets), and a module of one's own any")
+        inputs, targets = batch
+        outputs = self(inputs)
+        means = self.scoring.means(tree_map(lambda part: part.detach(), outputs), targets)
+        return self.loss_function(outputs, targets), means
 
     def replica_losses(self, batch: Batch) -> Tensor:
         """Return each replica's loss on a batch, (R,): what the probes differentiate."""
@@ -131,25 +138,46 @@ class PopulationModule(pl.LightningModule):
         return nn.ModuleList(noise_sources(self))
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        # Under ddp every process draws its own noise for its share of the batch.
-        set_step(self._noise_sources, self.global_step * self.trainer.world_size + self.trainer.global_rank)
-        losses, scores = self.compare(batch)
+        each = self.trainer.accumulate_grad_batches
+        part = batch_idx % each
+        # Under ddp every process draws its own noise for its share of the batch, and for each of those of one step.
+        drawn = (self.global_step * each + part) * self.trainer.world_size + self.trainer.global_rank
+        set_step(self._noise_sources, drawn)
+        losses, means = self.compare(batch)
         self.newest_losses = losses.detach()
         if self.trainer.loggers:
             self.log("train_loss", losses.detach().mean(), prog_bar=True)
-        return {"loss": losses.sum() + self._penalty(), "losses": losses.detach(), "scores": scores}
+        reported = self._over_the_step(part, {"losses": losses.detach(), "scores": self.scoring.conclude(means)})
+        return {"loss": losses.sum() + self._penalty(), **reported}
+
+    def _over_the_step(self, part: int, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the means over those batches of a step that were seen so far."""
+        if self.trainer.accumulate_grad_batches == 1:
+            return values
+        earlier = self._earlier if part else {name: torch.zeros_like(value) for name, value in values.items()}
+        self._earlier = {name: earlier[name] + value for name, value in values.items()}
+        return {name: value / (part + 1) for name, value in self._earlier.items()}
+
+    def on_after_backward(self) -> None:
+        if self.config.training.precision == "16-mixed":
+            # One factor scales all losses, and a gradient that is not finite stops the step of all replicas.
+            diverged = ~self.newest_losses.isfinite()
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.masked_fill_(diverged.view(-1, *[1] * (parameter.dim() - 1)), 0.0)
 
     def _evaluate(self, batch: Batch, batch_idx: int) -> None:
         # Counted down from -1, so that no noise of the evaluation is one that was trained on.
         set_step(self._noise_sources, -1 - batch_idx)
-        losses, scores = self.compare(batch)
+        losses, means = self.compare(batch)
         self.losses.update(losses, batch[1].shape[1])
-        self.scores.update(scores, batch[1].shape[1])
+        self.scores.update(means, batch[1].shape[1])
 
     def _compute(self) -> tuple[Tensor, Tensor]:
         # torchmetrics turns a result of one element, that is of one replica, into a scalar.
         losses = self.losses.compute().reshape(self.num_replicas)
-        scores = self.scores.compute().reshape(self.num_replicas)
+        means = self.scores.compute()
+        scores = self.scoring.conclude(means.reshape(self.num_replicas) if means.dim() < 2 else means)
         self.losses.reset()
         self.scores.reset()
         return losses, scores
@@ -157,7 +185,8 @@ class PopulationModule(pl.LightningModule):
     def _conclude(self, stage: str) -> tuple[Tensor, Tensor]:
         losses, scores = self._compute()
         self.log(f"{stage}_loss", losses.mean())
-        self.log(f"{stage}_{self.score}", scores.mean())
+        if self.score:
+            self.log(f"{stage}_{self.score}", scores.mean())
         return losses, scores
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -180,8 +209,8 @@ class PopulationModule(pl.LightningModule):
         try:
             # As the Trainer's own evaluation does: the metrics' states are tensors of this mode.
             with torch.inference_mode():
-                for index, (images, labels) in enumerate(batches):
-                    self._evaluate((images.to(dtype), labels), index)
+                for index, (inputs, targets) in enumerate(batches):
+                    self._evaluate((tree_map(lambda part: _as_type(part, dtype), inputs), targets), index)
                 scores = self._compute()[1]
         finally:
             self.train(training)

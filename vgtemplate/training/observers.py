@@ -20,7 +20,7 @@ from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.callbacks.shift import ShiftProbe
 from vgtemplate.callbacks.stopping import StopAtAccuracy, StopAtLoss
 from vgtemplate.callbacks.weight import WeightProbe
-from vgtemplate.config.schema import ArmConfig, ProbeConfig
+from vgtemplate.config.schema import LARGEST_IS_BEST, ArmConfig, ProbeConfig
 from vgtemplate.data.module import PopulationData
 from vgtemplate.training.module import PopulationModule
 
@@ -35,7 +35,7 @@ class Observers:
         self._stop: StopAtAccuracy | None = None
         self.callbacks: list[pl.Callback] = [*self._probes(config.probes), self._curves, self._divergence]
         if config.training.validate_every is not None:
-            self.callbacks.append(BestKeeper())
+            self.callbacks.append(BestKeeper(by_score=config.training.score_name in LARGEST_IS_BEST))
         if config.training.stop_loss is not None:
             self.callbacks.append(StopAtLoss(config.training.stop_loss))
         if config.training.stop_accuracy is not None:

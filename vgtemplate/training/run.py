@@ -57,11 +57,13 @@ def _evaluate(trainer: pl.Trainer, module: PopulationModule, data: PopulationDat
         steps, losses, scores = zip(*module.validations, strict=True)
         series["validation_steps"] = np.array(steps)
         series["validation_loss"] = torch.stack(losses, dim=1).cpu().numpy()
-        series[f"validation_{module.score}"] = torch.stack(scores, dim=1).cpu().numpy()
+        if module.score:
+            series[f"validation_{module.score}"] = torch.stack(scores, dim=1).cpu().numpy()
     if module.config.training.evaluate:
         trainer.test(module, datamodule=data, verbose=False)
         series["test_loss"] = module.test_losses.cpu().numpy()
-        series[f"test_{module.score}"] = module.test_scores.cpu().numpy()
+        if module.score:
+            series[f"test_{module.score}"] = module.test_scores.cpu().numpy()
     if module.config.training.evaluate_train:
         series["final_train_accuracy"] = module.score_over(data.ordered_train_dataloader()).cpu().numpy()
     return series
@@ -154,7 +156,7 @@ def _train_population(
         series |= pretrain(module.model, config, data, seeds, fitting.fit)
     usage = Usage(trained_on(hardware))
     trainer = fitting.fit(module, observers.callbacks, "training")
-    num_images = (trainer.global_step - fitting.first_step) * data.batch_size * len(seeds)
+    num_images = (trainer.global_step - fitting.first_step) * data.batch_size * config.training.accumulate * len(seeds)
     used = usage.describe(num_images, len(seeds))
     series |= observers.series(trainer, module) | _evaluate(trainer, module, data)
     if config.probes.every != 0 and config.built_in is not None:

@@ -107,6 +107,7 @@ def build_trainer(
             devices=hardware.devices,
             strategy=hardware.strategy,
             precision=settings.precision,
+            accumulate_grad_batches=1 if steps else settings.accumulate,
             callbacks=callbacks,
             plugins=[WholeFileIO()],
             profiler=_NoProfiler(),
@@ -120,7 +121,9 @@ def build_trainer(
             max_steps=-1 if by_epochs else steps or settings.steps,
             max_epochs=settings.epochs if by_epochs else -1,
             # Without a cadence the validation images are looked at once, after the last step (run.py).
-            val_check_interval=(None if steps else settings.validate_every) or MOST,
+            val_check_interval=MOST
+            if steps or settings.validate_every is None
+            else settings.validate_every * settings.accumulate,
             check_val_every_n_epoch=None,
         )
     except (ValueError, RuntimeError, MisconfigurationException) as error:

@@ -43,6 +43,7 @@ def trained(call_vgt: Vgt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
             for index in range(num):
                 picture(label, index + (100 if split == "test" else 0)).save(folder / f"{index}.png")
     monkeypatch.setenv("VGT_RESULTS_DIR", str(tmp_path / "results"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "arm.yaml").write_text(ARM.format(path=tmp_path / "pictures"))
     done = call_vgt("train", str(tmp_path / "arm.yaml"), "--seeds", "3", "--no-tracking")
     assert done.code == 0, done.err

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from vgtemplate.data.augment import CropFlip
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
+from vgtemplate.data.split import Tensors
 
 seed_lists = st.lists(st.integers(0, 2**32), min_size=1, max_size=4)
 sizes = st.integers(1, 40)
@@ -69,7 +70,7 @@ def test_slices_of_the_processes_partition_each_replicas_batch(world_size, step)
     pixels = torch.arange(23 * 6, dtype=torch.float32).view(23, 1, 2, 3)
 
     def batch(rank, world_size):
-        return TrainBatches(pixels, LABELS, BatchOrder([2, 5], 23, 12), rank, world_size).batch(step)
+        return TrainBatches(Tensors((pixels, LABELS)), BatchOrder([2, 5], 23, 12), rank, world_size).batch(step)
 
     whole = batch(0, 1)
     parts = [batch(rank, world_size) for rank in range(world_size)]
@@ -80,12 +81,12 @@ def test_slices_of_the_processes_partition_each_replicas_batch(world_size, step)
 
 def test_batch_that_cannot_be_shared_equally_is_refused(images):
     with pytest.raises(ValueError, match="5 processes cannot share a batch of 12"):
-        TrainBatches(images, LABELS, BatchOrder([2], 23, 12), 0, 5)
+        TrainBatches(Tensors((images, LABELS)), BatchOrder([2], 23, 12), 0, 5)
 
 
 def test_batches_hold_the_images_of_the_order(images):
     order = BatchOrder([2, 5, 5], 23, 4)
-    for step, (pixels, labels) in enumerate(TrainBatches(images, LABELS, order)):
+    for step, (pixels, labels) in enumerate(TrainBatches(Tensors((images, LABELS)), order)):
         assert pixels.shape == (3, 4, 1, 2, 3)
         assert torch.equal(labels, order.indices(step))
         assert torch.equal(pixels, images[order.indices(step)])
@@ -94,7 +95,7 @@ def test_batches_hold_the_images_of_the_order(images):
 
 def test_loader_continues_over_epochs_and_from_a_saved_position(images):
     def loader():
-        return TrainBatches(images, LABELS, BatchOrder([2, 5], 23, 4))
+        return TrainBatches(Tensors((images, LABELS)), BatchOrder([2, 5], 23, 4))
 
     whole = loader()
     assert len(whole) == 5
@@ -111,7 +112,7 @@ def test_loader_continues_over_epochs_and_from_a_saved_position(images):
 
 def test_position_is_the_trainers_count_where_there_is_one(images):
     count = 7
-    loader = TrainBatches(images, LABELS, BatchOrder([2], 23, 4), processed=lambda: count)
+    loader = TrainBatches(Tensors((images, LABELS)), BatchOrder([2], 23, 4), processed=lambda: count)
     assert loader.state_dict() == {"position": 7}
     assert torch.equal(next(iter(loader))[1], BatchOrder([2], 23, 4).indices(7))
 
@@ -120,7 +121,9 @@ def test_position_is_the_trainers_count_where_there_is_one(images):
 def test_evaluation_shows_every_image_once_and_processes_agree_on_the_number_of_batches(count, batch_size, world_size):
     labels = torch.arange(count)
     pixels = labels.float().view(count, 1, 1, 1)
-    loaders = [EvaluationBatches(pixels, labels, 3, batch_size, rank, world_size) for rank in range(world_size)]
+    loaders = [
+        EvaluationBatches(Tensors((pixels, labels)), 3, batch_size, rank, world_size) for rank in range(world_size)
+    ]
     batches = [list(loader) for loader in loaders]
     assert {len(loader) for loader in loaders} == {len(found) for found in batches}
     assert len({len(found) for found in batches}) == 1
@@ -133,7 +136,7 @@ def test_evaluation_shows_every_image_once_and_processes_agree_on_the_number_of_
 
 
 def test_evaluation_expands_without_a_copy(images):
-    pixels, labels = next(iter(EvaluationBatches(images, LABELS, 4, 10)))
+    pixels, labels = next(iter(EvaluationBatches(Tensors((images, LABELS)), 4, 10)))
     assert pixels.shape[0] == labels.shape[0] == 4
     assert pixels.stride(0) == labels.stride(0) == 0
     assert pixels.data_ptr() == images.data_ptr()
@@ -142,9 +145,11 @@ def test_evaluation_expands_without_a_copy(images):
 def test_augmented_batches_are_those_of_the_order_cropped_and_flipped_on_every_process(images):
     pixels, labels = images, torch.arange(23)
     order, seeds = BatchOrder([1, 2], len(labels), 4), [1, 2]
-    plain = TrainBatches(pixels, labels, order)
-    whole = TrainBatches(pixels, labels, order, augment=CropFlip(seeds, len(labels)))
-    shares = [TrainBatches(pixels, labels, order, rank, 2, augment=CropFlip(seeds, len(labels))) for rank in (0, 1)]
+    plain = TrainBatches(Tensors((pixels, labels)), order)
+    whole = TrainBatches(Tensors((pixels, labels)), order, augment=CropFlip(seeds, len(labels)))
+    shares = [
+        TrainBatches(Tensors((pixels, labels)), order, rank, 2, augment=CropFlip(seeds, len(labels))) for rank in (0, 1)
+    ]
     for step in (0, 1, len(plain), 3 * len(plain) + 1):
         augmented, same_labels = whole.batch(step)
         epoch, index = divmod(step, len(plain))

@@ -230,7 +230,15 @@ def test_hidden_files_are_passed_over(pictures):
     assert len(load(pictures).train_images) == 6
 
 
-STRAYS = ("Thumbs.db", "desktop.ini", "readme.txt", "README", "train/desktop.ini", "train/cat/Thumbs.db", "test/notes.md")
+STRAYS = (
+    "Thumbs.db",
+    "desktop.ini",
+    "readme.txt",
+    "README",
+    "train/desktop.ini",
+    "train/cat/Thumbs.db",
+    "test/notes.md",
+)
 
 
 def test_stray_files_are_passed_over_and_said_once(pictures):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import torch
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
-from vgtemplate.data import module as module_file
+from vgtemplate.data import prepare as prepare_file
 from vgtemplate.data.batches import BatchOrder
 from vgtemplate.data.module import PopulationData
 from vgtemplate.data.sources import load_images
@@ -25,7 +26,7 @@ def build(num_probe_images=1000, seeds=SEEDS, **settings):
 
 def whole_train(data):
     """The training images in the order of the official split."""
-    return data._splits["train"]
+    return data._splits["train"].content
 
 
 def evaluated(loader):
@@ -86,8 +87,8 @@ def test_each_channel_of_colour_images_is_standardised(tiny_cifar):
 
 def test_constant_channel_is_only_centred(monkeypatch):
     official = load_images(DataConfig(dataset="digits"), NOWHERE)
-    flat = module_file.replace(official, train_images=np.full_like(official.train_images, 8))
-    monkeypatch.setattr(module_file, "load_images", lambda *_arguments: flat)
+    flat = replace(official, train_images=np.full_like(official.train_images, 8))
+    monkeypatch.setattr(prepare_file, "load_images", lambda *_arguments: flat)
     data = build()
     assert (whole_train(data)[0] == 0).all()
     assert data.info["std"] == [0.0]
@@ -114,7 +115,9 @@ def test_info_says_what_was_used_and_what_was_asked_for():
 
 
 def test_validation_that_leaves_no_training_image_is_an_error():
-    with pytest.raises(UserError, match=r"data.num_validation: 1437 leaves no training image; .* at most 1436"):
+    with pytest.raises(
+        UserError, match=r"data.num_validation: 1437 leaves nothing .* at most 1436, e.g. data.num_validation=287"
+    ):
         build(num_validation=1437)
     assert build(num_validation=1436).info["num_train"] == 1
 
@@ -167,7 +170,7 @@ def test_without_validation_images_there_is_no_validation_batch():
 
 def test_second_setup_loads_nothing(monkeypatch):
     data = build()
-    monkeypatch.setattr(module_file, "load_images", lambda *_arguments: pytest.fail("loaded again"))
+    monkeypatch.setattr(prepare_file, "load_images", lambda *_arguments: pytest.fail("loaded again"))
     before = whole_train(data)[0]
     data.setup("test")
     assert whole_train(data)[0].data_ptr() == before.data_ptr()

@@ -37,7 +37,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_a_residual_network_learns_photographs_and_knows_them_again(photographs: Path, tmp_path: Path) -> None:
+def test_a_residual_network_learns_photographs_and_knows_them_again(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shorter = ["model.depth=8", "data.num_train=2500", "data.num_validation=400", "data.batch_size=50"]
     shorter += ["training.epochs=4", "training.validate_every=50", "probes.num_images=50"]
     folder = [f"data.path={photographs}", "data.dataset=image_folder"]

@@ -1,0 +1,101 @@
+"""What one seed's training of a LightningModule leaves: kept while the others train, then joined to one record."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vgtemplate.atomic import write_whole
+from vgtemplate.config.schema import ArmConfig
+from vgtemplate.records import SERIES, Record
+from vgtemplate.training.environment import versions
+
+_DONE = "done.pt"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed's training leaves; the series have one replica."""
+
+    series: Mapping[str, Any]
+    logged: Mapping[str, float]
+    layers: list[str]
+    weights: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    seconds: float
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Keep what a finished seed leaves, as tensors and plain data."""
+    content = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+    content["series"] = {name: torch.from_numpy(array) for name, array in outcome.series.items()}
+    buffer = io.BytesIO()
+    torch.save({"versions": versions(), "outcome": content}, buffer)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / _DONE, buffer.getvalue())
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """Return what a finished seed has left; None if it is not done, or other versions of the libraries did it."""
+    try:
+        found = torch.load(folder / _DONE, map_location="cpu", weights_only=True)
+        if found["versions"] != versions():
+            return None
+        content = dict(found["outcome"])
+        content["series"] = {name: tensor.numpy() for name, tensor in content["series"].items()}
+        return Outcome(**content)
+    except Exception:  # which errors a damaged file leads to, torch does not say
+        return None
+
+
+def join_outcomes(
+    name: str, config: ArmConfig, seeds: Sequence[int], dataset: Mapping[str, Any], outcomes: Sequence[Outcome]
+) -> Record:
+    """Return the record of all seeds; it lacks what depends on what all of them have learned: key, digest."""
+    series: dict[str, Any] = {}
+    for key in dict.fromkeys(key for outcome in outcomes for key in outcome.series):
+        arrays = [outcome.series[key] for outcome in outcomes if key in outcome.series]
+        if SERIES[key].axes[0] != "replica":
+            series[key] = max(arrays, key=len)
+        elif len(arrays) == len(outcomes):
+            series[key] = _concatenated(arrays)
+    labels = {"layer": max((outcome.layers for outcome in outcomes), key=len)}
+    if names := sorted({key for outcome in outcomes for key in outcome.logged}):
+        labels["logged"] = names
+        series["logged"] = np.array([[outcome.logged.get(key, np.nan) for key in names] for outcome in outcomes])
+    return Record(
+        key="",
+        name=name,
+        configuration=config.model_dump(mode="json"),
+        seeds=tuple(seeds),
+        dataset=dataset,
+        environment=_joined_environment(outcomes),
+        wall_seconds=sum(outcome.seconds for outcome in outcomes),
+        series=series,
+        labels=labels,
+    )
+
+
+def _concatenated(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Return the series of all seeds; where one ended earlier than others its last places are NaN."""
+    shape = tuple(max(array.shape[axis] for array in arrays) for axis in range(1, arrays[0].ndim))
+    if all(array.shape[1:] == shape for array in arrays):
+        return np.concatenate(arrays)
+    joined = np.full((len(arrays), *shape), np.nan)
+    for row, array in zip(joined, arrays, strict=True):
+        row[tuple(map(slice, array.shape[1:]))] = array[0]
+    return joined
+
+
+def _joined_environment(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the environment of the last seed, the speed of all, and how often they were taken up."""
+    speeds = [outcome.environment["images_per_second"] for outcome in outcomes]
+    parts = [part for outcome in outcomes for part in outcome.environment.get("parts", [])]
+    joined = dict(outcomes[-1].environment) | {"images_per_second": sum(speeds) / len(speeds), "runs": len(outcomes)}
+    return joined | ({"parts": parts} if parts else {})
