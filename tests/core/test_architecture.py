@@ -50,14 +50,15 @@ ROOMS = {
     "nn": Room(3, names("config"), names("numpy torch"), LIGHTNING),
     "metrics": Room(3, names("config records"), names("numpy")),
     "tracking": Room(3, names("atomic config records text"), never=HEAVY),
-    "callbacks": Room(4, names("atomic config measure nn")),
+    "watching": Room(2, names("config"), names("numpy torch"), LIGHTNING),
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
-    "training": Room(5, names("atomic config data nn callbacks records")),
-    "jobs": Room(6, names("config data records training"), names("filelock")),
-    "cli": Room(7, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
+    "callbacks": Room(6, names("atomic config measure nn watching figures")),
+    "training": Room(7, names("atomic config data nn callbacks records")),
+    "jobs": Room(8, names("config data records training"), names("filelock")),
+    "cli": Room(9, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
 }
-LATE = re.compile(r"cli/|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums|sources)\.py|lab/")
+LATE = re.compile(r"cli/|callbacks/loggers\.py|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums|sources)\.py|lab/")
 """Where a function may import another file of the package, so that torch, mlflow or matplotlib are loaded late."""
 DOORS = names("__init__.py __main__.py")
 """Files of no room: they hand names to outsiders."""

@@ -15,30 +15,33 @@ from vgtemplate.callbacks.probe import Probe
 class ActivationProbe(Probe):
     """Records the forward side of each hidden layer on the training batch.
 
-    Series (R, S, L): signal_rms and signal_mean of the layer's output (shortcut included), derivative_rms
-    (sqrt of the mean phi'(z)^2), saturated_fraction.
+    Series (R, S, L): signal_rms and signal_mean of the layer's output (in a population: shortcut included),
+    derivative_rms (sqrt of the mean phi'(z)^2), saturated_fraction; in other networks than populations also
+    dead_fraction, the share of units whose |phi'(z)| is below 0.001 for the whole batch. Activations count however
+    they are called, as modules or as functions.
     """
+
+    looks = ("signals",)
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         self._values: dict[str, dict[int, Tensor]] = {}
         for index, layer in enumerate(self.layers):
-            if layer.output is not None and layer.activation is not None:
-                before = partial(self._watch_activation, index, layer)
-                self._handles.append(layer.activation.register_forward_pre_hook(before))
-                self._handles.append(layer.output.register_forward_hook(partial(self._watch_output, index, layer)))
+            before = partial(self._watch_activation, index, layer)
+            self._handles.append(layer.activation.register_forward_pre_hook(before))
+            self._handles.append(layer.output.register_forward_hook(partial(self._watch_output, index)))
 
     def _keep(self, name: str, index: int, value: Tensor) -> None:
         self._values.setdefault(name, {})[index] = value
 
     # Before the activation, which may overwrite its input.
     def _watch_activation(self, index: int, layer: ProbedLayer, activation: nn.Module, inputs: tuple[Tensor]) -> None:
-        slope = layer.stack(derivative(activation, inputs[0]))
+        slope = derivative(activation, inputs[0])
         self._keep("derivative_rms", index, measure.rms(slope))
         if layer.max_derivative is not None:
             self._keep("saturated_fraction", index, measure.saturated_fraction(slope, layer.max_derivative))
 
-    def _watch_output(self, index: int, layer: ProbedLayer, _: nn.Module, __: object, output: Tensor) -> None:
-        signal = layer.stack(output.detach())
+    def _watch_output(self, index: int, _: nn.Module, __: object, output: Tensor) -> None:
+        signal = output.detach()
         self._keep("signal_rms", index, measure.rms(signal))
         self._keep("signal_mean", index, measure.mean(signal))
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from vgtemplate import measure
 from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking
 from vgtemplate.callbacks.layers import find_layers
-from vgtemplate.callbacks.recorder import log_medians, to_host
+from vgtemplate.callbacks.loggers import log_values
+from vgtemplate.callbacks.recorder import to_host
 from vgtemplate.callbacks.stopping import StopAtAccuracy
 
 _CHUNK = 100
@@ -58,12 +59,13 @@ class DeadUnitProbe(pl.Callback):
         self._look(trainer, pl_module)
 
     def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        layers = [layer for layer in find_layers(pl_module) if layer.activation is not None]
+        layers = find_layers(pl_module)
         if not layers or lacking(pl_module, ShowsImages):
             return
         found = to_host(_dead_fractions(pl_module, [layer.activation for layer in layers]))
         self._looks.append(found)
-        log_medians(trainer, [layer.name for layer in layers], {"dead_fraction": found}, trainer.global_step)
+        values = dict(zip([layer.name for layer in layers], found.T, strict=True))
+        log_values(trainer, {"dead_fraction": values}, trainer.global_step)
 
     def series(self) -> dict[str, npt.NDArray[Any]]:
         """Return dead_fraction (R, 2, L); nothing where nothing could be looked at."""

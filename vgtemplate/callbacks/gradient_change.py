@@ -42,18 +42,15 @@ class GradientChangeProbe(Probe):
         names = {module: name for name, module in pl_module.named_modules()}
         self._weights = [f"{names[layer.weighted]}.weight" for layer in self.layers]
         self._members = [
-            [f"{names[layer.output]}.{name}" for name, _ in layer.output.named_parameters()]
-            for layer in self.layers
-            if layer.output is not None
+            [f"{names[layer.output]}.{name}" for name, _ in layer.output.named_parameters()] for layer in self.layers
         ]
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         self._before = {name: parameter.detach().clone() for name, parameter in pl_module.named_parameters()}
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def before_clip(self, pl_module: pl.LightningModule) -> None:
         # Here, since another callback may pass other batches through the network before this one's turn at the end.
-        if self.active:
-            self._noise_step = current_step(pl_module)
+        self._noise_step = current_step(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -15,7 +15,8 @@ from vgtemplate.callbacks.recorder import Recorder
 class Probe(pl.Callback):
     """A callback that looks at the probed steps; alone it keeps its own Recorder, in a set it shares one.
 
-    Where the trainer accumulates gradients, it looks at the batch that completes a step.
+    In a population of vgtemplate.nn it hooks the hidden layers itself. Any other network is watched by the recorder,
+    which is told what to look at.
 
     Args:
         every: probe each so many steps, from 1, step 0 and the last always; None: 50 probes per run.
@@ -24,6 +25,9 @@ class Probe(pl.Callback):
     Raises:
         ValueError: at the start of the training, if the shared recorder does not stand after it.
     """
+
+    looks: tuple[str, ...] = ()
+    """What a watcher looks at in its place."""
 
     def __init__(self, every: int | None = None, recorder: Recorder | None = None) -> None:
         self.recorder = recorder or Recorder(every)
@@ -36,7 +40,10 @@ class Probe(pl.Callback):
         if not self._owns_recorder:
             check_order(trainer, self, self.recorder)
         self.layers = find_layers(pl_module)
-        self.recorder.layers = [layer.name for layer in self.layers]
+        if self.layers:
+            self.recorder.hidden = [layer.name for layer in self.layers]
+        elif self.looks:
+            self.recorder.watch(pl_module, self.looks)
 
     def state_dict(self) -> dict[str, Any]:
         # A shared recorder is a callback of its own.
@@ -46,11 +53,21 @@ class Probe(pl.Callback):
         if "recorder" in state_dict:
             self.recorder.load_state_dict(state_dict["recorder"])
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: object) -> None:
+        if not self.layers:
+            if self._owns_recorder:
+                self.recorder.on_train_batch_start(trainer, pl_module, *rest)
+            return
         self.active = self.recorder.is_probed(trainer)
         self._step = trainer.global_step
         if self.active:
             self.begin(pl_module)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        if self.active:
+            self.before_clip(pl_module)
+        elif not self.layers and self._owns_recorder:
+            self.recorder.on_before_optimizer_step(trainer, pl_module, optimizer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -58,12 +75,18 @@ class Probe(pl.Callback):
         self._remove_hooks()
         if self.active and trainer.global_step > self._step:
             self.end(pl_module)
-            if self._owns_recorder:
-                self.recorder.flush(trainer)
+        if self._owns_recorder:
+            self.recorder.on_train_batch_end(trainer)
         self.active = False
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._owns_recorder:
+            self.recorder.on_train_end(trainer, pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._remove_hooks()
+        if self._owns_recorder:
+            self.recorder.on_exception(trainer, pl_module, exception)
 
     def _remove_hooks(self) -> None:
         for handle in self._handles:
@@ -72,12 +95,15 @@ class Probe(pl.Callback):
 
     def require_population(self, pl_module: pl.LightningModule) -> None:
         """Raise a ValueError unless the module is a population that shows what flows through its layers."""
-        if not all(layer.is_population and layer.output is not None for layer in self.layers):
+        if not self.layers:
             who, what = type(self).__name__, type(pl_module).__name__
             raise ValueError(f"{who} needs a population with hidden_layers; {what} has none")
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         """Act before a probed step: put in hooks (through `_handles`), keep what the step will change."""
+
+    def before_clip(self, pl_module: pl.LightningModule) -> None:
+        """Act in a probed step once its gradient is complete and not clipped yet."""
 
     def end(self, pl_module: pl.LightningModule) -> None:
         """Act after a probed step: hand the measurements to the recorder."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from vgtemplate.callbacks.loggers import log_profile, log_values
+from vgtemplate.watching.measurements import Measurements
+from vgtemplate.watching.optimisers import OptimiserHooks
+from vgtemplate.watching.watcher import Watcher
+
 MAX_PROBES = 50
 """Number of probed steps where no cadence is given."""
+_DISTRIBUTED = "of several processes each sees its own share of the batch; what is written down is the first one's"
 
 
 def to_host(tensor: Tensor) -> npt.NDArray[np.float64]:
@@ -23,22 +29,11 @@ def to_host(tensor: Tensor) -> npt.NDArray[np.float64]:
     return host
 
 
-def log_medians(
-    trainer: pl.Trainer, layers: Sequence[str], found: Mapping[str, npt.NDArray[np.float64]], step: int
-) -> None:
-    """Hand the median over the replicas of each layer's values, (R, L), to the loggers, under LAYER/SERIES."""
-    if trainer.loggers:
-        medians = {
-            f"{layer}/{name}": float(median)
-            for name, values in found.items()
-            for layer, median in zip(layers, np.median(values, axis=0), strict=True)
-        }
-        for logger in trainer.loggers:
-            logger.log_metrics(medians, step)
-
-
 class Recorder(pl.Callback):
-    """Collects the probes' (R, L) tensors and moves each probed step's as one.
+    """Collects what the probes measure, and moves each probed step's to the host at once.
+
+    The probes of a population of vgtemplate.nn hand it their (R, L) tensors. In any other network a watcher looks at
+    what they ask for (`watch`).
 
     Args:
         every: probe each so many steps, from 1, step 0 and the last always; None: MAX_PROBES probes per run.
@@ -51,35 +46,85 @@ class Recorder(pl.Callback):
         if every is not None and every < 1:
             raise ValueError(f"a probe needs a cadence of at least 1 step, not {every}")
         self.every = every
-        self.steps: list[int] = []
-        self.layers: list[str] = []
+        self.hidden: list[str] = []
+        self.measurements = Measurements()
+        self.watcher: Watcher | None = None
+        self._initial: dict[str, Tensor] = {}
+        self._hooks: OptimiserHooks | None = None
         self._step = 0
         self._pending: dict[str, Tensor] = {}
-        self._rows: dict[str, list[npt.NDArray[np.float64]]] = {}
+        self._said = 0
+
+    @property
+    def steps(self) -> list[int]:
+        """The probed steps."""
+        return self.measurements.steps
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers' names."""
+        return self.measurements.layers or self.hidden
 
     def state_dict(self) -> dict[str, Any]:
-        rows = {name: torch.from_numpy(np.stack(rows)) for name, rows in self._rows.items()}
-        return {"steps": list(self.steps), "rows": rows}
+        return {"measurements": self.measurements.state_dict(), "initial": self._initial}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.steps = list(state_dict["steps"])
-        self._rows = {name: list(rows.numpy()) for name, rows in state_dict["rows"].items()}
+        self.measurements.load_state_dict(state_dict["measurements"])
+        self._initial.update(state_dict["initial"])
+
+    def watch(self, pl_module: Any, looks: Iterable[str]) -> None:
+        """Look at an ordinary network: at "gradients", "signals" or "weights"; called again, at these as well."""
+        if self.watcher is None or self.watcher.model is not pl_module:
+            self.watcher = Watcher(pl_module, self.measurements, (), self._initial)
+            self._hooks = OptimiserHooks(self.watcher)
+        self.watcher.looks |= set(looks)
 
     def is_probed(self, trainer: pl.Trainer) -> bool:
         """Say whether the step that begins now (`trainer.global_step`) is probed."""
         self._step = trainer.global_step
         total = int(min(trainer.estimated_stepping_batches, 2**62))
         every = self.every if self.every is not None else max(1, math.ceil(total / (MAX_PROBES - 1)))
-        return trainer.global_step % every == 0 or trainer.global_step == total - 1
+        # By hand-made optimisation a batch may count several steps, so that a multiple of `every` can be passed over.
+        is_due = not self.steps or trainer.global_step // every > self.steps[-1] // every
+        return is_due or trainer.global_step == total - 1
 
     def add(self, name: str, values: list[Tensor]) -> None:
-        """Keep one (R,) tensor per layer under `name` until the step ends."""
+        """Keep one (R,) tensor per hidden layer of a population under `name` until the step ends."""
         if values:
             self._pending[name] = torch.stack(values, dim=1)
 
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        watcher, hooks = self.watcher, self._hooks
+        if watcher is None or hooks is None:
+            return
+        if not watcher.is_looking and watcher.guard(self.is_probed, trainer):
+            watcher.accumulated = int(getattr(trainer, "accumulate_grad_batches", 1))
+            watcher.begin(trainer.optimizers)
+            watcher.guard(hooks.set)
+            if trainer.world_size > 1:
+                self.measurements.note(_DISTRIBUTED)
+        if watcher.is_looking:
+            watcher.enter()
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        # Where the module optimises by itself, nobody calls this before it clips.
+        if self.watcher is not None and self.watcher.is_looking and pl_module.automatic_optimization:
+            self.watcher.before_clip(optimizer, getattr(trainer.precision_plugin, "scaler", None))
+
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        if self._pending:
-            self.flush(trainer)
+        if self.watcher is None:
+            if self._pending:
+                self.flush(trainer)
+        elif self.watcher.is_looking:
+            self.watcher.leave()
+            if trainer.global_step > self._step:
+                self._stop_looking()
+                newest = self.watcher.end(self._step)
+                log_values(trainer, newest, self._step)
+
+    def _stop_looking(self) -> None:
+        if self._hooks is not None:
+            self._hooks.remove()
 
     def flush(self, trainer: pl.Trainer) -> None:
         """Move everything measured in the step that has just ended, and hand it to the trainer's loggers."""
@@ -87,20 +132,33 @@ class Recorder(pl.Callback):
         if not pending:  # no layer gave any of the series: nothing is known of this step, and the training goes on
             return
         host = to_host(torch.cat([tensor.flatten() for tensor in pending.values()]))
-        self.steps.append(self._step)
         start = 0
+        newest: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
         for name, tensor in pending.items():
             values = host[start : start + tensor.numel()].reshape(tensor.shape)
-            self._rows.setdefault(name, []).append(values)
+            self.measurements.keep(self._step, name, self.hidden, values)
+            newest[name] = dict(zip(self.hidden, values.T, strict=True))
             start += tensor.numel()
-        log_medians(trainer, self.layers, {name: self._rows[name][-1] for name in pending}, self._step)
+        log_values(trainer, newest, self._step)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.conclude(trainer)
+
+    def conclude(self, trainer: pl.Trainer) -> None:
+        """At the end of the training: a picture for the loggers, and what could not be seen."""
+        log_profile(trainer, self.layers, self.series(), self.steps)
+        if trainer.is_global_zero:
+            # The logger of whichever Lightning is training, which people see.
+            speaker = logging.getLogger(type(trainer).__module__.partition(".trainer")[0])
+            for note in self.measurements.notes[self._said :]:
+                speaker.info("vgtemplate: %s", note)
+        self._said = len(self.measurements.notes)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop_looking()
+        if self.watcher is not None:
+            self.watcher.drop()
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return every measured series, (R, S, L), with S probe steps in the order of `steps`.
-
-        Warns of a series that some probed step lacks (as of a layer that was frozen in between), and leaves it out.
-        """
-        complete = {name: rows for name, rows in self._rows.items() if len(rows) == len(self.steps)}
-        for name in self._rows.keys() - complete.keys():
-            warnings.warn(f"{name} was not measured at each probed step and is left out", stacklevel=2)
-        return {name: np.stack(rows, axis=1) for name, rows in complete.items()}
+        """Return every series, (R, S, L), with S probe steps in the order of `steps`; NaN where there is no value."""
+        return self.measurements.series()

@@ -74,7 +74,6 @@ class ShiftProbe(Probe):
 
         with alone(pl_module, _NOISE_STEP):
             for layer in self.layers[1:]:
-                if layer.output is not None:
-                    layer.output.register_forward_pre_hook(watch)
+                layer.output.register_forward_pre_hook(watch)
             call(pl_module, "forward", self._images(pl_module), parameters={})
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,15 +14,19 @@ from vgtemplate.callbacks.probe import Probe
 
 
 class WeightProbe(Probe):
-    """Records, of each hidden layer's weights: weight_rms (before the step), update_ratio and travel (after it).
+    """Records, of each layer's weights: weight_rms (before the step), update_ratio and travel (after it).
 
     Series (R, S, L). Keeps one copy of the initial weights for the travel.
     """
 
-    _resumed: list[Tensor] | None = None
+    looks = ("weights",)
+    _initial: Sequence[Tensor] = ()
+    _resumed: Sequence[Tensor] | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
+        if not self.layers:
+            return
         # In a run that goes on from a checkpoint the weights are no longer the initial ones.
         initial, self._resumed = self._resumed, None
         weights = [layer.weight for layer in self.layers]
@@ -30,7 +35,7 @@ class WeightProbe(Probe):
         self._initial_sizes = [measure.norm(weight) for weight in self._initial]
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "initial": self._initial}
+        return {**super().state_dict(), "initial": list(self._initial)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

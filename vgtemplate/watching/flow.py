@@ -81,6 +81,7 @@ class Flow(TorchFunctionMode):
         }
         self._tally, self._num_replicas, self._forwards = tally, num_replicas, forwards
         self._guard, self._note = guard, note
+        self._is_population = any(row.stacked for row in rows)
         self._made: dict[Any, tuple[Row, Seen]] = {}
         self._unit_axes: dict[Row, int] = {}
         self._handles: list[Any] = []
@@ -93,7 +94,7 @@ class Flow(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not self.is_on:
+        if not self.is_on or (torch._C._functorch.peek_interpreter_stack() is not None and not self._is_population):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         is_activation = activation_of(func) is not None and bool(args) and not in_backward()

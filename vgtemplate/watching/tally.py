@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 
 
 def wide(device: torch.device) -> torch.dtype:
-    """Return the precision of sums, since the square of a vanished float32 gradient is zero; Apple's GPU has no float64."""
+    """Return the precision of sums; the square of a vanished float32 gradient is zero. Apple's GPU has no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -42,9 +42,9 @@ def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
     """Return the sum of the squares of a tensor's entries, (R,); R = 1 unless it has the replica axis in front."""
     values = dense(tensor)
     precision = wide(values.device)
-    if stacked:
-        return torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=precision).square()
-    return torch.linalg.vector_norm(values, dtype=precision).square().reshape(1)
+    rows = values.flatten(1) if stacked else values.reshape(1, -1)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=precision)
+    return norms.square()
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.nn.parameter import is_lazy
 from torch.overrides import _get_current_function_mode_stack
 
@@ -60,7 +61,8 @@ class Watcher:
     def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call what looks; where it fails, what it looked for is left out, which is noted."""
         try:
-            with torch.no_grad():
+            # Inside a population's vmap, too, what is looked at is looked at as it is in memory.
+            with torch.no_grad(), temporarily_clear_interpreter_stack():
                 return function(*args, **kwargs)
         except Exception as error:
             reason = " ".join(str(error).split())[:160]
@@ -110,7 +112,7 @@ class Watcher:
         """From here on, what flows is seen."""
         if self._flow is not None:
             self._flow.is_on = True
-            self._flow.__enter__()
+            self._flow.__enter__()  # type: ignore[no-untyped-call]
 
     def leave(self) -> None:
         """Until here; where another mode was entered since and not left, ours stays, and does nothing."""

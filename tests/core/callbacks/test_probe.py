@@ -321,22 +321,25 @@ def test_values_are_the_steps_own_where_gradients_are_accumulated(lab: Any) -> N
     np.testing.assert_allclose(series["gradient_rms"][:, 0, 0], rms.numpy(), rtol=1e-10)
 
 
-def test_series_that_a_probed_step_lacks_is_said_and_left_out() -> None:
+def test_series_that_a_probed_step_lacks_has_a_hole_there() -> None:
     recorder = Recorder(every=1)
+    recorder.hidden = ["layer_1"]
     whole, frozen = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
 
     class NoTrainer:
         loggers = ()
 
     for step in range(3):
+        recorder._step = step
         recorder.add("signal_rms", [whole])
         if step != 1:
             recorder.add("bias_grad_norm", [frozen])
         recorder.flush(NoTrainer())
-    with pytest.warns(UserWarning, match="bias_grad_norm was not measured at each probed step and is left out"):
-        series = recorder.series()
-    assert set(series) == {"signal_rms"}
-    assert series["signal_rms"].shape == (2, 3, 1)
+    series = recorder.series()
+    assert np.isnan(series["bias_grad_norm"][:, 1]).all()
+    assert (series["bias_grad_norm"][:, [0, 2]] == 0).all()
+    assert (series["signal_rms"] == 1).all()
+    assert series["signal_rms"].shape == series["bias_grad_norm"].shape == (2, 3, 1)
 
 
 def test_probe_of_ones_own_continues_from_a_checkpoint(lab: Any, tmp_path: Any) -> None:

@@ -237,19 +237,20 @@ def test_gradient_probe_works_on_any_lightning_module(build: Any, tmp_path: Any)
     linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
     z1 = linears[0](x)
     z2 = linears[1](torch.relu(z1))
-    loss = F.cross_entropy(linears[2](torch.relu(z2)), y)
-    expected = torch.autograd.grad(loss, [z1, z2, linears[0].weight, linears[1].weight])
+    logits = linears[2](torch.relu(z2))
+    weights = [linear.weight for linear in linears]
+    expected = torch.autograd.grad(F.cross_entropy(logits, y), [z1, z2, logits, *weights])
     probe = GradientProbe(every=1)
     logger = pl.loggers.CSVLogger(tmp_path)
     trainer([probe], steps=1, logger=logger).fit(Ordinary(network), Loader([(x, y)]))
     series = probe.recorder.series()
-    rms = [float(gradient.square().mean().sqrt()) for gradient in expected[:2]]
+    rms = [float(gradient.square().mean().sqrt()) for gradient in expected[:3]]
     np.testing.assert_allclose(series["gradient_rms"][0, 0], rms, rtol=1e-12)
-    norms = [float(gradient.norm()) for gradient in expected[2:]]
+    norms = [float(gradient.norm()) for gradient in expected[3:]]
     np.testing.assert_allclose(series["weight_grad_norm_before_clip"][0, 0], norms, rtol=1e-12)
     logger.save()
     logged = next(iter(tmp_path.rglob("metrics.csv"))).read_text().splitlines()[0]
-    assert f"{probe.recorder.layers[0]}/gradient_rms" in logged
+    assert f"gradient_rms/{probe.recorder.layers[0]}" in logged
 
 
 def test_a_replica_that_diverges_leaves_the_other_bitwise_alone() -> None:
@@ -268,19 +269,32 @@ def test_a_replica_that_diverges_leaves_the_other_bitwise_alone() -> None:
         assert torch.equal(healthy[1], beside_nan[1])
 
 
-def test_a_replicated_network_shows_its_weight_gradients_per_replica() -> None:
-    population = replicate(lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.Tanh(), nn.Linear(5, 3)), SEEDS)
+@pytest.mark.parametrize("vectorise", [True, False])
+def test_a_replicated_network_is_seen_per_replica(vectorise: bool) -> None:
+    population = replicate(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.Tanh(), nn.Linear(5, 3)), SEEDS, vectorise=vectorise
+    )
     module = PopulationModule(population.double(), config(), R)
     (images, labels), *_ = batches = draw_batches(1)
-    expected = []
+    norms, profile, signal, saturated = [], [], [], []
     for replica in range(R):
         plain = population.replica(replica)
-        F.cross_entropy(plain(images[replica]), labels[replica]).backward()
-        expected.append(float(plain[1].weight.grad.norm()))
+        z = plain[1](images[replica].flatten(1))
+        h = torch.tanh(z)
+        logits = plain[3](h)
+        loss = F.cross_entropy(logits, labels[replica])
+        gradients = torch.autograd.grad(loss, [plain[1].weight, plain[3].weight, z, logits])
+        norms.append([float(gradient.norm()) for gradient in gradients[:2]])
+        profile.append([float(gradient.square().mean().sqrt()) for gradient in gradients[2:]])
+        signal.append([float(each.detach().square().mean().sqrt()) for each in (h, logits)])
+        saturated.append(float((1 - h.detach() ** 2 < 0.1).double().mean()))
     recorder = Recorder(1)
     probes = [probe(recorder=recorder) for probe in (GradientProbe, ActivationProbe, WeightProbe)]
     trainer([*probes, recorder], 1).fit(module, Loader(batches))
     series = recorder.series()
-    np.testing.assert_allclose(series["weight_grad_norm_before_clip"][:, 0, 0], expected, rtol=1e-9)
-    assert series["travel"].shape == (R, 1, 1)
-    assert "gradient_rms" not in series
+    assert recorder.layers == ["1", "3"]
+    np.testing.assert_allclose(series["weight_grad_norm_before_clip"][:, 0], norms, rtol=1e-9)
+    np.testing.assert_allclose(series["gradient_rms"][:, 0], profile, rtol=1e-9)
+    np.testing.assert_allclose(series["signal_rms"][:, 0], signal, rtol=1e-9)
+    np.testing.assert_allclose(series["saturated_fraction"][:, 0, 0], saturated, rtol=1e-9)
+    assert series["travel"].shape == (R, 1, 2)
