@@ -35,7 +35,8 @@ class DataConfig(StrictModel):
     path: str | None = None
     """image_folder only (catalogue: needs_path): the folder that holds train/ and test/."""
     num_train: Count = 10_000
-    """Number of training images, the first of the official split; less if the data set has fewer."""
+    """Number of training images, the first of the official split; less if the data set has fewer. Of data of one's
+    own (`factory`): all, unless given."""
     num_validation: int = Field(0, ge=0, le=MOST)
     """Images held out from the end of the official training split."""
     num_test: Count | None = None
@@ -50,8 +51,9 @@ class DataConfig(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _a_factory_is_a_data_set(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("factory") is not None and "dataset" not in data:
-            return {**data, "dataset": OWN_DATA}
+        if isinstance(data, dict) and data.get("factory") is not None:
+            # Of one's own data all are meant, unless a number is given.
+            return {"dataset": OWN_DATA, "num_train": MOST, **data}
         return data
 
     @model_validator(mode="after")
@@ -130,6 +132,8 @@ LOSS_WINDOW = 20
 REGRESSION = ("mean_squared_error", "l1", "huber")
 LOSSES = ("cross_entropy", "binary_cross_entropy", *REGRESSION)
 SCORES = ("auto", "none", "accuracy", "r2", "mean_absolute_error")
+LARGEST_IS_BEST = ("accuracy", "r2")
+"""Scores by which the best of several validations is told; else it is told by the loss."""
 
 
 class TrainingConfig(StrictModel):
@@ -261,8 +265,8 @@ class ArmConfig(StrictModel):
             raise ValueError("model.output: image needs data.scaling: unit, the range that the PSNR is relative to")
         if is_image and (training.evaluate_train or training.stop_accuracy is not None):
             raise ValueError("model.output: image has no accuracy to measure or to stop at")
-        if training.score_name != "accuracy" and training.stop_accuracy is not None:
-            raise ValueError("training.stop_accuracy needs training.score: accuracy")
+        if training.score_name != "accuracy" and (training.evaluate_train or training.stop_accuracy is not None):
+            raise ValueError("training.stop_accuracy and evaluate_train need training.score: accuracy")
         self._check_network(self.built_in)
         return self
 
