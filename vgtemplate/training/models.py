@@ -25,10 +25,11 @@ from vgtemplate.data.statistics import scale_pixels
 from vgtemplate.nn.build import build_model
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
+from vgtemplate.training.own_module import build_module
 
 LAST, BEST = "last.pt", "best.pt"
 _FORMAT = 1
-_OF_THE_DATA = ("name", "classes", "input_shape", "mean", "std")
+_OF_THE_DATA = ("name", "classes", "input_shape", "mean", "std", "num_outputs")
 _BLOCK = 256
 
 
@@ -37,7 +38,7 @@ class TrainedModel:
     """A trained population with what it needs to read a picture.
 
     `dataset` is what the record says of the data: `classes`, `input_shape` (C, H, W), `mean` and `std` per channel. The
-    weights have the replica axis.
+    weights have the replica axis; of a LightningModule of one's own they are those of each seed, under its number.
     """
 
     config: ArmConfig
@@ -52,9 +53,23 @@ class TrainedModel:
 
     def network(self) -> nn.Module:
         """Return the population in evaluation mode."""
-        network = build_model(self.config.model, self.input_shape, len(self.dataset["classes"]), self.seeds)
+        network: nn.Module
+        if self.config.module is not None:
+            network = nn.ModuleList(build_module(self.config, self.dataset, seed) for seed in self.seeds)
+        else:
+            num_outputs = self.dataset.get("num_outputs", len(self.dataset["classes"]))
+            network = build_model(self.config.model, self.input_shape, num_outputs, self.seeds)
         network.load_state_dict(self.weights)
         return network.eval()
+
+    def require_classifier(self, path: Path) -> None:
+        """Raise UserError unless the network tells classes from pictures."""
+        if self.config.module is not None:
+            raise UserError(f"{path}: is a LightningModule of one's own, which classifies in a way of its own")
+        if self.config.outputs_image:
+            raise UserError(f"{path}: this network puts out images, not classes")
+        if not self.dataset["mean"] or not self.dataset["classes"]:
+            raise UserError(f"{path}: this network was not trained to tell classes from pictures of 8 bits")
 
     def probabilities(self, pixels: Bytes) -> np.ndarray[Any, Any]:
         """Return what each replica makes of 8-bit pictures: (N, C, H, W) to (R, N, K)."""
@@ -79,7 +94,7 @@ def write_model(path: Path, model: TrainedModel) -> None:
         "format": _FORMAT,
         "configuration": model.config.model_dump(mode="json"),
         "seeds": list(model.seeds),
-        "dataset": {name: model.dataset[name] for name in _OF_THE_DATA},
+        "dataset": {name: model.dataset[name] for name in _OF_THE_DATA if name in model.dataset},
         "weights": dict(model.weights),
     }
     torch.save(content, buffer)
@@ -122,11 +137,13 @@ def read_model(path: Path) -> TrainedModel:
         model = TrainedModel(
             config=ArmConfig.model_validate(content["configuration"]),
             seeds=tuple(int(seed) for seed in content["seeds"]),
-            dataset={name: content["dataset"][name] for name in _OF_THE_DATA},
+            dataset={name: content["dataset"][name] for name in _OF_THE_DATA if name in content["dataset"]},
             weights=content["weights"],
         )
         model.network()
         return model
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; `vgt train` writes {BEST} and {LAST} beside its record") from None
     except IsADirectoryError:

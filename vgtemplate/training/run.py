@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from vgtemplate.config.errors import UserError
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.lengths import long_enough
@@ -38,6 +39,11 @@ def _build_module(
     config: ArmConfig, dataset: Mapping[str, Any], seeds: Sequence[int], probe_images: Tensor | None = None
 ) -> PopulationModule:
     num_outputs = dataset.get("num_outputs", len(dataset["classes"]))
+    if config.built_in is not None and not (num_outputs and dataset["input_shape"]):
+        raise UserError(
+            f"model: a built-in network needs inputs (number, ...) and as many classes or targets as the data say; "
+            f"{dataset['name']} does not say it (a Dataset or LightningDataModule does by `classes` or `num_classes`)"
+        )
     model = build_model(config.model, dataset["input_shape"], num_outputs, seeds)
     if config.training.precision == "64-true":
         # Before a checkpoint is read into it, which the trainer does before it converts.

@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
-from vgtemplate.config.errors import UserError
 from vgtemplate.data.folder import read_pictures
 from vgtemplate.records import Array
 from vgtemplate.text import plain_number
@@ -37,8 +36,7 @@ def classify(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
     from vgtemplate.training.models import read_model
 
     trained = read_model(model)
-    if trained.config.model.output != "logits":
-        raise UserError(f"{model}: this network puts out images, not classes")
+    trained.require_classifier(model)
     probabilities = trained.probabilities(read_pictures(files, trained.input_shape))
     classes = [str(name) for name in trained.dataset["classes"]]
     if as_json:
