@@ -14,13 +14,17 @@ from vgtemplate.callbacks.contracts import Validates, require
 class BestKeeper(pl.Callback):
     """Keeps each replica's weights of its best validation as the module's `best_weights`.
 
-    Of equal scores the first counts.
+    Of equals the first counts.
+
+    Args:
+        by_score: the best is what has the largest score; else the smallest loss.
 
     Raises:
         ValueError: at the start of the training, if the module has no `model` or no `validations`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by_score: bool = True) -> None:
+        self._by_score = by_score
         self._best: dict[str, Tensor] | None = None
         self._score = torch.empty(0)
 
@@ -31,7 +35,8 @@ class BestKeeper(pl.Callback):
         if trainer.state.fn != "fit":
             return
         module = require(pl_module, Validates, self)
-        score = module.validations[-1][2].nan_to_num(nan=-torch.inf)
+        _, losses, scores = module.validations[-1]
+        score = (scores if self._by_score else -losses).nan_to_num(nan=-torch.inf)
         weights = {name: tensor.detach().cpu().clone() for name, tensor in module.model.state_dict().items()}
         if self._best is None:
             self._best, self._score = weights, score

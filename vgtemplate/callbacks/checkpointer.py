@@ -102,7 +102,11 @@ class Checkpointer(pl.Callback):
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, _: object, batch_idx: int
+    ) -> None:
+        if batch_idx % trainer.accumulate_grad_batches:
+            return  # gradients that are still being summed up stand in no checkpoint
         is_due = time.monotonic() - self._saved >= self._every_seconds
         if trainer.global_step and (is_due or self._signal is not None):
             self._save(trainer)

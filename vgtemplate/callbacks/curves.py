@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from vgtemplate.callbacks.contracts import ends_step
+
 _ROWS = 512
 """Steps for which there is room at first."""
 
@@ -26,7 +28,11 @@ class CurveRecorder(pl.Callback):
         self._rows = torch.empty(0, 2, 0)
         self._count = 0
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: object) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, _: object, batch_idx: int
+    ) -> None:
+        if not ends_step(trainer, batch_idx):
+            return
         losses: Tensor = outputs["losses"]
         if self._count == len(self._rows):
             rows = losses.new_empty(max(_ROWS, 2 * self._count), 2, len(losses))
@@ -44,10 +50,14 @@ class CurveRecorder(pl.Callback):
         self._count = len(self._rows)
 
     def series(self, trainer: pl.Trainer, score: str = "accuracy") -> dict[str, npt.NDArray[Any]]:
-        """Return train_loss and train_`score` (R, T), averaged over the processes, and diverged_at (R,), -1: never."""
+        """Return train_loss and train_`score` (R, T), averaged over the processes, and diverged_at (R,), -1: never.
+
+        Without a name of the score ("") there is none.
+        """
         curves = self._rows[: self._count].permute(1, 2, 0).contiguous()
         reduced = trainer.strategy.reduce(curves.to(trainer.strategy.root_device), reduce_op="mean")
         loss, values = reduced.cpu().numpy()
         bad = ~np.isfinite(loss)
         diverged_at = np.where(bad.any(axis=1), bad.argmax(axis=1), -1)
-        return {"train_loss": loss, f"train_{score}": values, "diverged_at": diverged_at}
+        scores = {f"train_{score}": values} if score else {}
+        return {"train_loss": loss, **scores, "diverged_at": diverged_at}

@@ -49,8 +49,8 @@ class ReplicaMean(Metric):
         return self.total / self.count
 
 
-def _as_type(part: Any, dtype: torch.dtype) -> Any:
-    return part.to(dtype) if isinstance(part, Tensor) and part.is_floating_point() else part
+def _as_type(part: Any, dtype: torch.dtype | str) -> Any:
+    return part.type(dtype) if isinstance(part, Tensor) and part.is_floating_point() else part
 
 
 class PopulationModule(pl.LightningModule):
@@ -82,6 +82,7 @@ class PopulationModule(pl.LightningModule):
         self.scores = ReplicaMean(num_replicas)
         self.validations: list[tuple[int, Tensor, Tensor]] = []
         self.best_weights: dict[str, Tensor] | None = None
+        self._summed: dict[str, Tensor] = {}
 
     @property
     def score(self) -> str:
@@ -154,9 +155,10 @@ class PopulationModule(pl.LightningModule):
         """Return the means over those batches of a step that were seen so far."""
         if self.trainer.accumulate_grad_batches == 1:
             return values
-        earlier = self._earlier if part else {name: torch.zeros_like(value) for name, value in values.items()}
-        self._earlier = {name: earlier[name] + value for name, value in values.items()}
-        return {name: value / (part + 1) for name, value in self._earlier.items()}
+        if part:
+            values = {name: value + self._summed[name] for name, value in values.items()}
+        self._summed = values
+        return {name: value / (part + 1) for name, value in values.items()}
 
     def on_after_backward(self) -> None:
         if self.config.training.precision == "16-mixed":

@@ -157,7 +157,7 @@ REFUSED = {
     "no such score": ("{training: {score: 'NAME:acc'}}", "arms.a.training.score NAME:acc: NAME.py has no 'acc'"),
     "no accuracy": (
         "{training: {loss: l1, stop_accuracy: 0.5}}",
-        "arms.a: training.stop_accuracy needs training.score: accuracy",
+        "arms.a: training.stop_accuracy and evaluate_train need training.score: accuracy",
     ),
     "pretraining": (
         "{model: {factory: 'NAME:net'}, pretraining: {kind: rbm}}",

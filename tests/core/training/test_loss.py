@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vgtemplate.training.module import replica_accuracies, replica_losses
+from vgtemplate.training.losses import replica_losses
+from vgtemplate.training.scores import replica_accuracies
 
 R, B, K = 3, 7, 5
 
