@@ -62,6 +62,7 @@ class Flow(TorchFunctionMode):
         forwards: measure signals, saturation and dead units, not only what comes back.
         guard: calls what may go wrong, so that it never reaches the network.
         note: says what of a layer is not seen.
+        arrives: called before what comes back is counted.
 
     `calls` counts for each row the calls of this step; `places` has the first call of each row.
     """
@@ -74,13 +75,14 @@ class Flow(TorchFunctionMode):
         forwards: bool,
         guard: Callable[..., Any],
         note: Callable[[str, str], None],
+        arrives: Callable[[], None],
     ) -> None:
         super().__init__()
         self._rows = {
             id(parameter): row for row in rows for parameter in (row.weight, row.bias) if parameter is not None
         }
         self._tally, self._num_replicas, self._forwards = tally, num_replicas, forwards
-        self._guard, self._note = guard, note
+        self._guard, self._note, self._arrives = guard, note, arrives
         self._is_population = any(row.stacked for row in rows)
         self._made: dict[Any, tuple[Row, Seen]] = {}
         self._unit_axes: dict[Row, int] = {}
@@ -228,6 +230,7 @@ class Flow(TorchFunctionMode):
         calls.append(None)
 
         def count(gradient: Tensor) -> None:
+            self._arrives()
             arrived = seen.with_tensor(gradient)
             total = squares(arrived.values, arrived.is_batched)
             self._add(series, row, arrived, total, arrived.count, 0.5, is_scaled=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,6 +41,22 @@ def max_derivative(name: str) -> float:
     return ACTIVATIONS[name].max_derivative if name in ACTIVATIONS else _OTHERS[name]
 
 
+@contextmanager
+def own_graph(device: torch.device) -> Iterator[None]:
+    """Within it a graph of our own may be built, wherever the network is: in a checkpoint, under autocast."""
+
+    def unchanged(tensor: Tensor) -> Tensor:
+        return tensor
+
+    # A checkpoint counts what is saved for a backward pass, through hooks that these stand before.
+    with (
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        torch.autograd.graph.saved_tensors_hooks(unchanged, unchanged),
+    ):
+        yield
+
+
 def derivative(function: Callable[..., Any], z: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Return phi'(z) elementwise through autograd, of a copy of z; a random slope stands at its mean."""
     if activation_of(function) == "rrelu":
@@ -48,7 +65,7 @@ def derivative(function: Callable[..., Any], z: Tensor, args: tuple[Any, ...], k
     # In single precision at least: the slope of a saturated unit is below the smallest half-precision number.
     precision = torch.float32 if z.dtype in (torch.float16, torch.bfloat16) else z.dtype
     others = [each.detach().to(precision) if isinstance(each, Tensor) else each for each in args]
-    with torch.enable_grad(), torch.autocast(z.device.type, enabled=False):
+    with own_graph(z.device):
         copy = z.detach().to(precision, copy=True).requires_grad_()
         # Once more a copy, because the function may work in place.
         (slope,) = torch.autograd.grad(function(copy.clone(), *others, **kwargs).sum(), copy)

@@ -87,6 +87,9 @@ class _Loop:
         if not self.watcher.sees_flow:
             return
         for module in self.watcher.model.modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                self.watcher.measurements.note("what flows inside a scripted module is not seen; its weights are")
+                continue
             self._forwards += [
                 module.register_forward_pre_hook(self._before_forward),
                 module.register_forward_hook(self._after_forward, always_call=True),

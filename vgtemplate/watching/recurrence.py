@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vgtemplate.watching.functions import own_graph
+
 _CELLS: dict[str, Callable[..., Any]] = {
     "lstm": torch.lstm_cell,
     "gru": torch.gru_cell,
@@ -35,7 +37,7 @@ class Recurrence:
 
 def why_not_run_again(name: str, args: Sequence[Any]) -> str | None:
     """Say why a call cannot be run again step by step; None if it can."""
-    if len(args) != 9 or not isinstance(args[2], (list, tuple)):
+    if len(args) != 9 or not isinstance(args[3], bool):
         return "packed sequences"
     _, _, weights, has_biases, num_layers, dropout, train, is_bidirectional, _ = args
     if is_bidirectional:
@@ -55,7 +57,7 @@ def profiles(call: Recurrence) -> list[Tensor]:
     initial = [each.detach() for each in (states if isinstance(states, (list, tuple)) else (states,))]
     hidden: list[list[Tensor]] = []
     final: list[list[Tensor]] = []
-    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+    with own_graph(x.device):
         inputs = list(sequence.float() if sequence.dtype in (torch.float16, torch.bfloat16) else sequence)
         precision = inputs[0].dtype
         for layer in range(num_layers):

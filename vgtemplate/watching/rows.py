@@ -73,7 +73,7 @@ def _bias_of(name: str) -> str:
         # Of several originals the last is the one that has a direction (weight norm: size, direction).
         return f"{layer}bias" if own in ("weight.original", "weight.original1") else ""
     owner, dot, own = name.rpartition(".")
-    return f"{owner}{dot}{own.replace('weight', 'bias')}"
+    return f"{owner}{dot}{own.replace('weight', 'bias')}" if "weight" in own else ""
 
 
 def find_rows(model: nn.Module) -> list[Row]:
@@ -94,11 +94,14 @@ def find_rows(model: nn.Module) -> list[Row]:
         names = dict.fromkeys(map(shown, named[parameter]))
         return Row(" = ".join(names), parameter, bias, parameter in stacked)
 
-    biases = {
-        parameter: by_name.get(_bias_of(names[0])) for parameter, names in named.items() if not _is_bias(names[0])
-    }
+    def bias_of(weight: nn.Parameter) -> nn.Parameter | None:
+        bias = by_name.get(_bias_of(named[weight][0]))
+        # Where the bias alone is trained it has a row of its own.
+        return bias if bias is None or weight.requires_grad or not bias.requires_grad else None
+
+    biases = {parameter: bias_of(parameter) for parameter, names in named.items() if not _is_bias(names[0])}
     rows = [row(weight, bias) for weight, bias in biases.items()]
-    # A bias without a weight of its own (a bare parameter that happens to be called so) is a row as well.
+    # So has one without a weight (a bare parameter that happens to be called so).
     taken = {*biases, *biases.values()}
     return rows + [row(parameter, None) for parameter in named if parameter not in taken]
 

@@ -49,6 +49,7 @@ class Watcher:
         self.accumulated = 1
         population = population_in(model)
         self._num_replicas = int(getattr(population, "num_replicas", 1))
+        self._parameters: list[tuple[int, bool]] = []
         self._rows: list[Row] = []
         self._owners: dict[Optimizer, set[int]] = {}
         self._places: dict[Row, int] = {}
@@ -57,6 +58,7 @@ class Watcher:
         self._weights: Weights | None = None
         self._handles: list[Any] = []
         self._is_queued = False
+        self._backward: int | None = None
 
     def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call what looks; where it fails, what it looked for is left out, which is noted."""
@@ -87,10 +89,11 @@ class Watcher:
         if any(is_lazy(each) for each in (*self.model.parameters(), *self.model.buffers())):
             self.measurements.note(_GAP)
             return
-        parameters = {id(each) for each in self.model.parameters()}
-        if parameters != {id(each) for row in self._rows for each in (row.weight, row.bias)} - {id(None)}:
-            self._rows = find_rows(self.model)
-            self._places = {}
+        # Found anew where parameters came, went, were frozen or set free.
+        parameters = [(id(each), each.requires_grad) for each in self.model.parameters()]
+        if parameters != self._parameters:
+            self._parameters = parameters
+            self._rows, self._places = find_rows(self.model), {}
         for optimizer in optimizers:
             self._know(optimizer)
         self._weights = Weights(self._rows, self.initial)
@@ -100,7 +103,15 @@ class Watcher:
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
             forwards = "signals" in self.looks
-            self._flow = Flow(self._rows, self._tally, self._num_replicas, forwards, self.guard, self.measurements.note)
+            self._flow = Flow(
+                self._rows,
+                self._tally,
+                self._num_replicas,
+                forwards,
+                self.guard,
+                self.measurements.note,
+                self._note_arrival,
+            )
         if "gradients" in self.looks:
             weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
             self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]
@@ -127,6 +138,14 @@ class Watcher:
         if not self._is_queued:
             self._is_queued = True
             torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)
+
+    def _note_arrival(self) -> None:
+        """Forget an earlier backward pass whose gradients were thrown away: mixed precision skips a step so."""
+        backward = torch._C._current_graph_task_id()
+        if backward != self._backward:
+            if self._backward is not None and all(row.weight.grad is None for row in self._rows):
+                self._tally.drop_backward()
+            self._backward = backward
 
     def _backward_ended(self) -> None:
         self._is_queued = False
@@ -212,7 +231,7 @@ class Watcher:
         if self._flow is not None:
             self.guard(self._flow.close)
         self._handles, self._flow, self._weights, self._is_queued = [], None, None, False
-        self._tally = Tally()
+        self._tally, self._backward = Tally(), None
 
     def _say_what_is_missing(self) -> None:
         note = self.measurements.note
