@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vgtemplate.config.catalogue import METRICS
+from vgtemplate.config.errors import UserError
 from vgtemplate.config.network import ModelConfig
+from vgtemplate.config.own import find, is_own, their_errors
 from vgtemplate.config.schema import LOSS_WINDOW
 from vgtemplate.records import Record
 
@@ -23,6 +25,26 @@ FUNCTIONS: dict[str, Metric] = {}
 metric = METRICS.decorator(FUNCTIONS)
 CHANCE = 0.1
 """What a diverged run's accuracy counts as (docs/register.md, How a claim is judged)."""
+
+
+def named(name: str) -> Metric:
+    """Return the metric of a name: of the catalogue, or `module:name` of one's own, a record to one number per seed.
+
+    Raises:
+        UserError: one's own cannot be found; or, when it is computed, it fails or gives something else.
+    """
+    if not is_own(name):
+        return FUNCTIONS[name]
+    function, what = find("metric", name), f"metric {name}"
+
+    def compute(record: Record) -> Array:
+        with their_errors(what):
+            values = np.asarray(function(record), dtype=np.float64)
+        if values.shape != (len(record.seeds),):
+            raise UserError(f"{what}: gives {values.shape}; it must give one number per seed, ({len(record.seeds)},)")
+        return values
+
+    return compute
 
 
 def log10(values: Array) -> Array:
@@ -92,7 +114,10 @@ def _mean_log_factor(record: Record) -> Array:
     n is the number of units of layer l + 1, whose weights w carry the gradient down; z is layer l's. NaN below three
     layers.
     """
-    widths = np.array(ModelConfig.model_validate(record.configuration["model"]).widths(), dtype=np.float64)
+    model = record.configuration.get("model", {})
+    if "kind" not in model:  # of one's own, whose widths nobody knows
+        return np.full(len(record.seeds), np.nan)
+    widths = np.array(ModelConfig.model_validate(model).widths(), dtype=np.float64)
     factors = np.sqrt(widths[2:]) * record.probe("weight_rms")[:, 2:] * record.probe("derivative_rms")[:, 1:-1]
     return np.asarray(log10(factors).mean(axis=1)) if factors.shape[1] else np.full(len(factors), np.nan)
 
@@ -189,6 +214,12 @@ def offset(record: Record) -> Array:
 def test_accuracy(record: Record) -> Array:
     """Return the test accuracy; CHANCE for a replica that diverged."""
     return _unless_diverged(record, _series(record, "test_accuracy"), CHANCE)
+
+
+@metric("what training.score asks for, over the test images; diverged = no value")
+def test_score(record: Record) -> Array:
+    """Return the test score that is no accuracy; NaN for a replica that diverged."""
+    return _unless_diverged(record, _series(record, "test_score"), np.nan)
 
 
 @metric("1 - test accuracy; diverged = 0.9")

@@ -31,9 +31,21 @@ TOLERANCE = 0.01
 WIDE = 64
 
 
+OWN = "it is a model of one's own"
+
+
+def built_in(config: ArmConfig) -> ModelConfig:
+    """Return the settings of a built-in network; raise UserError where it is of one's own."""
+    if config.built_in is None:
+        raise UserError(f"the theory does not cover this network: {OWN}")
+    return config.built_in
+
+
 def why_not_predicted(config: ArmConfig) -> str | None:
     """Say why the theory does not cover an arm; None where it does."""
-    model = config.model
+    model = config.built_in
+    if model is None:
+        return OWN
     if config.pretraining.kind != "none":
         return "pretrained weights are no independent draws"
     if _is_resnet(model) and model.norm != "batch":
@@ -120,9 +132,9 @@ def predict_arm(config: ArmConfig, input_shape: Sequence[int], inputs: Array | N
     """
     if (reason := why_not_predicted(config)) is not None:
         raise UserError(f"the theory does not cover this network: {reason}")
-    activation = theory_activation(config.model.activation)
+    activation = theory_activation(built_in(config).activation)
     layers, squares = layers_and_inputs(config, input_shape, inputs)
-    if _is_resnet(config.model):
+    if _is_resnet(built_in(config)):
         return predict_resnet(activation, layers)
     return predict_layers(activation, layers, squares)
 
@@ -136,10 +148,11 @@ def layers_and_inputs(
     config: ArmConfig, input_shape: Sequence[int], inputs: Array | None = None
 ) -> tuple[list[Layer], Array]:
     """Return what the theory needs to know of an arm and its images; arguments as in `predict_arm`."""
-    size = (1, 1) if config.model.kind == "mlp" else tuple(input_shape[1:])
+    model = built_in(config)
+    size = (1, 1) if model.kind == "mlp" else tuple(input_shape[1:])
     squares = np.ones((1, *size)) if inputs is None else np.asarray(inputs, dtype=np.float64)
     # Where noise is to be removed from the images, they are sent in with it.
-    return describe_layers(config.model, input_shape), squares + config.training.noise**2
+    return describe_layers(model, input_shape), squares + config.training.noise**2
 
 
 def narrowest(model: ModelConfig) -> int:
@@ -263,7 +276,7 @@ def compare_slopes(record: Record) -> Comparison | None:
     predicted, (low, high), slopes = _slopes(prediction, record)
     if not math.isfinite(predicted) or not np.isfinite(slopes).all():
         return None
-    model = config.model
+    model = built_in(config)
     return Comparison(
         predicted=predicted,
         low=low,

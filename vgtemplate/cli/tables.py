@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.metrics import final_loss, gradient_slope, test_accuracy
+from vgtemplate.metrics import final_loss, gradient_slope, test_accuracy, test_score
 from vgtemplate.prediction import compare_slopes
-from vgtemplate.records import Record
+from vgtemplate.records import Array, Record
 from vgtemplate.text import write_number, write_spread
 
 
@@ -21,7 +21,7 @@ def _divergence(record: Record) -> str:
     if not diverged:
         return f"0 of {len(record.seeds)}"
     step, layer = min(diverged)
-    depth = len(record.labels["layer"]) or record.configuration["model"]["depth"]
+    depth = len(record.labels["layer"]) or record.configuration.get("model", {}).get("depth", 0)
     where = f", layer {layer}" if 0 < layer <= depth else ", output" if layer > depth else ""
     return f"{len(diverged)} of {len(record.seeds)} (step {step}{where})"
 
@@ -34,6 +34,20 @@ def usage(record: Record) -> str:
         ("megabytes_a_replica", "MB of memory per seed"),
     ]
     return ", ".join(f"{environment[name]:,.0f} {words}" for name, words in known if name in environment)
+
+
+def _spread(values: Array | None) -> str:
+    return "-" if values is None else escape(write_spread(list(values)))
+
+
+def _score(record: Record) -> str:
+    """Write the test accuracy; where another score was asked for, that with its name."""
+    if "test_accuracy" in record.series:
+        return _spread(test_accuracy(record))
+    if "test_score" not in record.series:
+        return "-"
+    name = str(record.configuration["training"]["score"]).rpartition(":")[2]
+    return f"{escape('r2' if name == 'auto' else name)} {_spread(test_score(record))}"
 
 
 _COLUMNS = (
@@ -51,14 +65,14 @@ def arm_table(records: Sequence[Record], title: str, width: int) -> Group:
     """Return the table of trained arms, no wider than `width`: median [min, max] over the seeds."""
     rows = []
     for record in records:
-        accuracy = test_accuracy(record) if "test_accuracy" in record.series else None
         slope = gradient_slope(record) if "gradient_rms" in record.series else None
         compared = compare_slopes(record)
-        spreads = [None if values is None else list(values) for values in (final_loss(record), accuracy, slope)]
         rows.append(
             [
                 escape(record.name),
-                *("-" if values is None else escape(write_spread(values)) for values in spreads),
+                _spread(final_loss(record)),
+                _score(record),
+                _spread(slope),
                 "-" if compared is None else write_number(compared.predicted),
                 _divergence(record),
                 f"{record.wall_seconds:.1f} s",

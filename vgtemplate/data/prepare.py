@@ -43,7 +43,8 @@ def _find(config: DataConfig, root: Path) -> _Raw:
     return _Raw(images.name, images.fingerprint, splits, images.classes, images.max_value)
 
 
-def _length(split: Any) -> int:
+def split_length(split: Any) -> int:
+    """Return how many items a split has."""
     return len(split) if is_dataset(split) else len(next(leaves(split)))
 
 
@@ -56,11 +57,11 @@ def _cut(split: Any, start: int, stop: int) -> Any:
 def _divide(config: DataConfig, raw: _Raw) -> dict[str, Any]:
     """Return the training split's first `num_train`, what is held out from its end or given for it, and the test's."""
     whole = raw.splits["train"]
-    available, own = _length(whole), raw.splits.get("validation")
+    available, own = split_length(whole), raw.splits.get("validation")
     if own is not None and config.num_validation:
         raise UserError(f"data.num_validation: {raw.name} gives a validation split of its own; leave it at 0")
     held_out = num_held_out(config, available)
-    num_test = _length(raw.splits["test"])
+    num_test = split_length(raw.splits["test"])
     return {
         "train": _cut(whole, 0, min(config.num_train, available - held_out)),
         "validation": _cut(whole, available - held_out, available) if own is None else own,

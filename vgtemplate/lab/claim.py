@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from vgtemplate.config import catalogue
+from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.own import check_path, check_takes, is_own
 from vgtemplate.config.strict import Count, Slug, StrictModel, known, require
 from vgtemplate.lab.catalogue import ARTICLES, CHECKS, COMBINATIONS
 from vgtemplate.lab.threshold import read_threshold
@@ -27,11 +29,23 @@ def _readable(threshold: str) -> str:
 Threshold = Annotated[str, AfterValidator(_readable)]
 
 
+def _require_metric(name: str) -> None:
+    """Raise a ValueError unless a metric is in the catalogue, or a function of one's own that takes a record."""
+    if not is_own(name):
+        require("metric", name, catalogue.METRICS)
+        return
+    try:
+        check_takes("metric", check_path(name), "record")
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
 class PartConfig(StrictModel):
     """One condition of a claim: a number per seed, and the threshold it must clear."""
 
     metric: MetricName
-    """A row of the catalogue's metrics; in an exact claim, a quantity of its check."""
+    """A row of the catalogue's metrics, or `module:name` of one's own, a record to one number per seed; in an exact
+    claim, a quantity of its check."""
     arms: list[Slug] = []
     """The arms it is computed from, in the order the combination reads them."""
     combine: CombinationName = "only"
@@ -71,13 +85,14 @@ class SearchConfig(StrictModel):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> SearchConfig:
-        require("metric", self.metric, catalogue.METRICS)
+        _require_metric(self.metric)
         for arm in self.factors:
             require("arm of the search", arm, self.arms)
         if self.factors and self.trial is None:
             raise ValueError("factors go with trial, the one arm whose pick is multiplied")
         for setting in self.grid:
-            if setting.count(".") != 1:
+            _, *keys = setting.split(".")
+            if not all(keys) or not (len(keys) == 1 or (keys and keys[0] == "settings")):
                 raise ValueError(f"grid: {setting!r} must look like section.key, e.g. optimiser.lr")
         return self
 
@@ -176,11 +191,12 @@ class ClaimConfig(ExperimentConfig):
             if part.arms or part.options or part.combine != "only":
                 raise ValueError("a part of an exact claim has no arms, options or combination")
             return
-        require("metric", part.metric, catalogue.METRICS)
+        _require_metric(part.metric)
         for arm in part.arms:
             require("arm", arm, self.arms)
         for option in part.options:
-            require(f"option of {part.metric}", option, catalogue.METRICS[part.metric].options)
+            options = () if is_own(part.metric) else catalogue.METRICS[part.metric].options
+            require(f"option of {part.metric}", option, options)
         least = COMBINATIONS[part.combine].arms
         exactly = part.combine in {"only", "difference", "ratio"}
         if len(part.arms) < least or (exactly and len(part.arms) != least):

@@ -9,7 +9,7 @@ from typing import Any
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
-from vgtemplate.config.load import load_experiment, merge, resolve_arms
+from vgtemplate.config.load import load_experiment, overlay, resolve_arms
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.config.yaml import read_yaml
 from vgtemplate.lab.claim import ClaimConfig, Setting
@@ -61,7 +61,7 @@ def resolve_claim(
         added = dict.fromkeys(claim.arms, claim.short)
     elif setting == "full" and claim.full is not None:
         base, added = claim.full.base or base, claim.full.arms
-    joined = {arm: merge(added.get(arm, {}), given.get(arm, {})) for arm in claim.arms}
+    joined = {arm: overlay(added.get(arm, {}), given.get(arm, {})) for arm in claim.arms}
     return resolve_arms(path, claim.model_copy(update={"base": base}), overrides, patches=joined)
 
 

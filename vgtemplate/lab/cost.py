@@ -22,6 +22,8 @@ _PIXELS = 28 * 28
 _RESNET_PIXELS = 32 * 32
 _RESNET_RATE = 75e9
 """Operations per second of a residual network's grouped convolutions."""
+_OWN_STEP, _OWN_MEGABYTES = 0.1, 50.0
+"""Of a network of one's own nothing is known: seconds of a step of 128 images, and memory per seed."""
 _COPIES = 8
 """Tensors of a layer's size that are alive for each layer of a convolutional network; half as many for others."""
 
@@ -47,12 +49,20 @@ def _layer_seconds(model: ModelConfig, batch_size: int) -> float:
     return (0.35e-3 * (width / 64) * (1 + width / 64) + normalised) * batch_size / 128
 
 
+def _network_seconds(config: ArmConfig) -> float:
+    """Return the seconds of a network in one training step, forward and backward."""
+    model, batch = config.built_in, config.data.batch_size
+    if model is None:
+        return _OWN_STEP * batch / 128
+    return _resnet_seconds(model, batch) if model.kind == "resnet" else model.depth * _layer_seconds(model, batch)
+
+
 def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
     """Return the rough time of an arm on one core; early stops are not foreseen."""
-    model, training, probes, batch = config.model, config.training, config.probes, config.data.batch_size
+    training, probes, batch = config.training, config.probes, config.data.batch_size
+    depth = 1 if config.built_in is None else config.built_in.depth
     steps = training.steps if training.epochs is None else training.epochs * max(1, config.data.num_train // batch)
-    network = _resnet_seconds(model, batch) if model.kind == "resnet" else model.depth * _layer_seconds(model, batch)
-    step = 2e-3 * batch / 128 + network
+    step = (2e-3 * batch / 128 + _network_seconds(config)) * training.accumulate
     forward_only = step / 3 / batch
     seconds = steps * step
     if training.evaluate:
@@ -64,17 +74,19 @@ def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
         look = probes.num_images * forward_only
         seconds += 2 * look
         replayed = 2 * look if probes.shift else 0.0
-        replayed += step * model.depth / 2 if probes.gradient_change else 0
+        replayed += step * depth / 2 if probes.gradient_change else 0
         seconds += probed * (step + replayed)
     if config.pretraining.kind != "none":
-        seconds += model.depth * config.pretraining.steps * 6e-3
+        seconds += depth * config.pretraining.steps * 6e-3
     double = 1.5 if training.precision == "64-true" else 1.0
     return _START + seconds * double * num_seeds / 10
 
 
 def estimate_megabytes(config: ArmConfig, num_seeds: int) -> float:
     """Return the rough memory of an arm's activations, on images of 28x28; a worker needs several hundred beside it."""
-    model = config.model
+    model = config.built_in
+    if model is None:
+        return _OWN_MEGABYTES * num_seeds
     units = float(sum(model.widths())) * (1 if model.kind == "mlp" else _PIXELS * _relative_size(model))
     copies = _COPIES / 2 if model.kind == "mlp" else _COPIES
     size = 8 if config.training.precision == "64-true" else 4

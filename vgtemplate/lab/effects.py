@@ -81,6 +81,6 @@ def smallest_growth(values: Sequence[Array]) -> Array:
 
 def compute_effects(part: PartConfig, records: Mapping[str, Record]) -> Array:
     """Return a part's effects, one per seed, (R,), in the order of the records' seeds."""
-    values = [metrics.FUNCTIONS[part.metric](records[arm], **part.options) for arm in part.arms]
+    values = [metrics.named(part.metric)(records[arm], **part.options) for arm in part.arms]
     with np.errstate(invalid="ignore"):
         return FUNCTIONS[part.combine](values)

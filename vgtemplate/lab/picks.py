@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.load import merge
 from vgtemplate.config.yaml import read_yaml
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
 
@@ -119,11 +120,13 @@ def picked_settings(claim: ClaimConfig, picks: Picks, dataset: str) -> dict[str,
 
 
 def as_patch(settings: Mapping[str, float]) -> dict[str, Any]:
-    """Turn {"optimiser.lr": 0.1} into {"optimiser": {"lr": 0.1}}."""
+    """Turn {"optimiser.lr": 0.1} into {"optimiser": {"lr": 0.1}}; whole numbers are integers, as a width has to be."""
     patch: dict[str, Any] = {}
     for name, value in settings.items():
-        section, _, key = name.partition(".")
-        patch.setdefault(section, {})[key] = value
+        nested: Any = int(value) if value == int(value) else value
+        for key in reversed(name.split(".")):
+            nested = {key: nested}
+        patch = merge(patch, nested)
     return patch
 
 

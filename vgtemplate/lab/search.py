@@ -13,6 +13,8 @@ import numpy as np
 
 from vgtemplate import metrics
 from vgtemplate.config.schema import ArmConfig, DataConfig
+from vgtemplate.data.own import call_factory, is_datamodule
+from vgtemplate.data.prepare import split_length
 from vgtemplate.data.sources import load_images
 from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
@@ -45,6 +47,18 @@ def _trial(config: ArmConfig, metric: str, num_validation: int) -> ArmConfig:
     return config.model_copy(update={"data": data, "training": training, "probes": probes})
 
 
+def _num_held_out(data: DataConfig, root: Path) -> int:
+    """Return how many images of the training split are for validation; data of one's own may have some already."""
+    if data.own is None:
+        num_images = len(load_images(DataConfig(dataset=data.dataset, path=data.path), root).train_labels)
+    else:
+        found = call_factory(data)
+        if is_datamodule(found) or "validation" in found.splits:
+            return 0
+        num_images = split_length(found.splits["train"])
+    return min(MOST_VALIDATION, num_images // 6)
+
+
 def plan_searches(
     claims: Mapping[str, ClaimConfig], folder: Path, dataset: str, seeds: Sequence[int], root: Path
 ) -> list[Search]:
@@ -56,8 +70,6 @@ def plan_searches(
         seeds: the tuning seeds.
     """
     keys = Keys(root)
-    num_images = len(load_images(DataConfig(dataset=dataset), root).train_labels)
-    num_validation = min(MOST_VALIDATION, num_images // 6)
     searches = []
     for name, claim in claims.items():
         for search in claim.search:
@@ -66,8 +78,9 @@ def plan_searches(
                 for settings in candidates_of(search):
                     patches = {arm: as_patch(settings)}
                     config = resolve_claim(folder / f"{name}.yaml", claim, patches=patches)[arm]
-                    trial = _trial(with_dataset(config, dataset), search.metric, num_validation)
-                    label = ", ".join(f"{key.split('.')[1]} {value:g}" for key, value in settings.items())
+                    config = with_dataset(config, dataset)
+                    trial = _trial(config, search.metric, _num_held_out(config.data, root))
+                    label = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in settings.items())
                     jobs.append(keys.job(name, f"{arm} ({label})", trial, seeds))
                 searches.append(Search(name, arm, search, jobs))
     return searches
@@ -104,7 +117,7 @@ def choose(search: SearchConfig, values: Sequence[Sequence[float]]) -> int:
 def conclude(search: Search, records: Sequence[Record]) -> dict[str, Pick]:
     """Return the pick of every arm that the search is for, from its trials' records in the order of the candidates."""
     settings = candidates_of(search.config)
-    values = [metrics.FUNCTIONS[search.config.metric](record).tolist() for record in records]
+    values = [metrics.named(search.config.metric)(record).tolist() for record in records]
     pick = Pick(
         date=datetime.date.today().isoformat(),
         seeds=list(records[0].seeds),

@@ -46,8 +46,8 @@ _CHARTS = {
     "input_shift": "input_shift",
     "gradient_change": "gradient_change",
 }
-_CURVES = ("loss", "accuracy", "psnr")
-_FINAL = ("test_accuracy", "test_psnr", "test_loss", "final_train_accuracy")
+_CURVES = ("loss", "accuracy", "score", "psnr")
+_FINAL = ("test_accuracy", "test_score", "test_psnr", "test_loss", "final_train_accuracy")
 
 
 def spread_evenly(number: int, most: int) -> list[int]:

@@ -73,6 +73,8 @@ def quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     # The loader is no DataLoader: data are in memory, so advice about worker processes does not apply.
     warnings.filterwarnings("ignore", module="pytorch_lightning")
+    # What torch.vmap computes row by row is still faster than a population whose every part runs in turn.
+    warnings.filterwarnings("ignore", message="There is a performance drop")
 
 
 def _accelerator(name: str) -> str:

@@ -24,7 +24,7 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.files import AUTO_FIRST, data_root, is_present, resolve
 from vgtemplate.data.sources import load_images
 from vgtemplate.data.statistics import scale_first, typical_mean_squares
-from vgtemplate.prediction import layers_and_inputs, narrowest, predict_arm, theory_activation
+from vgtemplate.prediction import built_in, layers_and_inputs, narrowest, predict_arm, theory_activation
 from vgtemplate.text import plain_number
 from vgtemplate.theory.correlation import depth_scales
 from vgtemplate.theory.critical import balancing_factor, critical_sigma_w_sq
@@ -85,7 +85,7 @@ def predict(arm: str | None, plot: Path | None, records: bool, as_json: bool, **
         return
     console.print(f"[bold]{escape(network.name)}[/bold]; {escape(images.words)}", highlight=False)
     console.print(profile_table(prediction, console.width))
-    model = network.config.model
+    model = built_in(network.config)
     for line in (verdict(prediction, narrowest(model)), *advice(model, facts)):
         console.print(line, markup=False, highlight=False)
     if plot is not None:
@@ -117,7 +117,7 @@ def _network(arm: str | None, **options: Any) -> _Network:
     if arm is not None:
         name, config = _arm(arm, _overrides(options | {"gain": None}))
         if options["gain"] is not None:
-            usual = options["initialiser"] or config.model.initialiser.name
+            usual = options["initialiser"] or built_in(config).initialiser.name
             name, config = _arm(arm, _overrides(options | {"initialiser": usual}))
     elif options["activation"] is None:
         raise UserError("which network? name an --activation, e.g. tanh, or an --arm FILE.yaml:ARM")
@@ -128,6 +128,7 @@ def _network(arm: str | None, **options: Any) -> _Network:
         texts = _overrides(options | {"initialiser": usual})
         config = resolve_arms(Path("vgt predict"), experiment, texts)["network"]
         name = _describe(config)
+    built_in(config)  # before any data are looked for
     root = data_root()
     dataset = AUTO_FIRST if config.data.dataset == "auto" else config.data.dataset
     if options["dataset"] is not None:
@@ -150,7 +151,7 @@ def _arm(text: str, overrides: tuple[str, ...]) -> tuple[str, ArmConfig]:
 
 
 def _describe(config: ArmConfig) -> str:
-    model = config.model
+    model = built_in(config)
     words = [model.activation, model.initialiser.name, f"depth {model.depth}", f"width {model.width}"]
     if model.initialiser.gain != 1:
         words[1] += f" times {model.initialiser.gain:g}"
@@ -169,13 +170,13 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
     images = load_images(config.data.model_copy(update={"dataset": name}), root)
     scaled = scale_first(images, config.data.num_train, config.data.scaling)
     return _Images(
-        images.train_images.shape[1:], typical_mean_squares(scaled, config.model.kind == "mlp"), f"images of {name}"
+        images.train_images.shape[1:], typical_mean_squares(scaled, built_in(config).kind == "mlp"), f"images of {name}"
     )
 
 
 def _facts(config: ArmConfig, layers: list[Layer], inputs: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return what theory says of the weights' scale: the critical ones, and over how many layers things change."""
-    model = config.model
+    model = built_in(config)
     facts: dict[str, Any] = {"gain": None, "critical_gain": None, "balancing_gain": None, "depth_scales": None}
     if model.norm != "none" or model.residual or len(layers) < 2:
         return facts
@@ -201,7 +202,7 @@ def _plain(network: _Network, prediction: Prediction, facts: dict[str, Any]) -> 
     }
     return {
         "network": network.name,
-        "configuration": network.config.model.model_dump(mode="json"),
+        "configuration": built_in(network.config).model_dump(mode="json"),
         "images": network.images.words,
         "gradient_slope": plain_number(prediction.gradient_slope),
         "gradient_slope_band": [plain_number(end) for end in prediction.gradient_slope_band],
@@ -221,4 +222,4 @@ def _plain_fact(fact: float | dict[str, float] | None) -> object:
 def _draw(path: Path, prediction: Prediction, network: _Network) -> None:
     from vgtemplate.figures.theory import draw_prediction, write_figure
 
-    write_figure(path, draw_prediction(prediction, network.name, narrowest(network.config.model)))
+    write_figure(path, draw_prediction(prediction, network.name, narrowest(built_in(network.config))))

@@ -19,7 +19,8 @@ def settle(results: Sequence[Result], read: Read) -> dict[str, list[str]]:
         found = result.claim.contradicts
         if found is not None and found.claim in by_name:
             records = [(arm, read(key)) for arm, key in result.keys.items()]
-            depths = {arm: int(record.configuration["model"]["depth"]) for arm, record in records if record is not None}
+            models = {arm: record.configuration.get("model", {}) for arm, record in records if record is not None}
+            depths = {arm: int(model["depth"]) for arm, model in models.items() if "depth" in model}
             paragraphs = _compare(result, by_name[found.claim], found, depths)
             for name in (result.claim.id, found.claim):
                 settled.setdefault(name, []).extend(paragraphs)

@@ -140,14 +140,14 @@ class Bars:
     @property
     def title(self) -> str:
         """Name the metric and its unit."""
-        unit = METRICS[self.metric].unit
+        unit = METRICS[self.metric].unit if self.metric in METRICS else ""
         words = ", ".join([self.metric, *(f"{name} {value}" for name, value in self.options)])
         words = words.replace("_", " ").replace("psnr", "PSNR")
         return words + (f" ({unit})" if unit else "")
 
     def values(self, record: Record) -> Array:
         """Return the metric, (R,)."""
-        return np.asarray(metrics.FUNCTIONS[self.metric](record, **dict(self.options)), dtype=np.float64)
+        return np.asarray(metrics.named(self.metric)(record, **dict(self.options)), dtype=np.float64)
 
     def draw(self, axes: Axes, arms: Arms, styles: Styles, thresholds: Thresholds) -> None:
         """Draw every arm."""
