@@ -114,8 +114,8 @@ def _mean_log_factor(record: Record) -> Array:
     n is the number of units of layer l + 1, whose weights w carry the gradient down; z is layer l's. NaN below three
     layers.
     """
-    model = record.configuration.get("model", {})
-    if "kind" not in model:  # of one's own, whose widths nobody knows
+    model = record.configuration.get("model")
+    if model is None or "factory" in model:  # of one's own, whose widths nobody knows
         return np.full(len(record.seeds), np.nan)
     widths = np.array(ModelConfig.model_validate(model).widths(), dtype=np.float64)
     factors = np.sqrt(widths[2:]) * record.probe("weight_rms")[:, 2:] * record.probe("derivative_rms")[:, 1:-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vgtemplate.metrics import FUNCTIONS, fit_line
+from vgtemplate.config.errors import UserError
+from vgtemplate.metrics import FUNCTIONS, fit_line, named
 from vgtemplate.records import Record
 
 Array = npt.NDArray[np.float64]
@@ -34,6 +36,7 @@ def make(depth: int = 6, width: int | list[int] = 10, seeds: int = R, **series: 
         "test_accuracy": np.full(seeds, 0.9),
         "final_train_accuracy": np.full(seeds, 1.0),
         "test_psnr": np.full(seeds, 20.0),
+        "test_score": np.full(seeds, 0.7),
         "validation_loss": np.ones((seeds, 2)),
         "diverged_at": np.full(seeds, -1),
         "train_loss": np.ones((seeds, 20)),
@@ -335,6 +338,38 @@ def test_steps_to_a_loss_that_no_arm_names_are_no_number() -> None:
     training = {**record.configuration["training"], "stop_loss": None}
     untold = replace(record, configuration={**record.configuration, "training": training})
     assert np.isnan(metric("steps_to_loss", untold)).all()
+
+
+def test_a_metric_of_ones_own_is_a_function_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = """
+def gap(record):
+    return 1 - record.series["test_accuracy"]
+
+def one(record):
+    return 3.0
+
+def broken(record):
+    return record.series["test_acuracy"]
+"""
+    (tmp_path / "own_metrics_a.py").write_text(source)
+    np.testing.assert_allclose(named("own_metrics_a:gap")(make()), [0.1] * R)
+    assert named("test_error") is FUNCTIONS["test_error"]
+    with pytest.raises(
+        UserError, match=r"^metric own_metrics_a:one: gives \(\); it must give one number per seed, \(3,\)$"
+    ):
+        named("own_metrics_a:one")(make())
+    with pytest.raises(
+        UserError, match=r"^metric own_metrics_a:broken: KeyError: 'test_acuracy' \(own_metrics_a.py:9\)$"
+    ):
+        named("own_metrics_a:broken")(make())
+
+
+def test_the_factor_of_a_network_of_ones_own_is_not_known() -> None:
+    record = make()
+    for configuration in ({"model": {"factory": "a:b"}}, {}):
+        own = replace(record, configuration=configuration)
+        assert np.isnan(metric("factor_error", own)).all()
 
 
 def test_what_diverged_counts_as_chance_infinite_or_nothing() -> None:

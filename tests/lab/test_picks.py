@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.claim import ClaimConfig
@@ -53,6 +54,16 @@ def pick(picked: dict[str, float] | None = None, grid: dict[str, list[float]] = 
             Candidate(settings=settings, median=1.0, lowest=0.5, highest=None) for settings in candidates_of(search)
         ],
     )
+
+
+def test_settings_of_any_depth_are_searched_and_whole_numbers_are_integers() -> None:
+    found = as_patch({"model.settings.width": 32.0, "model.settings.head.rate": 0.5, "optimiser.lr": 1.0})
+    assert found == {"model": {"settings": {"width": 32, "head": {"rate": 0.5}}}, "optimiser": {"lr": 1}}
+    assert isinstance(found["model"]["settings"]["width"], int)
+    claim(grid={"model.settings.head.rate": [0.1]})
+    for setting in ("lr", "optimiser.lr.more", "model.settings.", "model."):
+        with pytest.raises(ValidationError, match="must look like"):
+            claim(grid={setting: [0.1]})
 
 
 def test_every_combination_of_a_grid_is_a_candidate() -> None:

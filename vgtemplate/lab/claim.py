@@ -92,7 +92,7 @@ class SearchConfig(StrictModel):
             raise ValueError("factors go with trial, the one arm whose pick is multiplied")
         for setting in self.grid:
             _, *keys = setting.split(".")
-            if not all(keys) or not (len(keys) == 1 or (keys and keys[0] == "settings")):
+            if not keys or not all(keys) or (len(keys) > 1 and keys[0] != "settings"):
                 raise ValueError(f"grid: {setting!r} must look like section.key, e.g. optimiser.lr")
         return self
 
