@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import Dataset, IterableDataset
 
 from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.config.own import Factory, build
@@ -76,7 +76,7 @@ def _as_parts(found: Any, what: str) -> Parts:
     if isinstance(found, tuple | list):
         if len(found) == 4:
             found = {"train": (found[0], found[1]), "test": (found[2], found[3])}
-        elif len(found) == 2 and all(is_dataset(part) or isinstance(part, tuple | Mapping) for part in found):
+        elif len(found) == 2 and all(isinstance(part, tuple | Mapping | Dataset) or is_dataset(part) for part in found):
             found = {"train": found[0], "test": found[1]}
     if not isinstance(found, Mapping):
         raise UserError(f"{what}: returns a {type(found).__name__}; allowed: {_ALLOWED}")
