@@ -5,6 +5,7 @@ A logger that fails is left alone: its error is said once and never reaches the 
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -71,8 +72,10 @@ def _tensorboard(logger: Any, figure: Any, step: int) -> None:
 def _wandb(logger: Any, figure: Any, step: int) -> None:
     from PIL import Image
 
-    figure.canvas.draw()
-    logger.log_image(_PICTURE, [Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])], step=step)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    # Without the step: W&B counts its own, and drops what comes at an earlier one.
+    logger.log_image(_PICTURE, [Image.open(buffer)])
 
 
 def _mlflow(logger: Any, figure: Any, step: int) -> None:

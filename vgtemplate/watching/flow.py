@@ -5,7 +5,7 @@ It changes no value: functions are called as they would have been, and only copi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -59,7 +59,7 @@ class Flow(TorchFunctionMode):
     Args:
         rows: what holds weights.
         num_replicas: R of a population; 1 of any other network.
-        forwards: measure signals, saturation and dead units, not only what comes back.
+        looks: "signals": measure signals, saturation and dead units; "gradients": what comes back.
         guard: calls what may go wrong, so that it never reaches the network.
         note: says what of a layer is not seen.
         arrives: called before what comes back is counted.
@@ -72,7 +72,7 @@ class Flow(TorchFunctionMode):
         rows: Sequence[Row],
         tally: Tally,
         num_replicas: int,
-        forwards: bool,
+        looks: Collection[str],
         guard: Callable[..., Any],
         note: Callable[[str, str], None],
         arrives: Callable[[], None],
@@ -81,7 +81,8 @@ class Flow(TorchFunctionMode):
         self._rows = {
             id(parameter): row for row in rows for parameter in (row.weight, row.bias) if parameter is not None
         }
-        self._tally, self._num_replicas, self._forwards = tally, num_replicas, forwards
+        self._tally, self._num_replicas = tally, num_replicas
+        self._forwards, self._backwards = "signals" in looks, "gradients" in looks
         self._guard, self._note, self._arrives = guard, note, arrives
         self._is_population = any(row.stacked for row in rows)
         self._made: dict[Any, tuple[Row, Seen]] = {}
@@ -149,6 +150,7 @@ class Flow(TorchFunctionMode):
                 self._count_output(row, seen, output, is_layer=True)
         if seen.tensor.grad_fn is not None:
             self._made[seen.tensor.grad_fn] = row, seen
+        if seen.tensor.grad_fn is not None and self._backwards:
             self._watch(row, seen)
             if name in RECURRENCES and self._num_replicas == 1 and not in_backward():
                 self._watch_recurrence(name, args, row, result)
@@ -162,7 +164,7 @@ class Flow(TorchFunctionMode):
         if row is None or seen is None:
             return None
         seen = see(z, seen.replica)
-        if found is not None and z.requires_grad:
+        if found is not None and z.requires_grad and self._backwards:
             self._watch(row, seen, at_activation=True)
         if self._forwards:
             self._count_slopes(func, row, seen, args[1:], kwargs)

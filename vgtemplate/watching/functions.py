@@ -23,7 +23,7 @@ LAYERS = {
     *(PRODUCTS | CHANNELS_SECOND | RECURRENCES),
 }
 _OTHERS = {
-    **{"celu": 1.0, "hardsigmoid": 1 / 6, "hardswish": 1.5, "hardtanh": 1.0, "logsigmoid": 1.0, "mish": 1.0884982},
+    **{"celu": 1.0, "hardsigmoid": 1 / 6, "hardswish": 1.5, "hardtanh": 1.0, "log_sigmoid": 1.0, "mish": 1.0884982},
     **{"relu6": 1.0, "softplus": 1.0, "softsign": 1.0, "tanhshrink": 1.0},
 }
 """Elementwise activations that the catalogue does not have, with the largest |phi'|."""

@@ -102,16 +102,8 @@ class Watcher:
         if _is_compiled(self.model):
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
-            forwards = "signals" in self.looks
-            self._flow = Flow(
-                self._rows,
-                self._tally,
-                self._num_replicas,
-                forwards,
-                self.guard,
-                self.measurements.note,
-                self._note_arrival,
-            )
+            says = self.guard, self.measurements.note, self._note_arrival
+            self._flow = Flow(self._rows, self._tally, self._num_replicas, self.looks, *says)
         if "gradients" in self.looks:
             weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
             self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]
