@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vgtemplate.nn.replicate import replicate as replicate
     from vgtemplate.training.module import PopulationModule as PopulationModule
     from vgtemplate.training.run import train_arm as train_arm
+    from vgtemplate.watching.loop import watch as watch
 
 _HOMES = {
     "ActivationProbe": "callbacks.activation",
@@ -32,6 +33,7 @@ _HOMES = {
     "build_model": "nn.build",
     "replicate": "nn.replicate",
     "train_arm": "training.run",
+    "watch": "watching.loop",
 }
 
 __all__ = list(_HOMES)

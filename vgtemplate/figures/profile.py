@@ -8,9 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from vgtemplate.figures.style import FONT, SERIES_COLOURS, shorten, start_figure
+from vgtemplate.figures.style import FONT, SERIES_COLOURS, start_figure
 
-_ALL_NAMED = 40
+_ALL_NAMED = 64
+_LONGEST = 28
+_MIN_DECADES = 2.0
+"""Least range of the scale: a gradient that stays the same is to look the same."""
+
+
+def _end_of(name: str) -> str:
+    """Return a layer's name, or its end, which tells it from others."""
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 
 def draw_profile(layers: Sequence[str], gradient_rms: npt.NDArray[np.float64], steps: Sequence[int]) -> Figure:
@@ -31,12 +39,15 @@ def draw_profile(layers: Sequence[str], gradient_rms: npt.NDArray[np.float64], s
         axes.plot(
             places, logs[index, seen], "o-", color=colour, markersize=3, linewidth=1.4, label=f"step {steps[index]}"
         )
-    names = [shorten(layers[place]) for place in seen] if len(seen) <= _ALL_NAMED else []
+    names = [_end_of(layers[place]) for place in seen] if len(seen) <= _ALL_NAMED else []
     axes.set_xticks(places if names else places[:: max(1, len(seen) // 10)])
     if names:
         axes.set_xticklabels(names, rotation=90, fontsize=FONT - 2)
     axes.set(xlabel="layer, in the order of its call", ylabel="log10 of the RMS of dL/dz", title="gradient by layer")
     if seen:
+        middle = (np.nanmax(logs) + np.nanmin(logs)) / 2
+        half = max(_MIN_DECADES, np.nanmax(logs) - np.nanmin(logs)) / 2 + 0.1
+        axes.set_ylim(middle - half, middle + half)
         axes.legend(fontsize=FONT - 1)
     else:
         axes.text(0.5, 0.5, "nothing to draw", transform=axes.transAxes, ha="center", va="center")

@@ -236,7 +236,10 @@ class Watcher:
             elif row.weight.grad is None and "gradients" in self.looks:
                 note("no gradient has come back to it", row.name)
             if self._flow is not None and row not in self._flow.places:
-                note("not called in some step, so that nothing flows through it there", row.name)
+                note(
+                    "no layer's function used it in some step, so that nothing is seen to flow through it there",
+                    row.name,
+                )
 
 
 def _is_compiled(model: nn.Module) -> bool:

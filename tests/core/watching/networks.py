@@ -381,7 +381,7 @@ NETWORKS: dict[str, Network] = {
     "sparse": Network(SparseBag, tokens, lambda model: torch.optim.SGD(model.parameters(), 0.1)),
     "lora": Network(Lora, unseen="frozen"),
     "merged lora": Network(MergedLora, unseen="frozen"),
-    "mixture": Network(Mixture, unseen="not called"),
+    "mixture": Network(Mixture, unseen="no layer's function used it"),
     "parametrised": Network(parametrised),
     "symmetric": Network(symmetric),
     "old weight norm": Network(old_weight_norm),
