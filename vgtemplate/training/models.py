@@ -5,6 +5,7 @@ A file holds tensors and plain settings and is read with `weights_only=True`, so
 
 from __future__ import annotations
 
+import inspect
 import io
 import warnings
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.own import Factory, find, is_library
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.images import Bytes
 from vgtemplate.data.statistics import scale_pixels
@@ -121,6 +123,22 @@ def write_models(folder: Path, record: Record, module: nn.Module) -> None:
             write_model(folder / name, TrainedModel(config, record.seeds, record.dataset, found))
 
 
+def _require_network(path: Path, factory: Factory) -> None:
+    """Raise UserError unless the code that a file names makes networks: a file of a stranger may name any there is.
+
+    Code of the working folder is the user's own; of a library, what is or says that it returns an nn.Module.
+    """
+    function = inspect.unwrap(find(f"{path}: factory", factory.factory))
+    made = function if inspect.isclass(function) else getattr(function, "__annotations__", {}).get("return")
+    source = inspect.getsourcefile(function) if inspect.isclass(function) or inspect.isfunction(function) else None
+    is_theirs = source is not None and Path(source).is_relative_to(Path.cwd()) and not is_library(Path(source))
+    if not is_theirs and not (inspect.isclass(made) and issubclass(made, nn.Module)):
+        raise UserError(
+            f"{path}: names {factory.factory}, which is no code of this folder and does not say that it makes an "
+            "nn.Module; it is not called"
+        )
+
+
 def read_model(path: Path) -> TrainedModel:
     """Read a trained population that `vgt train` has written.
 
@@ -140,6 +158,9 @@ def read_model(path: Path) -> TrainedModel:
             dataset={name: content["dataset"][name] for name in _OF_THE_DATA if name in content["dataset"]},
             weights=content["weights"],
         )
+        own = model.config.module or model.config.model
+        if isinstance(own, Factory):
+            _require_network(path, own)
         model.network()
         return model
     except UserError:
