@@ -14,6 +14,7 @@ from PIL import Image
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
+from vgtemplate.data.notes import note
 
 _SPLITS = ("train", "test")
 _GREY_MODES = {"1", "L", "LA", "La"}
@@ -83,7 +84,7 @@ def list_folder(folder: Path) -> Listing:
             )
     if strays:
         more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
-        warnings.warn(f"{strays[0]}{more}: no picture, passed over", stacklevel=2)
+        note(f"{strays[0]}{more}: no picture, passed over")
     return listing
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig, DataConfig
+from vgtemplate.data.notes import note
 
 LEAST_STEPS = 500
 """Steps of a training whose epochs were meant for more data: what `training.steps` is by itself."""
@@ -30,9 +30,8 @@ def num_held_out(config: DataConfig, available: int) -> int:
     asked = config.num_validation
     if is_own(config) and available > 1 and asked > available // 2:
         fifth = max(1, available // 5)
-        warnings.warn(
+        note(
             f"data.num_validation: {asked} of {available} would be more than half; {fifth}, a fifth, are held out",
-            stacklevel=2,
         )
         return fifth
     if asked >= available:
@@ -54,10 +53,9 @@ def long_enough(config: ArmConfig, steps_per_epoch: int, info: Mapping[str, Any]
     steps = epochs * steps_per_epoch
     if steps >= LEAST_STEPS:
         return config
-    warnings.warn(
+    note(
         f"training.epochs: {epochs} of {num_train} are {steps} steps; trained for {LEAST_STEPS} instead "
         f"(training.steps decides otherwise, or data.num_train={num_train})",
-        stacklevel=2,
     )
     training = config.training.model_copy(update={"steps": LEAST_STEPS, "epochs": None})
     return config.model_copy(update={"training": training})

@@ -247,6 +247,7 @@ def test_stray_files_are_passed_over_and_said_once(pictures):
         (pictures / name).write_bytes(b"\xd0\xcf\x11\xe0 no picture")
     with pytest.warns(UserWarning, match=r"train/cat/Thumbs.db and 2 more: no picture, passed over") as said:
         assert load(pictures).fingerprint == first
+        load(pictures)
     assert len(said) == 1
 
 

@@ -5,6 +5,13 @@ import pytest
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data.lengths import LEAST_STEPS, long_enough, num_held_out
+from vgtemplate.data.notes import note
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet():
+    note.cache_clear()
+
 
 PICTURES = {"dataset": "image_folder", "path": "pictures"}
 
@@ -26,7 +33,7 @@ def test_built_in_data_are_held_out_as_asked():
 
 
 def test_one_picture_cannot_be_divided():
-    with pytest.raises(UserError, match="data.num_validation: 1 leaves nothing to train on of the 1"):
+    with pytest.raises(UserError, match=r"data.num_validation: 1 leaves nothing to train on of the 1"):
         num_held_out(DataConfig(**PICTURES, num_validation=1), 1)
 
 
