@@ -91,7 +91,8 @@ class Population(nn.Module):
         population.noise.step = self.noise.step
         return population
 
-    def _draws(self) -> Draws:
+    def draws(self) -> Draws:
+        """Return what each replica draws in the next forward pass."""
         return Draws(self.seeds, self.noise.step, self.noise.keys.device)
 
     def _call(self, state: dict[str, Tensor], *inputs: Any) -> tuple[Any, dict[str, Tensor]]:
@@ -107,7 +108,7 @@ class Population(nn.Module):
         axes = [0 if isinstance(entry, Tensor) else None for entry in inputs]
         mapped = torch.vmap(self._call, in_dims=(0, *axes), randomness="different")
         try:
-            with OwnNoise(self._draws()):
+            with OwnNoise(self.draws()):
                 output, replaced = mapped(_tensors(self.network), *inputs)
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
@@ -120,7 +121,7 @@ class Population(nn.Module):
 
     def run_in_turn(self, inputs: tuple[Any, ...]) -> Any:
         """Return all replicas' outputs, computed one after the other."""
-        draws = self._draws()
+        draws = self.draws()
         state = {name: tensor.unbind() for name, tensor in _tensors(self.network).items()}
         outputs = []
         for replica in range(self.num_replicas):

@@ -24,7 +24,7 @@ def why_not_at_once(population: Population, inputs: tuple[Any, ...]) -> str | No
         Exception: whatever the network raises on this batch when it runs by itself.
     """
     # What is asked for first may be an evaluation, in whose mode no tensor could be differentiated.
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), population.draws().of(0):
         two, one = (tuple(_repeated(entry, times) for entry in inputs) for times in (2, 1))
         seed = population.seeds[0]
         try:

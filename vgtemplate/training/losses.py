@@ -34,7 +34,8 @@ def classes_last(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _per_replica(tensor: Tensor, *more: str) -> str:
-    return f"({', '.join(map(str, (*tensor.shape[1:], *more)))})"
+    sizes = [str(size) for size in (*tensor.shape[1:], *more)]
+    return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
 
 
 def replica_losses(logits: Tensor, labels: Tensor, kind: str = "cross_entropy") -> Tensor:
@@ -46,7 +47,12 @@ def replica_losses(logits: Tensor, labels: Tensor, kind: str = "cross_entropy") 
     """
     if kind == "cross_entropy":
         logits = classes_last(logits, labels)
-        losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
+        try:
+            losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
+        except IndexError as error:  # on a processor; a GPU does not look
+            raise UserError(
+                f"training.loss: cross_entropy: {error} The network gives {logits.shape[-1]} outputs."
+            ) from None
         if labels.dim() == 2:
             return losses.mean(dim=1)
         return losses.flatten(1).sum(dim=1) / (labels != -100).flatten(1).sum(dim=1)

@@ -22,6 +22,7 @@ from vgtemplate.data.module import PopulationData
 from vgtemplate.data.theirs import build_data
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.mlp import MLP
+from vgtemplate.nn.replicate import Population
 from vgtemplate.records import Record
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.environment import describe_environment
@@ -168,6 +169,8 @@ def _train_population(
     if config.probes.every != 0 and config.built_in is not None:
         squares = data.mean_squares(flat=config.built_in.kind == "mlp")
         series |= {} if squares is None else {"input_mean_square": squares}
+    if isinstance(module.model, Population):
+        used |= {"replicas": "at once" if module.model.vectorise else "one after the other"}
     record = Record(
         key="",
         name=name,

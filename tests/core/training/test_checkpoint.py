@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vgtemplate.callbacks.checkpointer import Checkpointer
-from vgtemplate.config.load import merge
+from vgtemplate.config.load import overlay
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
 from vgtemplate.training.run import train_arm
@@ -67,6 +67,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "every probe": {"probes": {"every": 1, "shift": True, "gradient_change": True}},
     "divergence": {"optimiser": {"lr": 1e9}},
+    "accumulated gradients": {"training": {"accumulate": 3, "validate_every": 2}, "data": {"num_validation": 40}},
+    "own network in turn": {
+        "model": {"factory": "tests.core.training.own_nets:Recurrent"},
+        "optimiser": {"name": "adam", "lr": 0.01},
+        "training": {"accumulate": 2},
+    },
+    "own network at once": {
+        "model": {"factory": "tests.core.training.own_nets:Attention", "settings": {"width": 8}},
+        "training": {"loss": "tests.core.training.own_nets:focal", "score": "accuracy"},
+    },
 }
 
 
@@ -139,7 +149,7 @@ def assert_same(one: tuple[Record, bytes], other: tuple[Record, bytes]) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_run_killed_four_times_ends_as_one_that_never_was(laboratory: Laboratory, family: str) -> None:
     """Each of the four processes is killed at another moment of the first steps that it does."""
-    configuration = merge(BASE, FAMILIES[family])
+    configuration = overlay(BASE, FAMILIES[family])
     draw = random.Random(family)
     moments = ["before a step", "inside a step", "after a step", "while writing a checkpoint"]
     draw.shuffle(moments)
@@ -187,11 +197,11 @@ def test_any_run_stopped_anywhere_ends_as_one_that_never_was(
 ) -> None:
     configuration = BASE
     for family in families:
-        configuration = merge(configuration, FAMILIES[family])
+        configuration = overlay(configuration, FAMILIES[family])
     optimiser = configuration.get("optimiser", {})
     if optimiser.get("name") == "adam":
         optimiser = {"name": "adam", "lr": 0.01}
-    configuration = merge(
+    configuration = overlay(
         {key: value for key, value in configuration.items() if key != "optimiser"},
         {
             "optimiser": optimiser,
@@ -313,7 +323,7 @@ def test_handlers_of_signals_are_put_back(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["mlp", "cnn", "dropout", "adam", "rbm"])
 def test_the_same_arm_in_two_processes_leaves_the_same_bytes(laboratory: Laboratory, family: str) -> None:
-    configuration = merge(BASE, FAMILIES[family])
+    configuration = overlay(BASE, FAMILIES[family])
     first, second = (laboratory.train(configuration, every_seconds=1e9) for _ in range(2))
     assert_same(first, second)
 
@@ -322,15 +332,15 @@ def test_the_same_arm_in_two_processes_leaves_the_same_bytes(laboratory: Laborat
 @pytest.mark.parametrize("family", ["batch normalisation", "dropout", "rrelu", "cnn"])
 def test_nothing_that_watches_changes_a_weight(laboratory: Laboratory, family: str) -> None:
     """Probes at every step or none, validation often or never, checkpoints before every step or none."""
-    configuration = merge(merge(BASE, FAMILIES[family]), {"data": {"num_validation": 40}})
-    watched = merge(
+    configuration = overlay(overlay(BASE, FAMILIES[family]), {"data": {"num_validation": 40}})
+    watched = overlay(
         configuration,
         {
             "probes": {"every": 1, "shift": True, "gradient_change": True},
             "training": {"validate_every": 1, "evaluate_train": True},
         },
     )
-    alone = merge(configuration, {"probes": {"every": 0}, "training": {"evaluate": False}})
+    alone = overlay(configuration, {"probes": {"every": 0}, "training": {"evaluate": False}})
     records = [laboratory.train(each, every_seconds=seconds)[0] for each, seconds in ((watched, 0.0), (alone, 1e9))]
     assert records[0].weights_sha256 == records[1].weights_sha256
     np.testing.assert_array_equal(records[0].series["train_loss"], records[1].series["train_loss"])
