@@ -97,11 +97,11 @@ def _stop(number: int, _: object) -> None:
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def _note(message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None) -> str:
+def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
     """Return what a warning of ours prints, in one line; where it was raised matters in those of the libraries only."""
-    if category is UserWarning and Path(file).is_relative_to(_PACKAGE):
+    if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
         return f"note: {message}\n"
-    return f"{file}:{line}: {category.__name__}: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _say(text: str, code: int) -> int:
