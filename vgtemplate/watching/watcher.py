@@ -58,6 +58,7 @@ class Watcher:
         self._weights: Weights | None = None
         self._handles: list[Any] = []
         self._is_queued = False
+        self.is_looking = False
         self._backward: int | None = None
 
     def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -70,11 +71,6 @@ class Watcher:
             reason = " ".join(str(error).split())[:160]
             self.measurements.note(f"not measured ({function.__name__.strip('_')}: {type(error).__name__}: {reason})")
             return None
-
-    @property
-    def is_looking(self) -> bool:
-        """Whether a step has begun that is looked at."""
-        return self._weights is not None
 
     @property
     def sees_flow(self) -> bool:
@@ -94,11 +90,12 @@ class Watcher:
         if parameters != self._parameters:
             self._parameters = parameters
             self._rows, self._places = find_rows(self.model), {}
+            self._weights = Weights(self._rows, self.initial)
         for optimizer in optimizers:
             self._know(optimizer)
-        self._weights = Weights(self._rows, self.initial)
-        if "weights" in self.looks:
+        if "weights" in self.looks and self._weights is not None:
             self._weights.remember()
+        self.is_looking = True
         if _is_compiled(self.model):
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
@@ -144,13 +141,16 @@ class Watcher:
         self.guard(self._count_gradients, None, lambda row: True)
 
     def _count_gradients(self, scale: Tensor | float | None, chosen: Callable[[Row], bool]) -> None:
-        if self._weights is not None and "gradients" in self.looks:
+        if self.is_looking and self._weights is not None and "gradients" in self.looks:
             self._weights.gradients(self._tally, "weight_grad_norm_before_clip", chosen, scale)
             self._weights.bias_gradients(self._tally, chosen, scale)
 
     def before_clip(self, optimizer: Optimizer, scaler: Any = None) -> None:
         """After the last backward pass of a step, where something may still clip its gradient."""
-        self.guard(lambda: self._count_gradients(scale_left(optimizer, scaler), self._moved_by(optimizer)))
+        self.guard(self._before_clip, optimizer, scaler)
+
+    def _before_clip(self, optimizer: Optimizer, scaler: Any) -> None:
+        self._count_gradients(scale_left(optimizer, scaler), self._moved_by(optimizer))
 
     def _moved_by(self, optimizer: Optimizer) -> Callable[[Row], bool]:
         self._know(optimizer)
@@ -161,7 +161,7 @@ class Watcher:
         self.guard(self._before_step, optimizer)
 
     def _before_step(self, optimizer: Optimizer) -> None:
-        if self._weights is None:
+        if not self.is_looking or self._weights is None:
             return
         moved = self._moved_by(optimizer)
         if "weights" in self.looks:
@@ -170,7 +170,7 @@ class Watcher:
 
     def _settle(self, optimizer: Optimizer) -> None:
         """Note what has come backwards for an optimiser, now that its gradient is complete."""
-        if self._weights is None:
+        if not self.is_looking or self._weights is None:
             return
         moved, scaler = self._moved_by(optimizer), find_scaler()
         if self._flow is not None:
@@ -184,7 +184,7 @@ class Watcher:
 
     def with_closure(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         """Return an optimiser's closure (forward and backward pass, clipping), after which its gradient is complete."""
-        if self._weights is not None and "weights" in self.looks:
+        if self.is_looking and self._weights is not None and "weights" in self.looks:
             self.guard(self._weights.keep, self._moved_by(optimizer))
 
         def watched() -> Any:
@@ -196,13 +196,13 @@ class Watcher:
 
     def after_step(self) -> None:
         """After an optimiser has stepped."""
-        if self._weights is not None:
+        if self.is_looking and self._weights is not None:
             self.guard(self._weights.moved, self._tally)
 
     def end(self, step: int) -> dict[str, dict[str, Array]]:
         """After all of a step; return what it has measured, by series and layer, (R,)."""
         newest = None
-        if self._weights is not None:
+        if self.is_looking and self._weights is not None:
             self.guard(self._say_what_is_missing)
             newest = self.guard(self._tally.flush, step, self.measurements, self._place)
         self.drop()
@@ -222,7 +222,7 @@ class Watcher:
             handle.remove()
         if self._flow is not None:
             self.guard(self._flow.close)
-        self._handles, self._flow, self._weights, self._is_queued = [], None, None, False
+        self._handles, self._flow, self._is_queued, self.is_looking = [], None, False, False
         self._tally, self._backward = Tally(), None
 
     def _say_what_is_missing(self) -> None:

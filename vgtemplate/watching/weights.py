@@ -13,8 +13,12 @@ from vgtemplate.watching.tally import Tally, dense, squares, wide
 Chosen = Callable[[Row], bool]
 
 
-def _all_squares(tensors: Sequence[Tensor], rows: Sequence[Row]) -> list[Tensor]:
-    """Return the sum of squares of each tensor, (R,), for tensors of a kind in one call."""
+def _all_squares(tensors: Sequence[Tensor], rows: Sequence[Row], vanishing: bool = False) -> list[Tensor]:
+    """Return the sum of squares of each tensor, (R,), for tensors of a kind in one call.
+
+    Args:
+        vanishing: entries may be so small that their squares are zero in single precision, as gradients are.
+    """
     found: list[Tensor] = [torch.empty(0)] * len(tensors)
     alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
     for index, (tensor, row) in enumerate(zip(tensors, rows, strict=True)):
@@ -22,10 +26,11 @@ def _all_squares(tensors: Sequence[Tensor], rows: Sequence[Row]) -> list[Tensor]
             found[index] = squares(tensor, stacked=True)
         else:
             alike.setdefault((tensor.device, tensor.dtype), []).append(index)
-    for (device, _), indices in alike.items():
-        norms = torch._foreach_norm([tensors[index] for index in indices], 2, dtype=wide(device))
+    for (device, dtype), indices in alike.items():
+        precision = wide(device) if vanishing else torch.promote_types(dtype, torch.float32)
+        norms = torch._foreach_norm([tensors[index] for index in indices], 2, dtype=precision)
         for index, norm in zip(indices, norms, strict=True):
-            found[index] = norm.square().reshape(1)
+            found[index] = norm.to(wide(device)).square().reshape(1)
     return found
 
 
@@ -39,6 +44,7 @@ class Weights:
     def __init__(self, rows: Sequence[Row], initial: dict[str, Tensor]) -> None:
         self._rows, self._initial = rows, initial
         self._before: dict[Row, Tensor] = {}
+        self._initial_squares: dict[Row, Tensor] = {}
 
     def remember(self) -> None:
         """Keep the weights from which the travel counts, where they are not known yet."""
@@ -65,7 +71,9 @@ class Weights:
     ) -> None:
         there = [(row, dense(gradient)) for row, gradient in pairs if gradient is not None]
         rows = [row for row, _ in there]
-        for row, total in zip(rows, _all_squares([gradient for _, gradient in there], rows), strict=True):
+        for row, total in zip(
+            rows, _all_squares([gradient for _, gradient in there], rows, vanishing=True), strict=True
+        ):
             above = total if scale is None else total / (scale * scale)
             tally.add(series, row, above, power=0.5, fresh=True, is_scaled=scale is None)
 
@@ -80,12 +88,14 @@ class Weights:
         rows = list(before)
         after = [dense(row.weight) for row in rows]
         initial = [self._initial[row.name].to(now.device) for row, now in zip(rows, after, strict=True)]
+        if fresh := [index for index, row in enumerate(rows) if row not in self._initial_squares]:
+            found = _all_squares([initial[index] for index in fresh], [rows[index] for index in fresh])
+            self._initial_squares |= dict(zip([rows[index] for index in fresh], found, strict=True))
         sizes = _all_squares(list(before.values()), rows)
         steps = _all_squares([now - before[row] for row, now in zip(rows, after, strict=True)], rows)
         ways = _all_squares([now - start for now, start in zip(after, initial, strict=True)], rows)
-        starts = _all_squares(initial, rows)
         for index, row in enumerate(rows):
             count = before[row].numel() / (len(before[row]) if row.stacked else 1)
             tally.add("weight_rms", row, sizes[index], count, 0.5, fresh=True)
             tally.add("update_ratio", row, steps[index], sizes[index], 0.5, fresh=True)
-            tally.add("travel", row, ways[index], starts[index], 0.5, fresh=True)
+            tally.add("travel", row, ways[index], self._initial_squares[row], 0.5, fresh=True)
