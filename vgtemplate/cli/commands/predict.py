@@ -147,7 +147,8 @@ def _arm(text: str, overrides: tuple[str, ...]) -> tuple[str, ArmConfig]:
     if not name and len(experiment.arms) == 1:
         name = next(iter(experiment.arms))
     check_name(f"arm of {file}", name, experiment.arms)
-    return f"{Path(file).stem}: {name}", resolve_arms(Path(file), experiment, overrides)[name]
+    alone = experiment.model_copy(update={"arms": {name: experiment.arms[name]}})
+    return f"{Path(file).stem}: {name}", resolve_arms(Path(file), alone, overrides)[name]
 
 
 def _describe(config: ArmConfig) -> str:

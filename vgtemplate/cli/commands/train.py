@@ -110,8 +110,9 @@ def _choose(
     for name in arms:
         check_name(f"arm of {experiment}", name, loaded.arms)
     patches = searched_settings(experiment, loaded, lambda: files.resolve(dataset, root))
-    configs = resolve_arms(experiment, loaded, overrides, variants, patches)
-    chosen = {name: config for name, config in configs.items() if not arms or name in arms}
+    # What is set for the arms asked for may not fit others, whose networks have settings of their own.
+    asked = {name: own for name, own in loaded.arms.items() if not arms or name in arms}
+    chosen = resolve_arms(experiment, loaded.model_copy(update={"arms": asked}), overrides, variants, patches)
     return {name: with_dataset(config, files.resolve(config.data.dataset, root)) for name, config in chosen.items()}
 
 
