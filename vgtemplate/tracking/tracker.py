@@ -248,7 +248,9 @@ def _reason(error: Exception) -> str:
 
 
 def _parameters(record: Record) -> dict[str, str]:
-    settings = {name: str(value) for name, value in flatten(record.configuration).items()}
+    # A setting of one's own may be named in marks that MLflow does not take.
+    flat = flatten(record.configuration).items()
+    settings = {re.sub(r"[^/\w.\- :]", "_", name, flags=re.ASCII): str(value) for name, value in flat}
     return settings | {"seeds": describe_seeds(record.seeds), "num_seeds": str(len(record.seeds))}
 
 
