@@ -13,8 +13,6 @@ import numpy as np
 
 from vgtemplate import metrics
 from vgtemplate.config.schema import ArmConfig, DataConfig
-from vgtemplate.data.own import call_factory, is_datamodule
-from vgtemplate.data.prepare import split_length
 from vgtemplate.data.sources import load_images
 from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
@@ -52,6 +50,10 @@ def _num_held_out(data: DataConfig, root: Path) -> int:
     if data.own is None:
         num_images = len(load_images(DataConfig(dataset=data.dataset, path=data.path), root).train_labels)
     else:
+        # They load torch, as people's own code does.
+        from vgtemplate.data.own import call_factory, is_datamodule
+        from vgtemplate.data.prepare import split_length
+
         found = call_factory(data)
         if is_datamodule(found) or "validation" in found.splits:
             return 0
