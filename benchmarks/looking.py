@@ -4,44 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities import grad_norm
 
-from benchmarks import peers
+from benchmarks import looking_anywhere, peers
 from benchmarks.cases import Work, arm
 from benchmarks.clock import Contestant, Spread, race, ratios
+from benchmarks.gradient_loggers import GradNormLogger, HistogramLogger, ItemLogger
 from benchmarks.ours import population
 from benchmarks.suite import Options, Row
 from vgtemplate.callbacks.gradient import GradientProbe
 
 OURS, THEIRS = "ours: no probes", "Lightning: no gradient logger"
-
-
-class ItemLogger(pl.Callback):
-    """The norm of each parameter's gradient, fetched one by one: what one writes first."""
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        self.norms = {name: weight.grad.norm().item() for name, weight in pl_module.named_parameters()}
-
-
-class GradNormLogger(pl.Callback):
-    """Lightning's own `grad_norm`, as its documentation logs it."""
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        pl_module.log_dict(grad_norm(pl_module, norm_type=2))
-
-
-class HistogramLogger(pl.Callback):
-    """A histogram of 64 bins of each parameter's gradient, as `watch` of the experiment trackers makes it."""
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        self.histograms = {}
-        for name, weight in pl_module.named_parameters():
-            gradient = weight.grad.flatten()
-            low, high = gradient.min().item(), gradient.max().item()
-            self.histograms[name] = (gradient.histc(64, low, high).tolist(), low, high)
 
 
 def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
@@ -72,14 +46,15 @@ def contestants(work: Work, num_replicas: int) -> dict[str, Contestant]:
 
 
 def measure(options: Options) -> list[Row]:
-    """Return one row per contestant: its step time over the same without looking."""
+    """Return one row per contestant: its step time over the same without looking; then people's own networks."""
     depth, steps = (4, 3) if options.quick else (50, 500)
     work = Work(f"MLP depth {depth}, width 64", arm("mlp", depth, 64), steps, 0, options.device)
     seconds = race(contestants(work, options.replicas), options.rounds, options.watch, work.name)
     over = {"ours": ratios(seconds, OURS), "Lightning": ratios(seconds, THEIRS)}
-    return [
+    rows = [
         Row(work.name, name, {"time over not looking": over[name.partition(":")[0]][name], "ms per step": milliseconds})
         for name, milliseconds in (
             (name, Spread.of([1e3 * each for each in values])) for name, values in seconds.items()
         )
     ]
+    return rows + looking_anywhere.measure(options)

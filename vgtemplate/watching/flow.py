@@ -5,7 +5,7 @@ It changes no value: functions are called as they would have been, and only copi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -88,6 +88,7 @@ class Flow(TorchFunctionMode):
         self._made: dict[Any, tuple[Row, Seen]] = {}
         self._unit_axes: dict[Row, int] = {}
         self._handles: list[Any] = []
+        self._newest_hooks: dict[Row, Any] = {}
         self._recurrences: list[tuple[Recurrence, list[Row]]] = []
         self._per_call: dict[Row, list[Tensor | None]] = {}
         self._newest: tuple[Row, Seen] | None = None
@@ -165,7 +166,7 @@ class Flow(TorchFunctionMode):
             return None
         seen = see(z, seen.replica)
         if found is not None and z.requires_grad and self._backwards:
-            self._watch(row, seen, at_activation=True)
+            self._watch_activation(row, seen)
         if self._forwards:
             self._count_slopes(func, row, seen, args[1:], kwargs)
         return row, seen
@@ -225,20 +226,34 @@ class Flow(TorchFunctionMode):
         else:
             self._tally.add(series, row, above, below, power, is_scaled=is_scaled)
 
-    def _watch(self, row: Row, seen: Seen, at_activation: bool = False) -> None:
-        series = "gradient_rms" + (AT_ACTIVATION if at_activation else "")
-        calls = self._per_call.setdefault(row, []) if not at_activation else []
-        place = len(calls)
-        calls.append(None)
+    def _watch(self, row: Row, seen: Seen) -> None:
+        self._per_call.setdefault(row, []).append(None)
+        self._hook({row: "gradient_rms"}, row, seen)
+
+    def _watch_activation(self, row: Row, seen: Seen) -> None:
+        """Watch what comes back to an activation's input, in the place of what comes back to its layer's output."""
+        normalisation = self._made.get(seen.tensor.grad_fn, (row, seen))[0]
+        series = {normalisation: "gradient_rms", row: f"gradient_rms{AT_ACTIVATION}"}
+        for each in series:
+            if (handle := self._newest_hooks.pop(each, None)) is not None:
+                handle.remove()
+        self._hook(series, row, seen)
+
+    def _hook(self, series: Mapping[Row, str], row: Row, seen: Seen) -> None:
+        calls = self._per_call.get(row) or [None]
+        place = len(calls) - 1
 
         def count(gradient: Tensor) -> None:
             self._arrives()
             arrived = seen.with_tensor(gradient)
             total = squares(arrived.values, arrived.is_batched)
-            self._add(series, row, arrived, total, arrived.count, 0.5, is_scaled=True)
+            for each, name in series.items():
+                self._add(name, each, arrived, total, arrived.count, 0.5, is_scaled=True)
             calls[place] = (total[0] / arrived.count).sqrt()
 
-        self._handles.append(seen.tensor.register_hook(lambda gradient: self._guard(count, gradient)))
+        handle = seen.tensor.register_hook(lambda gradient: self._guard(count, gradient))
+        self._newest_hooks[row] = handle
+        self._handles.append(handle)
 
     def _watch_recurrence(self, name: str, args: Any, row: Row, result: Any) -> None:
         if (reason := why_not_run_again(name, args)) is not None:
@@ -268,4 +283,4 @@ class Flow(TorchFunctionMode):
         """Take the hooks out and let the graph go."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._made, self._newest = [], {}, None
+        self._handles, self._newest_hooks, self._made, self._newest = [], {}, {}, None

@@ -112,16 +112,15 @@ class Watcher:
         """From here on, what flows is seen."""
         if self._flow is not None:
             self._flow.is_on = True
-            self._flow.__enter__()  # type: ignore[no-untyped-call]
+            if self._flow not in _get_current_function_mode_stack():
+                self._flow.__enter__()  # type: ignore[no-untyped-call]
 
     def leave(self) -> None:
-        """Until here; where another mode was entered since and not left, ours stays, and does nothing."""
-        flow = self._flow
-        if flow is not None and flow.is_on:
-            flow.is_on = False
-            modes = _get_current_function_mode_stack()
-            if modes and modes[-1] is flow:
-                flow.__exit__(None, None, None)
+        """Until here; where another mode was entered since and not left, ours stays, and does nothing, until it is."""
+        if self._flow is not None and self._flow.is_on:
+            self._flow.is_on = False
+            while (modes := _get_current_function_mode_stack()) and isinstance(modes[-1], Flow) and not modes[-1].is_on:
+                modes[-1].__exit__(None, None, None)
 
     def _note_backward(self, _: Tensor) -> None:
         if not self._is_queued:
@@ -173,6 +172,8 @@ class Watcher:
         if not self.is_looking or self._weights is None:
             return
         moved, scaler = self._moved_by(optimizer), find_scaler()
+        if scaler is not None:
+            self._weights.forget_gradients()
         if self._flow is not None:
             self.guard(self._flow.finish)
         self._tally.settle(lambda row: not moved(row) and self._is_owned(row), loss_scale(scaler), self.accumulated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,19 @@ from vgtemplate.watching.rows import Row
 from vgtemplate.watching.tally import Tally, dense, squares, wide
 
 Chosen = Callable[[Row], bool]
+_BEFORE, _AFTER = "weight_grad_norm_before_clip", "weight_grad_norm_after_clip"
+
+
+class _Measured(NamedTuple):
+    """A gradient that was measured, and its sum of squares; kept, so that no other takes its place in memory."""
+
+    gradient: Tensor
+    version: int
+    total: Tensor
+
+    def is_of(self, gradient: Tensor | None) -> bool:
+        """Say whether a gradient is this one, and nothing has written to it since."""
+        return gradient is self.gradient and gradient._version == self.version
 
 
 def _all_squares(tensors: Sequence[Tensor], rows: Sequence[Row], vanishing: bool = False) -> list[Tensor]:
@@ -44,6 +58,7 @@ class Weights:
     def __init__(self, rows: Sequence[Row], initial: dict[str, Tensor]) -> None:
         self._rows, self._initial = rows, initial
         self._before: dict[Row, Tensor] = {}
+        self._newest: dict[Row, _Measured] = {}
         self._initial_squares: dict[Row, Tensor] = {}
 
     def remember(self) -> None:
@@ -59,23 +74,32 @@ class Weights:
         Args:
             scale: what it is divided by; None: mixed precision may have scaled it, by a factor not known yet.
         """
-        self._norms(tally, series, [(row, row.weight.grad) for row in self._rows if chosen(row)], scale)
+        gradients = {row: row.weight.grad for row in self._rows if chosen(row) and row.weight.grad is not None}
+        self._norms(tally, series, gradients, scale)
+
+    def forget_gradients(self) -> None:
+        """Measure all gradients anew: what has written to them leaves no trace, as unscaling does not."""
+        self._newest = {}
 
     def bias_gradients(self, tally: Tally, chosen: Chosen, scale: Tensor | float | None) -> None:
         """Note the norm of each chosen bias' gradient."""
-        biases = [(row, row.bias.grad) for row in self._rows if row.bias is not None and chosen(row)]
-        self._norms(tally, "bias_grad_norm", biases, scale)
+        biases = {row: row.bias for row in self._rows if row.bias is not None and chosen(row)}
+        gradients = {row: bias.grad for row, bias in biases.items() if bias.grad is not None}
+        self._norms(tally, "bias_grad_norm", gradients, scale)
 
-    def _norms(
-        self, tally: Tally, series: str, pairs: Sequence[tuple[Row, Tensor | None]], scale: Tensor | float | None
-    ) -> None:
-        there = [(row, dense(gradient)) for row, gradient in pairs if gradient is not None]
-        rows = [row for row, _ in there]
-        for row, total in zip(
-            rows, _all_squares([gradient for _, gradient in there], rows, vanishing=True), strict=True
-        ):
+    def _norms(self, tally: Tally, series: str, gradients: dict[Row, Tensor], scale: Tensor | float | None) -> None:
+        # What nothing has written to since it was measured is not measured again: nothing has clipped it.
+        known = {row: each for row, each in self._newest.items() if series == _AFTER and each.is_of(gradients.get(row))}
+        rows = [row for row in gradients if row not in known]
+        sums = _all_squares([dense(gradients[row]) for row in rows], rows, vanishing=True)
+        found = dict(zip(rows, sums, strict=True)) | {row: each.total for row, each in known.items()}
+        for row, total in found.items():
             above = total if scale is None else total / (scale * scale)
             tally.add(series, row, above, power=0.5, fresh=True, is_scaled=scale is None)
+        if series == _BEFORE:
+            self._newest = {row: _Measured(gradients[row], gradients[row]._version, found[row]) for row in rows}
+        elif series == _AFTER:
+            self._newest = {}
 
     def keep(self, chosen: Chosen) -> None:
         """Keep the chosen weights, which are about to move."""

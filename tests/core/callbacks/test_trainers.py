@@ -89,6 +89,7 @@ def test_probes_change_nothing_in_either_lightning(package: str) -> None:
         module = make_module(package)
         fit(package, module, batches(4), callbacks)
         states.append(module.state_dict())
+        assert torch.overrides._get_current_function_mode_stack() == []
     assert all(torch.equal(tensor, other[name]) for other in states[1:] for name, tensor in states[0].items())
 
 
