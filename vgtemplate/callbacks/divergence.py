@@ -33,7 +33,7 @@ class DivergenceRecorder(pl.Callback):
         self._layer = torch.empty(0, dtype=torch.int64)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._outputs = [layer.output for layer in find_layers(pl_module) if layer.output is not None]
+        self._outputs = [layer.output for layer in find_layers(pl_module)]
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: object) -> None:
         self._batch = batch

@@ -120,7 +120,7 @@ class Watcher:
         if self._flow is not None and self._flow.is_on:
             self._flow.is_on = False
             while (modes := _get_current_function_mode_stack()) and isinstance(modes[-1], Flow) and not modes[-1].is_on:
-                modes[-1].__exit__(None, None, None)
+                modes[-1].__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _note_backward(self, _: Tensor) -> None:
         if not self._is_queued:

@@ -67,10 +67,6 @@ def test_largest_derivative_is_the_functions(name: str) -> None:
     assert slope == pytest.approx(ACTIVATIONS[name].max_derivative, rel=1e-4)
 
 
-def test_torchs_activations_have_rows() -> None:
-    assert set(layers._TORCH_NAMES.values()) <= set(ACTIVATIONS)
-
-
 def test_usual_initialisers_of_activations_are_known() -> None:
     assert {row.initialiser for row in ACTIVATIONS.values()} <= set(INITIALISERS)
 
