@@ -12,7 +12,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "vgtemplate"
-LIGHTNING = frozenset(["pytorch_lightning", "lightning_fabric", "lightning_utilities", "torchmetrics"])
+LIGHTNING = frozenset(["pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities", "torchmetrics"])
 HEAVY = LIGHTNING | {"torch", "torchvision"}
 
 

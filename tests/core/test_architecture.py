@@ -43,22 +43,25 @@ ROOMS = {
     "atomic": Room(0, names(""), names("")),
     "text": Room(0, names(""), names("")),
     "measure": Room(0, names(""), names("torch")),
+    "lightning": Room(0, names(""), names("pytorch_lightning lightning")),
     "config": Room(1, names("atomic"), never=HEAVY),
     "records": Room(2, names("atomic config"), names("numpy")),
     "theory": Room(2, names("config"), names("numpy scipy")),
-    "data": Room(2, names("atomic config")),
+    "data": Room(2, names("atomic lightning config")),
     "nn": Room(3, names("config"), names("numpy torch"), LIGHTNING),
     "metrics": Room(3, names("config records"), names("numpy")),
     "tracking": Room(3, names("atomic config records text"), never=HEAVY),
     "watching": Room(2, names("config"), names("numpy torch"), LIGHTNING),
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
-    "callbacks": Room(6, names("atomic config measure nn watching figures")),
-    "training": Room(7, names("atomic config data nn callbacks records")),
+    "callbacks": Room(6, names("atomic lightning config measure nn watching figures")),
+    "training": Room(7, names("atomic lightning config data nn callbacks records")),
     "jobs": Room(8, names("config data records training"), names("filelock")),
     "cli": Room(9, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
 }
-LATE = re.compile(r"cli/|callbacks/loggers\.py|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums|sources)\.py|lab/")
+LATE = re.compile(
+    r"cli/|callbacks/loggers\.py|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums|sources)\.py|lab/"
+)
 """Where a function may import another file of the package, so that torch, mlflow or matplotlib are loaded late."""
 DOORS = names("__init__.py __main__.py")
 """Files of no room: they hand names to outsiders."""

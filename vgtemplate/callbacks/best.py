@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from vgtemplate.callbacks.contracts import Validates, require
+from vgtemplate.lightning import pl
 
 
 class BestKeeper(pl.Callback):

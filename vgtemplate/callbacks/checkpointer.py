@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from vgtemplate.callbacks.contracts import check_order
 from vgtemplate.config.errors import Stopped
+from vgtemplate.lightning import pl
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
+
+from vgtemplate.lightning import pl
 
 Expected = TypeVar("Expected")
 

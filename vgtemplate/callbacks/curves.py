@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from vgtemplate.callbacks.contracts import ends_step
+from vgtemplate.lightning import pl
 
 _ROWS = 512
 """Steps for which there is room at first."""

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
 from vgtemplate import measure
@@ -18,10 +16,11 @@ from vgtemplate.callbacks.layers import find_layers
 from vgtemplate.callbacks.loggers import log_values
 from vgtemplate.callbacks.recorder import to_host
 from vgtemplate.callbacks.stopping import StopAtAccuracy
+from vgtemplate.lightning import pl
 
 _CHUNK = 100
 """Probe images per forward pass; bounds the memory of a deep convolutional population."""
-_CHANGE_WEIGHTS = (StopAtAccuracy, StochasticWeightAveraging, WeightAveraging)
+_CHANGE_WEIGHTS = (StopAtAccuracy, pl.callbacks.StochasticWeightAveraging, pl.callbacks.WeightAveraging)
 """What puts other weights in place at the end of the training."""
 
 

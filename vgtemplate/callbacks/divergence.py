@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from vgtemplate.callbacks.contracts import GivesLosses, ReportsLosses, require
 from vgtemplate.callbacks.layers import find_layers
 from vgtemplate.callbacks.replay import alone, call
+from vgtemplate.lightning import pl
 from vgtemplate.nn.noise import current_step
 
 NEVER = -1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from vgtemplate import measure
 from vgtemplate.callbacks.probe import Probe
+from vgtemplate.lightning import pl
 
 
 class GradientProbe(Probe):

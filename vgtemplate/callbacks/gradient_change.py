@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from vgtemplate import measure
 from vgtemplate.callbacks.contracts import GivesLosses, require
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.replay import alone, call
+from vgtemplate.lightning import pl
 from vgtemplate.nn.noise import current_step
 
 

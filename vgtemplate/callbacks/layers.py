@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from vgtemplate.config import catalogue
+from vgtemplate.lightning import pl
 from vgtemplate.nn.build import MODELS
 
 

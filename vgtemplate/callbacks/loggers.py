@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
+
+from vgtemplate.lightning import pl
 
 Array = npt.NDArray[np.float64]
 _PICTURE = "gradient_profile"

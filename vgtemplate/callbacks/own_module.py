@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from vgtemplate.callbacks.contracts import losses_of
+from vgtemplate.lightning import pl
 
 TRAINING, VALIDATION, TEST = range(3)
 

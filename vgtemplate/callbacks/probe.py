@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 from torch.utils.hooks import RemovableHandle
 
 from vgtemplate.callbacks.contracts import check_order
 from vgtemplate.callbacks.layers import ProbedLayer, find_layers
 from vgtemplate.callbacks.recorder import Recorder
+from vgtemplate.lightning import pl
 
 
 class Probe(pl.Callback):

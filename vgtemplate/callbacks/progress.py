@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vgtemplate.callbacks.contracts import losses_of
+from vgtemplate.lightning import pl
 
 _REFRESH_SECONDS = 0.25
 """Between two looks at the loss: each look waits for the device."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from vgtemplate.callbacks.loggers import log_profile, log_values
+from vgtemplate.lightning import pl
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.optimisers import OptimiserHooks
 from vgtemplate.watching.watcher import Watcher

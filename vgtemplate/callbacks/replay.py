@@ -9,10 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vgtemplate.lightning import pl
 from vgtemplate.nn.noise import current_step, set_step
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from vgtemplate import measure
 from vgtemplate.callbacks.contracts import ShowsImages, require
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.replay import alone, call
+from vgtemplate.lightning import pl
 
 _NOISE_STEP = 0
 """The step whose noise every measurement sees, so that noise is no shift."""

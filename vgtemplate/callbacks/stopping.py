@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 
 from vgtemplate.callbacks.contracts import Scores, ends_step, losses_of, require
 from vgtemplate.config.schema import LOSS_WINDOW
+from vgtemplate.lightning import pl
 
 
 class StopAtLoss(pl.Callback):

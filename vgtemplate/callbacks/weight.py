@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import Tensor
 
 from vgtemplate import measure
 from vgtemplate.callbacks.probe import Probe
+from vgtemplate.lightning import pl
 
 
 class WeightProbe(Probe):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
 from vgtemplate.data.prepare import prepare
 from vgtemplate.data.split import Split, Tensors
 from vgtemplate.data.statistics import MOST_IMAGES, typical_mean_squares
+from vgtemplate.lightning import pl
 
 
 class PopulationData(pl.LightningDataModule):

@@ -6,13 +6,14 @@ What loads torch is imported inside the functions that the process runs, so that
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from vgtemplate.training.memory import give_memory_back
 
 _STOP_SECONDS = 20.0
 """How long a worker that was asked to end may take over its checkpoint."""
+_LIGHTNINGS = ("pytorch_lightning", "lightning.pytorch")
 
 
 class How(NamedTuple):
@@ -72,10 +74,17 @@ def _attempt(task: Task, how: How) -> str | None:
     return None
 
 
-def _serve(connection: Connection, threads: int) -> None:
-    """Run the jobs that come down the connection until it is closed."""
+def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> None:
+    """Run the jobs that come down the connection until it is closed.
+
+    Args:
+        threads: of this process.
+        lightnings: those that the code of the user's own has imported in the parent, which decides what trains here.
+    """
     import torch
 
+    for name in lightnings:
+        importlib.import_module(name)
     # While an arm trains, SIGTERM means a checkpoint first (callbacks/checkpointer.py). At any other time it raises
     # SystemExit, so that a half-written record is taken away.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -108,7 +117,8 @@ class Worker:
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        lightnings = [name for name in _LIGHTNINGS if name in sys.modules]
+        self._process = context.Process(target=_serve, args=(theirs, threads, lightnings), daemon=True)
         with _deaf_to_ctrl_c():
             self._process.start()
         theirs.close()

@@ -11,7 +11,10 @@ from typing import Any
 
 import torch
 
-_PACKAGES = ("vgtemplate", "torch", "pytorch-lightning", "torchvision", "torchmetrics", "numpy")
+from vgtemplate.lightning import pl
+
+_LIGHTNING = {"pytorch_lightning": "pytorch-lightning", "lightning.pytorch": "lightning"}[pl.__name__]
+_PACKAGES = ("vgtemplate", "torch", _LIGHTNING, "torchvision", "torchmetrics", "numpy")
 
 
 def _git(*arguments: str) -> str | None:

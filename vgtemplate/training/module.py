@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -15,6 +14,7 @@ from torchmetrics import Metric
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.own import Factory, their_errors
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.lightning import pl
 from vgtemplate.nn.noise import noise_sources, set_step
 from vgtemplate.nn.replicate import Population
 from vgtemplate.training.clipping import clip_by_norm, clip_by_value

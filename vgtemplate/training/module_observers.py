@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.gradient import GradientProbe
@@ -17,6 +16,7 @@ from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.callbacks.stopping import StopAtLoss
 from vgtemplate.callbacks.weight import WeightProbe
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.lightning import pl
 
 _PROBES: tuple[type[Probe], ...] = (GradientProbe, ActivationProbe, WeightProbe)
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
-from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from vgtemplate.data.module import PopulationData
+from vgtemplate.lightning import pl
 
 Logged = dict[str, float]
 Validations = list[tuple[int, Logged]]
@@ -34,13 +33,13 @@ def evaluate(
         evaluates: whether it is tested at all.
         validations: those of the training, to which the last is added.
     """
-    validates = is_overridden("validation_step", module)
+    validates = pl.utilities.model_helpers.is_overridden("validation_step", module)
     holds_out = bool(data.info["num_validation"])
     if validates and holds_out and trainer.global_step not in (step for step, _ in validations):
         validations.append((trainer.global_step, _merged(trainer.validate(module, datamodule=data, verbose=False))))
     if not evaluates or not data.info["num_test"]:
         return {}
-    if is_overridden("test_step", module):
+    if pl.utilities.model_helpers.is_overridden("test_step", module):
         return _merged(trainer.test(module, datamodule=data, verbose=False))
     if validates and not holds_out:
         return _merged(trainer.validate(module, dataloaders=data.test_dataloader(), verbose=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.best import BestKeeper
@@ -22,6 +21,7 @@ from vgtemplate.callbacks.stopping import StopAtAccuracy, StopAtLoss
 from vgtemplate.callbacks.weight import WeightProbe
 from vgtemplate.config.schema import LARGEST_IS_BEST, ArmConfig, ProbeConfig
 from vgtemplate.data.module import PopulationData
+from vgtemplate.lightning import pl
 from vgtemplate.training.module import PopulationModule
 
 

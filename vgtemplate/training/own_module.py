@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import LightningModule
 from torch import nn
 
 from vgtemplate.config.errors import UserError
@@ -20,6 +19,7 @@ from vgtemplate.data.lengths import long_enough
 from vgtemplate.data.module import PopulationData
 from vgtemplate.data.randomness import borrowed_generators, seed_all
 from vgtemplate.data.theirs import build_data
+from vgtemplate.lightning import pl
 from vgtemplate.records import Record
 from vgtemplate.training.environment import describe_environment
 from vgtemplate.training.module_observers import ModuleObservers
@@ -29,7 +29,7 @@ from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, trained_
 from vgtemplate.training.usage import Usage
 
 
-def build_module(config: ArmConfig, dataset: Mapping[str, Any], seed: int) -> LightningModule:
+def build_module(config: ArmConfig, dataset: Mapping[str, Any], seed: int) -> pl.LightningModule:
     """Return an untrained module, its weights drawn from its seed.
 
     Raises:
@@ -41,12 +41,19 @@ def build_module(config: ArmConfig, dataset: Mapping[str, Any], seed: int) -> Li
     with borrowed_generators():
         seed_all(derive(seed, Stream.WEIGHTS))
         module = build("module", config.module, offered)
-    if not isinstance(module, LightningModule):
+    if not isinstance(module, pl.LightningModule):
         raise UserError(
             f"module.factory {config.module.factory}: makes a {type(module).__name__}; it must be a LightningModule of "
-            f"pytorch_lightning"
+            f"{pl.__name__}, which this process trains with{_hint(module)}"
         )
     return module.double() if config.training.precision == "64-true" else module
+
+
+def _hint(module: object) -> str:
+    """Say what to do where a module is a LightningModule of the other package."""
+    names = {parent.__module__.partition(".core")[0] for parent in type(module).__mro__}
+    other = ({"pytorch_lightning", "lightning.pytorch"} - {pl.__name__}) & names
+    return f": of {' and '.join(sorted(other))}, of which import only one, before vgtemplate" if other else ""
 
 
 def train_modules(

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from vgtemplate.config.schema import ArmConfig, PretrainingConfig
 from vgtemplate.data.module import PopulationData
+from vgtemplate.lightning import pl
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.machines import RBM, DenoisingAutoencoder
 from vgtemplate.nn.mlp import MLP

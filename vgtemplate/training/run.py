@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.data.lengths import long_enough
 from vgtemplate.data.module import PopulationData
 from vgtemplate.data.theirs import build_data
+from vgtemplate.lightning import pl
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.mlp import MLP
 from vgtemplate.nn.replicate import Population

@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins import TorchCheckpointIO
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.profilers import PassThroughProfiler
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.callbacks.checkpointer import Checkpointer
@@ -23,7 +19,10 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.config.strict import MOST
 from vgtemplate.data.module import PopulationData
+from vgtemplate.lightning import pl
 from vgtemplate.training.environment import versions
+
+_Misconfiguration: type[Exception] = pl.utilities.exceptions.MisconfigurationException  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Checkpoints:
     every_seconds: float
 
 
-class WholeFileIO(TorchCheckpointIO):
+class WholeFileIO(pl.plugins.TorchCheckpointIO):
     """Lightning's way to the disk, by way of a temporary file that is flushed and renamed."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -59,7 +58,7 @@ class WholeFileIO(TorchCheckpointIO):
         write_whole(Path(path), buffer.getvalue())
 
 
-class _NoProfiler(PassThroughProfiler):
+class _NoProfiler(pl.profilers.PassThroughProfiler):
     """Measures nothing, as Lightning's default does, without building a context for each hook of each callback."""
 
     _nothing = nullcontext()
@@ -70,9 +69,9 @@ class _NoProfiler(PassThroughProfiler):
 
 def quiet_lightning() -> None:
     """Keep Lightning's advice, which does not fit here, off the terminal."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger(pl.__name__).setLevel(logging.ERROR)
     # The loader is no DataLoader: data are in memory, so advice about worker processes does not apply.
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module=pl.__name__)
     # What torch.vmap computes row by row is still faster than a population whose every part runs in turn.
     warnings.filterwarnings("ignore", message="There is a performance drop")
 
@@ -128,7 +127,7 @@ def build_trainer(
             else settings.validate_every * settings.accumulate,
             check_val_every_n_epoch=None,
         )
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
+    except (ValueError, RuntimeError, _Misconfiguration) as error:
         raise UserError(f"the trainer cannot be set up: {' '.join(str(error).split())}") from None
 
 
