@@ -30,4 +30,4 @@ def check_line(line: str) -> None:
     assert {word for word in words if word.startswith("--")} <= options
     assert CliRunner().invoke(vgt, [words[0], "--help"]).exit_code == 0
     for path in (word for word in words if word.endswith(".yaml")):
-        assert (REPOSITORY / path).exists()
+        assert (REPOSITORY / path).exists() or f"# {path}\n" in README
