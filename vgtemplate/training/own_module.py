@@ -42,18 +42,16 @@ def build_module(config: ArmConfig, dataset: Mapping[str, Any], seed: int) -> pl
         seed_all(derive(seed, Stream.WEIGHTS))
         module = build("module", config.module, offered)
     if not isinstance(module, pl.LightningModule):
-        raise UserError(
-            f"module.factory {config.module.factory}: makes a {type(module).__name__}; it must be a LightningModule of "
-            f"{pl.__name__}, which this process trains with{_hint(module)}"
-        )
+        raise UserError(f"module.factory {config.module.factory}: makes a {type(module).__name__}{_fault(module)}")
     return module.double() if config.training.precision == "64-true" else module
 
 
-def _hint(module: object) -> str:
-    """Say what to do where a module is a LightningModule of the other package."""
-    names = {parent.__module__.partition(".core")[0] for parent in type(module).__mro__}
-    other = ({"pytorch_lightning", "lightning.pytorch"} - {pl.__name__}) & names
-    return f": of {' and '.join(sorted(other))}, of which import only one, before vgtemplate" if other else ""
+def _fault(module: object) -> str:
+    """Say what is wrong with what is no LightningModule of the package that trains."""
+    packages = {parent.__module__.partition(".core")[0] for parent in type(module).__mro__}
+    if other := packages & {"pytorch_lightning", "lightning.pytorch"}:
+        return f" of {other.pop()}, but {pl.__name__} was imported too, or before, and trains here; use one of the two"
+    return f"; it must be a LightningModule of {pl.__name__}"
 
 
 def train_modules(
