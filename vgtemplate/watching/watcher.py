@@ -244,7 +244,11 @@ class Watcher:
 
 
 def _is_compiled(model: nn.Module) -> bool:
+    """Say whether any of it is compiled, also as Lightning does it: there a mode would have it compiled once more."""
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
     return dynamo is not None and any(
-        isinstance(each, dynamo.OptimizedModule) or each._compiled_call_impl is not None for each in model.modules()
+        isinstance(each, dynamo.OptimizedModule)
+        or each._compiled_call_impl is not None
+        or getattr(each, "_compiler_ctx", None) is not None
+        for each in model.modules()
     )

@@ -150,6 +150,23 @@ def test_run_that_goes_on_from_a_checkpoint_has_the_series_of_one_that_was_not_s
         np.testing.assert_array_equal(resumed.series()[name], values, err_msg=name)
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_module_that_is_compiled_is_not_compiled_once_more(package: str) -> None:
+    def frames(callbacks: list[Any]) -> tuple[int, dict[str, Tensor]]:
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        module = make_module(package)
+        fit(package, torch.compile(module, backend="aot_eager"), batches(3), callbacks)
+        return int(torch._dynamo.utils.counters["frames"]["total"]), module.state_dict()
+
+    recorder, callbacks = probes()
+    (plain, expected), (watched, found) = frames([]), frames(callbacks)
+    assert plain == watched
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+    assert np.isfinite(recorder.series()["update_ratio"]).all()
+    assert any("compiled" in note for note in recorder.measurements.notes)
+
+
 def test_layer_that_is_unfrozen_later_has_a_hole_until_then() -> None:
     import pytorch_lightning as pl
 
