@@ -115,6 +115,7 @@ def test_module_of_either_trains_by_the_command_to_the_same_bits(tmp_path: Path)
         done = train(folder, {name: package})
         assert done.returncode == 0, done.stderr
         assert done.stderr.splitlines()[-1] == f"loaded: {package}"
+        assert f"{name}: test_accuracy 0." in done.stdout
         (path,) = folder.glob("results/*/record.json")
         found.append(json.loads(path.read_bytes()))
         assert DISTRIBUTIONS[package] in found[-1]["environment"]["versions"]

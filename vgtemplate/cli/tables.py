@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from rich.console import Group
 from rich.markup import escape
 
@@ -24,6 +25,12 @@ def _divergence(record: Record) -> str:
     depth = len(record.labels["layer"]) or record.configuration.get("model", {}).get("depth", 0)
     where = f", layer {layer}" if 0 < layer <= depth else ", output" if layer > depth else ""
     return f"{len(diverged)} of {len(record.seeds)} (step {step}{where})"
+
+
+def logged(record: Record) -> str:
+    """Write what a LightningModule of one's own has logged on the test data: median [min, max] over the seeds."""
+    names, values = record.labels.get("logged", []), record.series.get("logged", np.empty((0, 0)))
+    return ", ".join(f"{name} {write_spread(list(column))}" for name, column in zip(names, values.T, strict=True))
 
 
 def usage(record: Record) -> str:

@@ -125,8 +125,22 @@ def _curves(record: Record) -> list[Point]:
     return points
 
 
+def _as_name(text: str) -> str:
+    """Return a text as the name of a metric, without the marks that MLflow does not take."""
+    return re.sub(r"[^/\w.\- :]", "_", text, flags=re.ASCII)
+
+
+def _logged(record: Record) -> dict[str, float]:
+    """Return what a LightningModule of one's own has logged, by its own names."""
+    found: dict[str, float] = {}
+    names, logged = record.labels.get("logged", []), record.series.get("logged", np.empty((0, 0)))
+    for label, values in zip(names, logged.T, strict=True):
+        found |= {key: float(value) for key, value in _with_spread(values, _as_name(label)).items()}
+    return found
+
+
 def _finals(record: Record) -> list[Point]:
-    values = {"wall_seconds": record.wall_seconds}
+    values = _logged(record) | {"wall_seconds": record.wall_seconds}
     for name in _FINAL:
         if (series := record.series.get(name)) is not None and series.size:
             values |= {key: float(value) for key, value in _with_spread(series, name).items()}
@@ -134,7 +148,7 @@ def _finals(record: Record) -> list[Point]:
         values["diverged_seeds"] = float((diverged >= 0).sum())
     quantities = record.series.get("quantities", np.zeros((0, 1)))
     for label, blocks in zip(record.labels.get("quantity", []), quantities, strict=True):
-        values[re.sub(r"[^/\w.\- :]", "_", label, flags=re.ASCII)] = float(np.median(blocks))
+        values[_as_name(label)] = float(np.median(blocks))
     return [Point(name, 0, value) for name, value in values.items()]
 
 

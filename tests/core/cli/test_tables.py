@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console, Group
 
-from vgtemplate.cli.tables import arm_table
+from vgtemplate.cli.tables import arm_table, logged
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record
 
@@ -49,3 +49,10 @@ def test_narrow_table_keeps_the_arms() -> None:
     text = shown(arm_table([record("a-name-of-some-length", slope=-0.29)], "arms", 40), width=40)
     assert "a-name-of-some-length" in text
     assert "time" in text.partition("no room for:")[2]
+
+
+def test_what_a_module_of_ones_own_logs_is_written_with_its_spread() -> None:
+    series = {"logged": np.array([[1.0, np.nan], [2.0, 6.0], [4.0, 7.0]])}
+    own = replace(record("gan", 0.0), seeds=(0, 1, 2), series=series, labels={"logged": ["fid", "bias"]})
+    assert logged(own) == "fid 2 [1, 4], bias 6.5 [6, 7], 1 without a value"
+    assert logged(record("built-in", 0.0)) == ""

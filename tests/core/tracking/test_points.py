@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,14 @@ def test_curves_carry_median_smallest_and_largest_seed(make_record):
 def test_validation_is_drawn_at_the_steps_where_it_was_measured(make_record):
     series = {"validation_steps": np.array([7, 14]), "validation_loss": np.array([[3.0, 2.0]] * 3)}
     assert curve(make_record(**series), "by_step/validation_loss") == {7: 3.0, 14: 2.0}
+
+
+def test_what_a_module_of_ones_own_logs_keeps_its_name(make_record):
+    record = replace(
+        make_record(logged=np.array([[1.0, 5], [2, 6], [4, 7]])), labels={"logged": ["fid", "test loss: d(x)"]}
+    )
+    assert [curve(record, name) for name in ("fid", "fid_min", "fid_max")] == [{0: 2.0}, {0: 1.0}, {0: 4.0}]
+    assert curve(record, "test loss: d_x_") == {0: 6.0}
 
 
 def test_single_seed_has_no_spread(make_record):

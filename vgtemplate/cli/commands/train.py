@@ -142,7 +142,7 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
     # The theory beside the measurements loads SciPy, which a dry run does without.
     from rich.markup import escape
 
-    from vgtemplate.cli.tables import arm_table, usage
+    from vgtemplate.cli.tables import arm_table, logged, usage
 
     first = records[0]
     title = f"{escape(experiment)} on {first.dataset['name']}, {describe_seeds(first.seeds)}: median \\[min, max]"
@@ -150,7 +150,7 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
     for record in records:
         folder = record_path(results, record.key)
         models = ", ".join(name for name in ("best.pt", "last.pt") if (folder / name).exists())
-        words = [usage(record), f"{folder}{' with ' + models if models else ''}"]
+        words = [logged(record), usage(record), f"{folder}{' with ' + models if models else ''}"]
         console.print(f"{record.name}: {'; '.join(filter(None, words))}", soft_wrap=True, markup=False)
 
 
