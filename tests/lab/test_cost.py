@@ -48,6 +48,13 @@ def test_less_costs_less() -> None:
     assert cost(training={"evaluate": False}) < cost()
 
 
+def test_data_of_ones_own_that_are_taken_whole_cost_as_much_as_usual_ones() -> None:
+    training = {"epochs": 3, "evaluate_train": True}
+    usual = cost(training=training)
+    assert cost(data={"factory": "mine:make"}, training=training) == usual
+    assert cost(data={"factory": "mine:make", "num_train": 1000}, training=training) < usual
+
+
 def test_image_that_keeps_its_size_costs_more_than_one_that_is_halved() -> None:
     halved = {"model": {"kind": "cnn"}, "data": {"scaling": "unit"}}
     kept = {"model": {"kind": "cnn", "output": "image"}, "data": {"scaling": "unit"}, "training": {"noise": 0.3}}

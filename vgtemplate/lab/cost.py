@@ -12,6 +12,7 @@ import statistics
 
 from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.strict import MOST
 from vgtemplate.jobs.job import Job
 from vgtemplate.lab.check_job import CheckJob
 
@@ -24,6 +25,8 @@ _RESNET_RATE = 75e9
 """Operations per second of a residual network's grouped convolutions."""
 _OWN_STEP, _OWN_MEGABYTES = 0.1, 50.0
 """Of a network of one's own nothing is known: seconds of a step of 128 images, and memory per seed."""
+_OWN_NUM_TRAIN = 10_000
+"""Of data of one's own that are taken whole nobody says how many there are before they are loaded."""
 _COPIES = 8
 """Tensors of a layer's size that are alive for each layer of a convolutional network; half as many for others."""
 
@@ -57,18 +60,22 @@ def _network_seconds(config: ArmConfig) -> float:
     return _resnet_seconds(model, batch) if model.kind == "resnet" else model.depth * _layer_seconds(model, batch)
 
 
+def _num_train(config: ArmConfig) -> int:
+    return _OWN_NUM_TRAIN if config.data.num_train == MOST else config.data.num_train
+
+
 def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
     """Return the rough time of an arm on one core; early stops are not foreseen."""
     training, probes, batch = config.training, config.probes, config.data.batch_size
     depth = 1 if config.built_in is None else config.built_in.depth
-    steps = training.steps if training.epochs is None else training.epochs * max(1, config.data.num_train // batch)
+    steps = training.steps if training.epochs is None else training.epochs * max(1, _num_train(config) // batch)
     step = (2e-3 * batch / 128 + _network_seconds(config)) * training.accumulate
     forward_only = step / 3 / batch
     seconds = steps * step
     if training.evaluate:
         seconds += (config.data.num_test or _TEST_IMAGES) * forward_only
     if training.evaluate_train:
-        seconds += config.data.num_train * forward_only
+        seconds += _num_train(config) * forward_only
     if probes.every != 0:
         probed = steps / probes.every if probes.every else min(steps, _PROBED_STEPS)
         look = probes.num_images * forward_only
