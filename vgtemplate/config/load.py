@@ -17,7 +17,7 @@ from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.messages import abridged, one_line, validate
-from vgtemplate.config.own import OFFERED, Factory, check_settings, check_takes, is_own
+from vgtemplate.config.own import OFFERED, Factory, check_settings, check_takes, is_own, search_beside
 from vgtemplate.config.schema import BESIDE_MODULE, TRAINING_BESIDE_MODULE, ArmConfig
 from vgtemplate.config.yaml import parse_yaml, read_yaml
 
@@ -78,8 +78,13 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def load_experiment(path: Path, schema: type[Experiment]) -> Experiment:
-    """Read an experiment as `schema` has it, and check every arm; raise UserError if any cannot be used."""
-    experiment = validate(schema, read_yaml(path), str(path))
+    """Read an experiment as `schema` has it, and check every arm; raise UserError if any cannot be used.
+
+    Code of one's own that it names may lie beside it.
+    """
+    content = read_yaml(path)
+    search_beside(path)
+    experiment = validate(schema, content, str(path))
     if experiment.needs_arms and not experiment.arms:
         raise UserError(f"{path}: arms: is missing; name at least one arm")
     resolve_arms(path, experiment)

@@ -78,13 +78,24 @@ class Factory(StrictModel):
     """Something of one's own: the function (or class) that makes it, and what it is called with."""
 
     factory: CodePath
-    """`module:name` of a function or class, in the working folder or among the installed packages."""
+    """`module:name` of a function or class: installed, in the folder of the experiment's file, or in the working one."""
     settings: PlainSettings = Field(default_factory=dict)
     """Its keyword arguments."""
 
 
+_BESIDE: list[Path] = []
+"""The folders of the experiments that were read, the last first."""
+
+
+def search_beside(file: Path) -> None:
+    """Have code of one's own searched in the folder of this experiment's file too."""
+    folder = file.absolute().parent
+    if folder not in _BESIDE:
+        _BESIDE.insert(0, folder)
+
+
 def find(where: str, text: str) -> Callable[..., Any]:
-    """Import what `module:name` names; the working folder is searched last.
+    """Import what `module:name` names: of a library, beside the experiment that was read, or in the working folder.
 
     Args:
         where: the setting, with which a message begins, e.g. "model.factory".
@@ -107,10 +118,10 @@ def find(where: str, text: str) -> Callable[..., Any]:
 
 
 def _import(what: str, name: str) -> Any:
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        # Last, so that a file of theirs never takes the place of a library's.
-        sys.path.append(folder)
+    # Last, so that a file of theirs never takes the place of a library's; a process that is spawned gets this path too.
+    folders = [str(each) for each in (*_BESIDE, Path.cwd()) if str(each) not in sys.path]
+    if folders:
+        sys.path += folders
         importlib.invalidate_caches()
     with their_errors(what, "cannot be imported: "):
         try:
@@ -118,10 +129,13 @@ def _import(what: str, name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
-            near = get_close_matches(name, [file.stem for file in Path.cwd().glob("*.py")], n=1, cutoff=0.5)
+            files = (file for folder in map(Path, sys.path) if not is_library(folder) for file in folder.glob("*.py"))
+            near = get_close_matches(name, [file.stem for file in files], n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            text = f"{what}: no module {error.name!r} in the working folder or among the installed packages{hint}"
-            raise UserError(text) from None
+            raise UserError(
+                f"{what}: no module {error.name!r} beside the experiment, in the working folder or among the installed "
+                f"packages{hint}"
+            ) from None
 
 
 def _place(module: Any) -> str:

@@ -130,7 +130,7 @@ def test_a_record_is_found_again_until_the_code_changes(folder: Folder) -> None:
         ("model.factory=nets:Recurent", "nets.py has no 'Recurent'; did you mean 'Recurrent'?"),
         (
             "model.factory=nts:Recurrent",
-            "no module 'nts' in the working folder or among the installed packages; did you",
+            "no module 'nts' beside the experiment, in the working folder or among the installed packages; did you",
         ),
         ("model.settings.width=wide", "error: model.factory nets:Recurrent: TypeError: "),
         ("training.loss=nets:broken", "error: training.loss nets:broken: IndexError: "),
