@@ -20,7 +20,6 @@ from vgtemplate.watching.watcher import Watcher
 
 MAX_PROBES = 50
 """Number of probed steps where no cadence is given."""
-_DISTRIBUTED = "of several processes each sees its own share of the batch; what is written down is the first one's"
 
 
 def to_host(tensor: Tensor) -> npt.NDArray[np.float64]:
@@ -101,8 +100,6 @@ class Recorder(pl.Callback):
             watcher.accumulated = int(getattr(trainer, "accumulate_grad_batches", 1))
             watcher.begin(trainer.optimizers)
             watcher.guard(hooks.set)
-            if trainer.world_size > 1:
-                self.measurements.note(_DISTRIBUTED)
         if watcher.is_looking:
             watcher.enter()
 

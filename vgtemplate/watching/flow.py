@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vgtemplate.watching.functions import (
@@ -63,6 +63,7 @@ class Flow(TorchFunctionMode):
         guard: calls what may go wrong, so that it never reaches the network.
         note: says what of a layer is not seen.
         arrives: called before what comes back is counted.
+        row_of: returns the row of a parameter that is in none of them.
 
     `calls` counts for each row the calls of this step; `places` has the first call of each row.
     """
@@ -76,6 +77,7 @@ class Flow(TorchFunctionMode):
         guard: Callable[..., Any],
         note: Callable[[str, str], None],
         arrives: Callable[[], None],
+        row_of: Callable[[Tensor], Row | None],
     ) -> None:
         super().__init__()
         self._rows = {
@@ -83,7 +85,8 @@ class Flow(TorchFunctionMode):
         }
         self._tally, self._num_replicas = tally, num_replicas
         self._forwards, self._backwards = "signals" in looks, "gradients" in looks
-        self._guard, self._note, self._arrives = guard, note, arrives
+        self._guard, self._note, self._arrives, self._row_of = guard, note, arrives, row_of
+        self._stand_ins: dict[int, tuple[Tensor, Row | None]] = {}
         self._is_population = any(row.stacked for row in rows)
         self._made: dict[Any, tuple[Row, Seen]] = {}
         self._unit_axes: dict[Row, int] = {}
@@ -119,6 +122,8 @@ class Flow(TorchFunctionMode):
         for tensor in _tensors([*args, *kwargs.values()]):
             seen = see(tensor)
             row = self._rows.get(id(seen.tensor))
+            if row is None and isinstance(tensor, nn.Parameter):
+                row = self._stand_in(tensor)
             if row is not None:
                 found.append((row, None))
             elif seen.tensor.grad_fn is not None:
@@ -129,6 +134,12 @@ class Flow(TorchFunctionMode):
                     if row is not None
                 ]
         return found
+
+    def _stand_in(self, weight: nn.Parameter) -> Row | None:
+        if id(weight) not in self._stand_ins:
+            # Kept with the tensor, so that no other takes its place in memory.
+            self._stand_ins[id(weight)] = weight, self._row_of(weight)
+        return self._stand_ins[id(weight)][1]
 
     def _after_layer(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         # Of a product any argument may be the weight; what is made of weights alone is a weight itself.
@@ -283,4 +294,4 @@ class Flow(TorchFunctionMode):
         """Take the hooks out and let the graph go."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._newest_hooks, self._made, self._newest = [], {}, {}, None
+        self._handles, self._newest_hooks, self._made, self._newest, self._stand_ins = [], {}, {}, None, {}

@@ -22,12 +22,14 @@ class Row:
         name: of the layer, or of the weight where its layer has several; a tied weight has all its names.
         weight: a parameter of any shape.
         bias: the bias beside it, or None.
+        parameters: the names of both in the network.
         stacked: the parameters have the replica axis in front, since the network is a population.
     """
 
     name: str
     weight: nn.Parameter
     bias: nn.Parameter | None
+    parameters: frozenset[str]
     stacked: bool
 
     @property
@@ -92,7 +94,8 @@ def find_rows(model: nn.Module) -> list[Row]:
 
     def row(parameter: nn.Parameter, bias: nn.Parameter | None) -> Row:
         names = dict.fromkeys(map(shown, named[parameter]))
-        return Row(" = ".join(names), parameter, bias, parameter in stacked)
+        parameters = frozenset(named[parameter] + ([] if bias is None else named[bias]))
+        return Row(" = ".join(names), parameter, bias, parameters, parameter in stacked)
 
     def bias_of(weight: nn.Parameter) -> nn.Parameter | None:
         bias = by_name.get(_bias_of(named[weight][0]))

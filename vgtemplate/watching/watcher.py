@@ -24,6 +24,7 @@ from vgtemplate.watching.weights import Weights
 
 Optimizer = torch.optim.Optimizer
 LOOKS = ("gradients", "signals", "weights")
+_SHARES = "of several processes each sees its own share, of the batch and of weights that are divided among them"
 _GAP = "before the first step that is seen, parameters had no shape yet (lazy modules)"
 
 
@@ -85,6 +86,8 @@ class Watcher:
         if any(is_lazy(each) for each in (*self.model.parameters(), *self.model.buffers())):
             self.measurements.note(_GAP)
             return
+        if _num_processes() > 1:
+            self.measurements.note(_SHARES)
         # Found anew where parameters came, went, were frozen or set free.
         parameters = [(id(each), each.requires_grad) for each in self.model.parameters()]
         if parameters != self._parameters:
@@ -99,11 +102,16 @@ class Watcher:
         if _is_compiled(self.model):
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
-            says = self.guard, self.measurements.note, self._note_arrival
+            says = self.guard, self.measurements.note, self._note_arrival, self._row_of
             self._flow = Flow(self._rows, self._tally, self._num_replicas, self.looks, *says)
         if "gradients" in self.looks:
             weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
             self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]
+
+    def _row_of(self, weight: Tensor) -> Row | None:
+        """Return the row whose parameter a tensor stands in for at this moment, as under fsdp the whole for a share."""
+        found = next((name for name, each in self.model.named_parameters() if each is weight), None)
+        return next((row for row in self._rows if found in row.parameters), None)
 
     def _know(self, optimizer: Optimizer) -> None:
         self._owners[optimizer] = {id(each) for group in optimizer.param_groups for each in group["params"]}
@@ -241,6 +249,11 @@ class Watcher:
                     "no layer's function used it in some step, so that nothing is seen to flow through it there",
                     row.name,
                 )
+
+
+def _num_processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def _is_compiled(model: nn.Module) -> bool:

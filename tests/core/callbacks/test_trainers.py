@@ -112,6 +112,25 @@ def test_gradients_that_are_accumulated_are_those_of_one_batch(package: str) -> 
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradients_under_float16_are_the_true_ones(package: str, fused: bool) -> None:
+    plugins = importlib.import_module(f"{package}.plugins.precision")
+    found = []
+    for scale in (None, 2.0**10):
+        module = make_module(package)
+        module.configure_optimizers = lambda own=module: torch.optim.SGD(own.parameters(), 0.1, fused=fused)
+        recorder, callbacks = probes()
+        settings: dict[str, Any] = {}
+        if scale is not None:
+            scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+            settings = {"plugins": [plugins.MixedPrecision("16-mixed", "cpu", scaler)]}
+        fit(package, module, batches(2), callbacks, **settings)
+        found.append(recorder.series())
+    for name in ("gradient_rms", "weight_grad_norm_before_clip", "weight_grad_norm_after_clip", "bias_grad_norm"):
+        np.testing.assert_allclose(found[1][name], found[0][name], rtol=0.02, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("manual", [False, True])
 def test_norms_before_a_clip_are_those_before_it(package: str, manual: bool) -> None:
     recorder, callbacks = probes()
