@@ -258,7 +258,10 @@ class ArmConfig(StrictModel):
     def _settings_go_together(self) -> ArmConfig:
         data, training, is_image = self.data, self.training, self.outputs_image
         if training.validate_every is not None and not data.num_validation and data.factory is None:
-            raise ValueError("training.validate_every needs data.num_validation above 0")
+            raise ValueError(
+                "training.validate_every needs data.num_validation above 0, that is, images held out from the training "
+                "split, e.g. data.num_validation=200; or training.validate_every=null"
+            )
         if is_image != (training.noise > 0):
             raise ValueError("training.noise above 0 goes with model.output: image, and is required there")
         if is_image and data.scaling != "unit":

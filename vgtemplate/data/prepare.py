@@ -17,6 +17,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.config.strict import MOST
 from vgtemplate.data.lengths import num_held_out
+from vgtemplate.data.notes import note
 from vgtemplate.data.own import as_array, call_factory, is_dataset, is_integer, is_pair, leaves, own_fingerprint
 from vgtemplate.data.sources import load_images
 from vgtemplate.data.split import Items, Split, Tensors, each_leaf
@@ -59,8 +60,8 @@ def _divide(config: DataConfig, raw: _Raw) -> dict[str, Any]:
     whole = raw.splits["train"]
     available, own = split_length(whole), raw.splits.get("validation")
     if own is not None and config.num_validation:
-        raise UserError(f"data.num_validation: {raw.name} gives a validation split of its own; leave it at 0")
-    held_out = num_held_out(config, available)
+        note(f"data.num_validation: {config.num_validation} is not used; {raw.name} has a validation split of its own")
+    held_out = num_held_out(config, available) if own is None else 0
     num_test = split_length(raw.splits["test"])
     return {
         "train": _cut(whole, 0, min(config.num_train, available - held_out)),

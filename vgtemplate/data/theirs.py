@@ -16,6 +16,7 @@ from vgtemplate.config.seeding import Stream, derive
 from vgtemplate.config.strict import MOST
 from vgtemplate.data.batches import expanded
 from vgtemplate.data.module import PopulationData
+from vgtemplate.data.notes import note
 from vgtemplate.data.own import call_factory, is_datamodule, own_fingerprint
 from vgtemplate.data.prepare import describe_batch
 from vgtemplate.data.randomness import borrowed_generators, seed_generators
@@ -156,15 +157,16 @@ class TheirData(PopulationData):
         self._describe()
 
     def _refuse_settings(self) -> None:
-        """Raise UserError at a setting that the LightningDataModule decides itself."""
+        """Raise UserError at a setting that the LightningDataModule decides itself; of numbers of data, say so."""
+        what = f"{self._what.removeprefix('data.factory ')}, a LightningDataModule, splits and batches its data itself"
         usual = DataConfig()
-        for name in ("num_train", "num_validation", "num_test", "batch_size", "augment"):
-            value = getattr(self.config, name)
-            if value not in (getattr(usual, name), MOST):
-                raise UserError(
-                    f"data.{name}: {value} says nothing to a LightningDataModule, which splits and batches its data "
-                    f"itself; allowed: {getattr(usual, name)}, or nothing"
-                )
+        for name in ("batch_size", "augment"):
+            if (value := getattr(self.config, name)) != (allowed := getattr(usual, name)):
+                raise UserError(f"data.{name}: {value} says nothing; {what}; allowed: {allowed}, or nothing")
+        # These may stand in a base, for other data.
+        for name in ("num_train", "num_validation", "num_test"):
+            if (value := getattr(self.config, name)) not in (getattr(usual, name), MOST):
+                note(f"data.{name}: {value} is not used; {what}")
 
     def _describe(self) -> None:
         assert self.config.own is not None

@@ -309,11 +309,18 @@ def test_what_cannot_be_used_is_one_line(factory, make, message):
     assert "written:make" in str(error.value)
 
 
-def test_settings_that_a_datamodule_decides_are_refused(factory):
-    with pytest.raises(UserError, match=r"data.batch_size: 7 says nothing to a LightningDataModule"):
+def test_how_a_datamodule_batches_cannot_be_set_and_numbers_of_a_base_are_left_out(factory):
+    with pytest.raises(UserError, match=r"data.batch_size: 7 says nothing; written:make, a LightningDataModule"):
         ready(factory(Loaders, batch_size=7))
-    with pytest.raises(UserError, match=r"data.num_validation: .* gives a validation split of its own"):
-        ready(factory(lambda: {"train": (X, Y), "test": (X, Y), "validation": (X, Y)}, num_validation=2))
+    with pytest.warns(UserWarning, match=r"data.num_train: 3 is not used; written:make, a LightningDataModule"):
+        data = ready(factory(Loaders, num_train=3))
+    assert data.info["num_train"] == ready(factory(Loaders)).info["num_train"] > 3
+
+
+def test_validation_split_of_ones_own_stands_for_what_would_be_held_out(factory):
+    with pytest.warns(UserWarning, match=r"data.num_validation: 2 is not used; .* a validation split of its own"):
+        data = ready(factory(lambda: {"train": (X, Y), "test": (X, Y), "validation": (X[:3], Y[:3])}, num_validation=2))
+    assert (data.info["num_train"], data.info["num_validation"]) == (10, 3)
 
 
 def test_an_item_that_fails_is_one_line_with_its_place(factory):
