@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 Array = npt.NDArray[np.float64]
+_MOST_REASONS = 50
 _SHOWN = 6
 """Layers that a note names."""
 
@@ -50,7 +51,9 @@ class Measurements:
 
     def note(self, reason: str, layer: str = "") -> None:
         """Say once what is not seen, and of which layer."""
-        self._reasons.setdefault(reason, {})[layer] = None
+        # What fails in another way each time would fill the memory of a long training.
+        if reason in self._reasons or len(self._reasons) < _MOST_REASONS:
+            self._reasons.setdefault(reason, {})[layer] = None
 
     @property
     def notes(self) -> list[str]:
