@@ -52,6 +52,7 @@ class LitNet(pl.LightningModule):
         super().__init__()
         self.lr, self.net = lr, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.Dropout(0.2),
                                                     torch.nn.ReLU(), torch.nn.Linear(8, 10))
+        self.net[1].weight.requires_grad_(False)
 
     def training_step(self, batch, batch_idx):
         return torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
@@ -116,9 +117,12 @@ def test_module_of_either_trains_by_the_command_to_the_same_bits(tmp_path: Path)
         assert done.returncode == 0, done.stderr
         assert done.stderr.splitlines()[-1] == f"loaded: {package}"
         assert f"{name}: test_accuracy 0." in done.stdout
+        frozen = "frozen: no gradient, and it does not move: net.1"
+        assert done.stdout.count(f"note: {name}: {frozen}") == 1
         (path,) = folder.glob("results/*/record.json")
         found.append(json.loads(path.read_bytes()))
         assert DISTRIBUTIONS[package] in found[-1]["environment"]["versions"]
+        assert frozen in found[-1]["environment"]["not_seen"]
     assert found[0]["weights_sha256"] == found[1]["weights_sha256"]
     assert found[0]["series_sha256"] == found[1]["series_sha256"]
 

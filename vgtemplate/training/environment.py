@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -38,8 +39,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
-def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Return the environment of a run on `device`, JSON-ready; the commit is None outside a git checkout."""
+def describe_environment(device: torch.device, not_seen: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the environment of a run on `device`, JSON-ready; the commit is None outside a git checkout.
+
+    Args:
+        not_seen: what the probes could not see, and why; one line each.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "versions": versions(),
@@ -48,4 +53,5 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device_name": name,
         "threads": torch.get_num_threads(),
         **_commit(),
+        **({"not_seen": list(not_seen)} if not_seen else {}),
     }

@@ -94,8 +94,9 @@ def _concatenated(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any
 
 
 def _joined_environment(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the environment of the last seed, the speed of all, and how often they were taken up."""
+    """Return the environment of the last seed, the speed of all, how often they were taken up, what was not seen."""
     speeds = [outcome.environment["images_per_second"] for outcome in outcomes]
     parts = [part for outcome in outcomes for part in outcome.environment.get("parts", [])]
     joined = dict(outcomes[-1].environment) | {"images_per_second": sum(speeds) / len(speeds), "runs": len(outcomes)}
-    return joined | ({"parts": parts} if parts else {})
+    not_seen = list(dict.fromkeys(note for outcome in outcomes for note in outcome.environment.get("not_seen", [])))
+    return joined | ({"parts": parts} if parts else {}) | ({"not_seen": not_seen} if not_seen else {})

@@ -128,6 +128,8 @@ def _train_one(
         logged=logged,
         layers=observers.recorder.layers,
         weights={key: tensor.detach().cpu() for key, tensor in module.state_dict().items()},
-        environment=describe_environment(trainer.strategy.root_device) | used | fitting.interruptions,
+        environment=describe_environment(trainer.strategy.root_device, observers.recorder.measurements.notes)
+        | used
+        | fitting.interruptions,
         seconds=time.perf_counter() - started + fitting.earlier_seconds,
     )

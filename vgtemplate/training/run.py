@@ -177,7 +177,9 @@ def _train_population(
         configuration=config.model_dump(mode="json"),
         seeds=tuple(seeds),
         dataset=data.info,
-        environment=describe_environment(trainer.strategy.root_device) | used | fitting.interruptions,
+        environment=describe_environment(trainer.strategy.root_device, observers.recorder.measurements.notes)
+        | used
+        | fitting.interruptions,
         wall_seconds=time.perf_counter() - started + fitting.earlier_seconds,
         series=series,
         labels={"layer": observers.recorder.layers},

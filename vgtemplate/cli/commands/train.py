@@ -152,6 +152,8 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
         models = ", ".join(name for name in ("best.pt", "last.pt") if (folder / name).exists())
         words = [logged(record), usage(record), f"{folder}{' with ' + models if models else ''}"]
         console.print(f"{record.name}: {'; '.join(filter(None, words))}", soft_wrap=True, markup=False)
+        for text in record.environment.get("not_seen", []):
+            console.print(f"note: {record.name}: {text}", soft_wrap=True, markup=False)
 
 
 def _train_alone(job: Job, results: Path, root: Path, how: _How) -> tuple[Record, bool]:
