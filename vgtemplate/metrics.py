@@ -1,6 +1,7 @@
 """From a record to numbers: each metric turns one arm's record into one number per seed.
 
-Pure functions of arrays. A metric that cannot be computed is NaN, which no threshold is cleared by.
+Pure functions of arrays. A metric that cannot be computed is NaN, which no threshold is cleared by. Which layers of a
+network of one's own count as hidden, `Record.hidden` says.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.own import find, is_own, their_errors
 from vgtemplate.config.schema import LOSS_WINDOW
-from vgtemplate.records import Record
+from vgtemplate.records import SERIES, Record
 
 Array = npt.NDArray[np.float64]
 Metric = Callable[..., Array]
@@ -69,7 +70,7 @@ def fit_line(y: Array) -> tuple[Array, Array]:
 
 def _log_profile(record: Record) -> Array:
     """Return log10 of the gradient profile of hidden layers L down to 2: its index is the distance from the output."""
-    return log10(record.probe("gradient_rms")[:, :0:-1])
+    return log10(record.hidden("gradient_rms")[:, :0:-1])
 
 
 @metric("docs/register.md, Terms", unit="decades per layer")
@@ -93,7 +94,7 @@ def gradient_fit_r2(record: Record) -> Array:
 @metric("docs/register.md, Terms", unit="decades per layer")
 def signal_slope(record: Record) -> Array:
     """Return the signal slope at step 0 (docs/register.md, Terms): decades per layer, over hidden layers 2 to L."""
-    return fit_line(log10(record.probe("signal_rms")[:, 1:]))[0]
+    return fit_line(log10(record.hidden("signal_rms")[:, 1:]))[0]
 
 
 @metric("docs/register.md, Terms", unit="decades per layer")
@@ -114,11 +115,11 @@ def _mean_log_factor(record: Record) -> Array:
     n is the number of units of layer l + 1, whose weights w carry the gradient down; z is layer l's. NaN below three
     layers.
     """
-    model = record.configuration.get("model")
-    if model is None or "factory" in model:  # of one's own, whose widths nobody knows
+    # The widths of a network of one's own are not known.
+    if record.is_of_own_network or not {"weight_rms", "derivative_rms"} <= record.series.keys():
         return np.full(len(record.seeds), np.nan)
-    widths = np.array(ModelConfig.model_validate(model).widths(), dtype=np.float64)
-    factors = np.sqrt(widths[2:]) * record.probe("weight_rms")[:, 2:] * record.probe("derivative_rms")[:, 1:-1]
+    widths = np.array(ModelConfig.model_validate(record.configuration["model"]).widths(), dtype=np.float64)
+    factors = np.sqrt(widths[2:]) * record.hidden("weight_rms")[:, 2:] * record.hidden("derivative_rms")[:, 1:-1]
     return np.asarray(log10(factors).mean(axis=1)) if factors.shape[1] else np.full(len(factors), np.nan)
 
 
@@ -138,7 +139,7 @@ def factor_sign_agrees(record: Record) -> Array:
 @metric("Nielsen, ch. 5: last over first hidden layer")
 def bias_gradient_ratio(record: Record) -> Array:
     """Return the norm of the last hidden layer's bias gradient over the first's (Nielsen, chapter 5)."""
-    norms = record.probe("bias_grad_norm")
+    norms = record.hidden("bias_grad_norm")
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(norms[:, -1] / norms[:, 0])
 
@@ -152,12 +153,12 @@ def log10_bias_gradient_ratio(record: Record) -> Array:
 @metric("docs/register.md, Terms; mean over hidden layers")
 def saturated_fraction(record: Record) -> Array:
     """Return the share of saturated pre-activations, averaged over the hidden layers."""
-    return np.asarray(record.probe("saturated_fraction").mean(axis=1))
+    return np.asarray(record.hidden("saturated_fraction").mean(axis=1))
 
 
 def signal_variance(record: Record) -> Array:
     """Return the variance of each layer's activations at step 0, (R, L)."""
-    return np.asarray(record.probe("signal_rms") ** 2 - record.probe("signal_mean") ** 2)
+    return np.asarray(record.hidden("signal_rms") ** 2 - record.hidden("signal_mean") ** 2)
 
 
 def _largest(values: Array, from_layer: int) -> Array:
@@ -169,7 +170,7 @@ def _largest(values: Array, from_layer: int) -> Array:
 @metric("largest |mean| of the activations over layers")
 def largest_abs_mean(record: Record, from_layer: int = 1) -> Array:
     """Return the largest |mean| of the activations over hidden layers `from_layer` (from 1) to L."""
-    return _largest(np.abs(record.probe("signal_mean")), from_layer)
+    return _largest(np.abs(record.hidden("signal_mean")), from_layer)
 
 
 @metric("largest |variance - 1| of the activations over layers")
@@ -187,7 +188,7 @@ def self_normalising_excess(record: Record, from_layer: int = 1) -> Array:
 @metric("largest over smallest ||dW||/||W|| of the hidden layers")
 def update_ratio_spread(record: Record) -> Array:
     """Return the largest over the smallest ||dW||/||W|| of the hidden layers in the first step."""
-    ratios = record.probe("update_ratio")
+    ratios = record.hidden("update_ratio")
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(ratios.max(axis=1) / ratios.min(axis=1))
 
@@ -195,7 +196,7 @@ def update_ratio_spread(record: Record) -> Array:
 def signal_offset(record: Record) -> Array:
     """Return |mean|/deviation of each layer's activations at step 0, (R, L)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.abs(record.probe("signal_mean")) / np.sqrt(signal_variance(record)))
+        return np.asarray(np.abs(record.hidden("signal_mean")) / np.sqrt(signal_variance(record)))
 
 
 @metric("smallest |mean|/std of the activations over layers")
@@ -247,7 +248,9 @@ def final_loss(record: Record) -> Array:
 
 
 def _series(record: Record, name: str) -> Array:
-    return np.asarray(record.series[name], dtype=np.float64)
+    """Return a series; where the record has none, one NaN per seed on its axes."""
+    missing = np.full((len(record.seeds), *[1] * (len(SERIES[name].axes) - 1)), np.nan)
+    return np.asarray(record.series.get(name, missing), dtype=np.float64)
 
 
 def _unless_diverged(record: Record, values: Array, otherwise: float) -> Array:
@@ -275,13 +278,13 @@ def diverged(record: Record) -> Array:
 @metric("||W_t - W_0|| / ||W_0|| of hidden layer 1 at the end")
 def first_layer_travel(record: Record) -> Array:
     """Return the travel of hidden layer 1 at the end (docs/register.md, Terms)."""
-    return record.probe("travel", -1)[:, 0]
+    return record.hidden("travel", -1)[:, 0]
 
 
 @metric("travel of the last over that of the first hidden layer", unit="decades")
 def log10_travel_ratio(record: Record) -> Array:
     """Return log10 of the last hidden layer's travel over the first's, at the end, in decades."""
-    travel = record.probe("travel", -1)
+    travel = record.hidden("travel", -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return log10(travel[:, -1] / travel[:, 0])
 
@@ -306,7 +309,7 @@ def steps_to_loss(record: Record) -> Array:
 @metric("share of hidden units that are dead at the end (docs/register.md, Terms)")
 def dead_fraction(record: Record) -> Array:
     """Return the share of dead hidden units at the end (docs/register.md, Terms), averaged over the layers."""
-    return np.asarray(record.probe("dead_fraction", -1).mean(axis=1))
+    return np.asarray(record.hidden("dead_fraction", -1).mean(axis=1))
 
 
 @metric("training accuracy minus test accuracy at the end")

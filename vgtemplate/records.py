@@ -92,7 +92,8 @@ class Record:
     wall_seconds: float
     series: Mapping[str, Array] = field(repr=False)
     labels: Mapping[str, list[str]] = field(default_factory=dict)
-    """Names along an axis, e.g. {"layer": [...]}, {"quantity": [...]}."""
+    """Names along an axis, e.g. {"layer": [...]}, {"quantity": [...]}; of a network of one's own also "mixing": those
+    layers whose weights mix units, as the weights of normalisations do not."""
     weights_sha256: str = ""
     """Of the trained parameters and running statistics, by which two runs are compared; empty for an exact check."""
 
@@ -105,6 +106,33 @@ class Record:
     def probe(self, name: str, index: int = 0) -> Array:
         """Return the probed series `name` at probe number `index` (0: before the first update), shape (R, L)."""
         return np.asarray(self.series[name][:, index, :], dtype=np.float64)
+
+    @property
+    def is_of_own_network(self) -> bool:
+        """Whether the network is one of one's own, of whose layers nobody knew before it was trained."""
+        model = self.configuration.get("model")
+        return model is None or "factory" in model
+
+    def hidden(self, name: str, index: int = 0) -> Array:
+        """Return the probed series `name` of the hidden layers, (R, L), as metrics count them; NaN if there are none.
+
+        Of a built-in network these are all that were probed. Of one of one's own they are, in the order in which they
+        were called, the layers that mix units and have a value, but the last through which something flowed: that is
+        the output.
+        """
+        missing = np.full((len(self.seeds), 1), np.nan)
+        if name not in self.series:
+            return missing
+        values = self.probe(name, index)
+        if not self.is_of_own_network or "layer" not in self.labels:
+            return values
+        layers = self.labels["layer"]
+        flow = next((self.probe(each) for each in ("gradient_rms", "signal_rms") if each in self.series), values)
+        mixing = np.isin(layers, self.labels.get("mixing", layers))
+        flowing = np.flatnonzero(mixing & ~np.isnan(flow).all(axis=0))
+        mixing[flowing[-1:]] = False
+        found = values[:, mixing & ~np.isnan(values).all(axis=0)]
+        return found if found.shape[1] else missing
 
 
 _PLAIN = tuple(field.name for field in fields(Record) if field.name != "series")

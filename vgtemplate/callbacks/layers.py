@@ -1,7 +1,8 @@
-"""Finds the hidden layers of a population of vgtemplate.nn, which lists them itself."""
+"""Finds the hidden layers of a population of vgtemplate.nn, which lists them itself, and those of another network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from vgtemplate.config import catalogue
 from vgtemplate.lightning import pl
 from vgtemplate.nn.build import MODELS
+from vgtemplate.watching.rows import find_rows
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ def find_layers(module: pl.LightningModule) -> list[ProbedLayer]:
     hidden = population.get_submodule("hidden_layers")
     assert isinstance(hidden, nn.ModuleList)
     return [_layer(number, len(hidden), layer) for number, layer in enumerate(hidden, start=1)]
+
+
+def mixing_layers(module: pl.LightningModule, layers: Sequence[str]) -> list[str]:
+    """Return those layers of a watched network whose weights mix units, as the weights of normalisations do not."""
+    mixing = {row.name for row in find_rows(module) if row.is_matrix}
+    return [layer for layer in layers if layer in mixing]
 
 
 def _layer(number: int, depth: int, layer: nn.Module) -> ProbedLayer:

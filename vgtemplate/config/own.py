@@ -78,7 +78,7 @@ class Factory(StrictModel):
     """Something of one's own: the function (or class) that makes it, and what it is called with."""
 
     factory: CodePath
-    """`module:name` of a function or class: installed, in the folder of the experiment's file, or in the working one."""
+    """`module:name` of a function or class: installed, beside the experiment's file, or in the working folder."""
     settings: PlainSettings = Field(default_factory=dict)
     """Its keyword arguments."""
 

@@ -26,6 +26,7 @@ class Outcome:
     series: Mapping[str, Any]
     logged: Mapping[str, float]
     layers: list[str]
+    mixing: list[str]
     weights: Mapping[str, Any]
     environment: Mapping[str, Any]
     seconds: float
@@ -65,7 +66,8 @@ def join_outcomes(
             series[key] = max(arrays, key=len)
         elif len(arrays) == len(outcomes):
             series[key] = _concatenated(arrays)
-    labels = {"layer": max((outcome.layers for outcome in outcomes), key=len)}
+    longest = max(outcomes, key=lambda outcome: len(outcome.layers))
+    labels = {"layer": longest.layers, "mixing": longest.mixing}
     if names := sorted({key for outcome in outcomes for key in outcome.logged}):
         labels["logged"] = names
         series["logged"] = np.array([[outcome.logged.get(key, np.nan) for key in names] for outcome in outcomes])

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from vgtemplate.callbacks.layers import mixing_layers
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.own import build, their_errors
 from vgtemplate.config.schema import ArmConfig
@@ -127,6 +128,7 @@ def _train_one(
         series=series | as_series(observers.validations.found, logged),
         logged=logged,
         layers=observers.recorder.layers,
+        mixing=mixing_layers(module, observers.recorder.layers),
         weights={key: tensor.detach().cpu() for key, tensor in module.state_dict().items()},
         environment=describe_environment(trainer.strategy.root_device, observers.recorder.measurements.notes)
         | used

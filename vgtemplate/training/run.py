@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vgtemplate.callbacks.layers import mixing_layers
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig
@@ -74,6 +75,11 @@ def _evaluate(trainer: pl.Trainer, module: PopulationModule, data: PopulationDat
     if module.config.training.evaluate_train:
         series["final_train_accuracy"] = module.score_over(data.ordered_train_dataloader()).cpu().numpy()
     return series
+
+
+def _labels(config: ArmConfig, module: PopulationModule, layers: list[str]) -> dict[str, list[str]]:
+    own = {} if config.built_in is not None else {"mixing": mixing_layers(module, layers)}
+    return {"layer": layers, **own}
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -182,6 +188,6 @@ def _train_population(
         | fitting.interruptions,
         wall_seconds=time.perf_counter() - started + fitting.earlier_seconds,
         series=series,
-        labels={"layer": observers.recorder.layers},
+        labels=_labels(config, module, observers.recorder.layers),
     )
     return Trained(record, module, trainer.global_step)
