@@ -36,6 +36,7 @@ class Axes:
 
 
 _PROBED = ("replica", "probe_step", "layer")
+_OF_ACTIVATIONS = ("derivative_rms", "saturated_fraction", "dead_fraction")
 _LOSS = "nats; networks that put out images: squared pixels; of numbers: as the loss has it"
 _SCORE = "as training.score has it"
 SERIES: Mapping[str, Axes] = {
@@ -118,7 +119,7 @@ class Record:
 
         Of a built-in network these are all that were probed. Of one of one's own they are, in the order in which they
         were called, the layers that mix units and have a value, but the last through which something flowed: that is
-        the output.
+        the output. What an activation does is told of the layer before it, which may be a normalisation.
         """
         missing = np.full((len(self.seeds), 1), np.nan)
         if name not in self.series:
@@ -130,8 +131,9 @@ class Record:
         flow = next((self.probe(each) for each in ("gradient_rms", "signal_rms") if each in self.series), values)
         mixing = np.isin(layers, self.labels.get("mixing", layers))
         flowing = np.flatnonzero(mixing & ~np.isnan(flow).all(axis=0))
-        mixing[flowing[-1:]] = False
-        found = values[:, mixing & ~np.isnan(values).all(axis=0)]
+        counted = mixing | (name in _OF_ACTIVATIONS)
+        counted[flowing[-1:]] = False
+        found = values[:, counted & ~np.isnan(values).all(axis=0)]
         return found if found.shape[1] else missing
 
 

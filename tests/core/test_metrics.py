@@ -395,12 +395,19 @@ def test_layers_of_a_network_of_ones_own_are_those_that_mix_units_and_have_a_val
     columns |= {"norm": np.full(R, 1e3), "head": np.full(R, 1e9)}
     mixing = " ".join(name for name in names if name != "norm")
     values = np.stack([columns[name] for name in names], axis=1)
-    record = own(" ".join(names), mixing, gradient_rms=values, signal_rms=values, saturated_fraction=values)
-    plain = make(4, gradient_rms=clean, signal_rms=clean, saturated_fraction=clean)
-    for name in ("gradient_slope", "gradient_fit_r2", "signal_slope", "saturated_fraction"):
+    record = own(" ".join(names), mixing, gradient_rms=values, signal_rms=values, update_ratio=values)
+    plain = make(4, gradient_rms=clean, signal_rms=clean, update_ratio=clean)
+    for name in ("gradient_slope", "gradient_fit_r2", "signal_slope", "update_ratio_spread"):
         np.testing.assert_array_equal(metric(name, record), metric(name, plain), err_msg=name)
     module = replace(record, configuration={"module": {"factory": "nets:Lit"}})
     np.testing.assert_array_equal(metric("gradient_slope", module), metric("gradient_slope", plain))
+
+
+def test_what_an_activation_does_is_told_of_the_layer_before_it_whatever_that_is() -> None:
+    values = np.tile([np.nan, 0.2, 0.4, np.nan], (R, 1))
+    record = own("first norm second head", "first second head", saturated_fraction=values, dead_fraction=values)
+    np.testing.assert_allclose(metric("saturated_fraction", record), 0.3)
+    np.testing.assert_allclose(metric("dead_fraction", record), 0.3)
 
 
 def test_weights_through_which_nothing_was_seen_to_flow_count_where_they_have_a_value() -> None:
