@@ -201,6 +201,16 @@ def test_without_a_score_there_is_none() -> None:
     assert {"train_loss", "validation_loss", "test_loss"} <= record.series.keys()
 
 
+def test_record_says_which_layers_mix_units_so_that_metrics_leave_the_others_out() -> None:
+    record, _ = train(make("Normalised", probes={"every": 2}))
+    assert record.labels == {"layer": ["layers.1", "layers.2", "output"], "mixing": ["layers.1", "output"]}
+    np.testing.assert_array_equal(record.hidden("signal_rms"), record.probe("signal_rms")[:, :1])
+    built_in = ArmConfig.model_validate({"data": DATA, "training": {"steps": 2}, "model": {"depth": 2, "width": 4}})
+    record, _ = train(built_in)
+    assert record.labels.keys() == {"layer"}
+    assert "not_seen" not in record.environment
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "forward": (
         {"factory": "misfit"},

@@ -153,6 +153,7 @@ def test_probes_validation_and_other_seeds_change_no_bit(tmp_path: Path) -> None
         assert torch.equal(tensor, watched[1].state_dict()[name]), name
     assert record.series["gradient_rms"].shape[:2] == (2, len(record.series["probe_steps"]))
     assert record.series["gradient_rms"].shape[2] == len(record.labels["layer"])
+    assert record.labels["mixing"] == record.labels["layer"] == ["net.0", "net.3"]
     assert record.series["validation_steps"].tolist() == [2, 4, 6, 8, 10]
     assert record.series["validation_loss"].shape == (2, 5)
 
