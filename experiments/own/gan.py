@@ -7,17 +7,21 @@ from torch import Tensor, nn
 
 
 class DigitGAN(pl.LightningModule):
-    def __init__(self, input_shape: tuple[int, ...], num_classes: int, width: int = 128, noise: int = 16) -> None:
+    def __init__(
+        self, input_shape: tuple[int, ...], num_classes: int, width: int = 64, noise: int = 16, lr: float = 0.005
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.automatic_optimization = False
         pixels = input_shape[0] * input_shape[1] * input_shape[2]
         self.generator = nn.Sequential(
-            nn.Linear(noise + num_classes, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, pixels)
+            nn.Linear(noise + num_classes, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, pixels),
         )
-        self.critic = nn.Sequential(
-            nn.Linear(pixels + num_classes, width), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(width, 1)
-        )
+        self.critic = nn.Sequential(nn.Linear(pixels + num_classes, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
     def draw(self, asked: Tensor) -> Tensor:
         """Draw one digit for each class asked for: (B, K) one-hot to (B, pixels)."""
@@ -51,6 +55,6 @@ class DigitGAN(pl.LightningModule):
         nearest = torch.cdist(self.draw(asked), means).argmin(dim=1)
         self.log("test_accuracy", (nearest == labels).float().mean())
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        adam = torch.optim.Adam
-        return adam(self.generator.parameters(), 1e-3, (0.5, 0.9)), adam(self.critic.parameters(), 1e-3, (0.5, 0.9))
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        parts = self.generator, self.critic
+        return tuple(torch.optim.Adam(part.parameters(), self.hparams.lr, betas=(0.0, 0.9)) for part in parts)
