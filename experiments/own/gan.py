@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 
 class DigitGAN(pl.LightningModule):
+    """Generator and critic are told the class; both are updated at every batch."""
+
     def __init__(
         self, input_shape: tuple[int, ...], num_classes: int, width: int = 64, noise: int = 16, lr: float = 0.005
     ) -> None:

@@ -11,9 +11,7 @@ SUBJECTS = ["the film", "the play", "her book", "his song", "the first half", "t
 VERBS = {"was": False, "was not": True, "is": False, "is not": True, "is never": True}
 PRAISE, REPROACH = ["good", "fine", "great", "funny"], ["bad", "dull", "long", "weak"]
 ENDINGS = ["", "at all", "to me", "they say"]
-WORDS = sorted(
-    {word for part in [SUBJECTS, VERBS, PRAISE, REPROACH, ENDINGS] for text in part for word in text.split()}
-)
+WORDS = sorted(set(" ".join([*SUBJECTS, *VERBS, *PRAISE, *REPROACH, *ENDINGS]).split()))
 NUMBERS = {word: number for number, word in enumerate(WORDS, start=1)}  # 0 fills up
 LENGTH = 8
 

@@ -4,6 +4,8 @@ from torch import Tensor, nn
 
 
 class RowReader(nn.Module):
+    """(B, 1, rows, columns) images to (B, K) logits."""
+
     def __init__(self, input_shape: tuple[int, ...], num_classes: int, width: int = 32) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_shape[-1], width, batch_first=True)

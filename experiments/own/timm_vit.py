@@ -5,6 +5,7 @@ from torch import nn
 
 
 def make_vit(input_shape: tuple[int, ...], num_classes: int, width: int = 32, depth: int = 2) -> nn.Module:
+    """Build it with random weights; patches are 2x2 pixels."""
     channels, size, _ = input_shape
     return timm.create_model(
         "vit_tiny_patch16_224",

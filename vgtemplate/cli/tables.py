@@ -28,16 +28,26 @@ def _divergence(record: Record) -> str:
 
 
 def logged(record: Record) -> str:
-    """Write what a LightningModule of one's own has logged on the test data: median [min, max] over the seeds."""
+    """Write what a LightningModule of one's own has logged on the test data, but for what stands in the table.
+
+    Median [min, max] over the seeds.
+    """
     names, values = record.labels.get("logged", []), record.series.get("logged", np.empty((0, 0)))
-    return ", ".join(f"{name} {write_spread(list(column))}" for name, column in zip(names, values.T, strict=True))
+    shown = record.series.get("test_accuracy")
+    rows = [
+        (name, column)
+        for name, column in zip(names, values.T, strict=True)
+        if shown is None or not np.array_equal(column, shown, equal_nan=True)
+    ]
+    return ", ".join(f"{name} {write_spread(list(column))}" for name, column in rows)
 
 
 def usage(record: Record) -> str:
     """Say how fast an arm was trained and how much memory each of its networks took, as far as the record knows."""
     environment = record.environment
+    shown = "examples" if record.configuration["data"].get("factory") else "images"
     known = [
-        ("images_per_second", "images per second"),
+        ("images_per_second", f"{shown} per second"),
         ("megabytes_a_replica", "MB of memory per seed"),
     ]
     return ", ".join(f"{environment[name]:,.0f} {words}" for name, words in known if name in environment)

@@ -95,10 +95,16 @@ def _concatenated(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any
     return joined
 
 
+_MEMORY = "megabytes_a_replica"
+
+
 def _joined_environment(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the environment of the last seed, the speed of all, how often they were taken up, what was not seen."""
+    """Return the last seed's environment; of all: mean speed, most memory, where they were taken up, what is unseen."""
     speeds = [outcome.environment["images_per_second"] for outcome in outcomes]
     parts = [part for outcome in outcomes for part in outcome.environment.get("parts", [])]
     joined = dict(outcomes[-1].environment) | {"images_per_second": sum(speeds) / len(speeds), "runs": len(outcomes)}
+    # Only the first of several in one process makes it grow.
+    if found := [value for outcome in outcomes if (value := outcome.environment.get(_MEMORY)) is not None]:
+        joined[_MEMORY] = max(found)
     not_seen = list(dict.fromkeys(note for outcome in outcomes for note in outcome.environment.get("not_seen", [])))
     return joined | ({"parts": parts} if parts else {}) | ({"not_seen": not_seen} if not_seen else {})

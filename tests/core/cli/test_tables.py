@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console, Group
 
-from vgtemplate.cli.tables import arm_table, logged
+from vgtemplate.cli.tables import arm_table, logged, usage
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record
 
@@ -56,3 +56,13 @@ def test_what_a_module_of_ones_own_logs_is_written_with_its_spread() -> None:
     own = replace(record("gan", 0.0), seeds=(0, 1, 2), series=series, labels={"logged": ["fid", "bias"]})
     assert logged(own) == "fid 2 [1, 4], bias 6.5 [6, 7], 1 without a value"
     assert logged(record("built-in", 0.0)) == ""
+    labels = {"logged": ["fid", "test_acc"]}
+    shown_above = series | {"test_accuracy": series["logged"][:, 1]}
+    assert logged(replace(own, series=shown_above, labels=labels)) == "fid 2 [1, 4]"
+
+
+def test_speed_is_told_in_images_or_in_examples_of_ones_own() -> None:
+    measured = replace(record("one", 0.0), environment={"images_per_second": 1234.5, "megabytes_a_replica": 2.0})
+    assert usage(measured) == "1,234 images per second, 2 MB of memory per seed"
+    configuration = measured.configuration | {"data": {"factory": "texts:load"}}
+    assert usage(replace(measured, configuration=configuration)).startswith("1,234 examples per second")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.experiment import ExperimentConfig
+from vgtemplate.config.load import load_experiment
 from vgtemplate.config.own import Factory, build, check_settings, find
+from vgtemplate.config.source import source_of
 
 _NUMBERS = itertools.count()
 SOURCE = """
@@ -75,7 +80,7 @@ def test_code_that_cannot_be_found_is_answered_with_the_nearest_name(own: Callab
     text = refusal(find, "model.factory", f"{name}:mke")
     assert text == f"model.factory {name}:mke: {name}.py has no 'mke'; did you mean 'make'?"
     text = refusal(find, "model.factory", f"{name}x:make")
-    assert text.startswith(f"model.factory {name}x:make: no module '{name}x' in the working folder")
+    assert text.startswith(f"model.factory {name}x:make: no module '{name}x' beside the experiment")
     assert f"did you mean '{name}'?" in text
     assert refusal(find, "model.factory", f"{name}:NUMBER").endswith("is a int; it must be a function or a class")
 
@@ -117,6 +122,21 @@ def test_what_a_factory_raises_is_one_line_with_its_place(own: Callable[[str], s
 def test_a_file_of_the_working_folder_never_hides_a_library(own: Callable[[str], str], tmp_path: Path) -> None:
     (tmp_path / "colorsys.py").write_text("def rgb_to_hsv():\n    return 'theirs'\n")
     assert find("model.factory", "colorsys:rgb_to_hsv")(0.0, 0.0, 0.0) == (0.0, 0.0, 0.0)
+
+
+def test_code_lies_beside_the_experiment_or_in_the_working_folder(own: Callable[[str], str], tmp_path: Path) -> None:
+    here = own(SOURCE)
+    beside = f"{here}_beside"
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / f"{beside}.py").write_text("def make(): return 'beside'")
+    (folder / "net.yaml").write_text(f"arms: {{a: {{model: {{factory: '{beside}:make'}}}}}}")
+    assert list(load_experiment(folder / "net.yaml", ExperimentConfig).arms) == ["a"]
+    assert find("here", f"{beside}:make")() == "beside"
+    assert find("here", f"{here}:make")(3) == (3, 2, None)
+    # What is spawned, such as a worker of the laboratory, finds it too.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(source_of, f"{beside}:make").result(60) == source_of(f"{beside}:make")
 
 
 @pytest.mark.parametrize("text", ["my_nets", "my_nets:", ":make", "my nets:make", "a.b:c:d", "../x:y", "x:y()", "1a:b"])
