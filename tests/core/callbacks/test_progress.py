@@ -23,6 +23,36 @@ def test_bar_runs_to_the_last_step(lab: Any, capfd: pytest.CaptureFixture[str]) 
     assert "6/6" in shown
 
 
+class TwoOptimisers(pl.LightningModule):
+    """Steps by itself, as a GAN does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.layer = torch.nn.Linear(2, 1)
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        for optimiser in self.optimizers():
+            optimiser.zero_grad()
+            self.manual_backward(self.layer(batch).square().mean())
+            optimiser.step()
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        return torch.optim.SGD([self.layer.weight], 0.1), torch.optim.SGD([self.layer.bias], 0.1)
+
+
+@pytest.mark.parametrize(("length", "expected"), [({"max_epochs": 2}, 6), ({"max_steps": 4, "max_epochs": -1}, 4)])
+def test_bar_of_several_optimisers_ends_where_it_says(length: dict[str, int], expected: int) -> None:
+    bar = ProgressBar("gan")
+    loader = torch.utils.data.DataLoader(torch.ones(3, 2), 1)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    pl.Trainer(callbacks=[bar], accelerator="cpu", enable_model_summary=False, **quiet, **length).fit(
+        TwoOptimisers(), loader
+    )
+    (task,) = bar._progress.tasks
+    assert (task.completed, task.total) == (expected, expected)
+
+
 def test_loss_shown_is_the_median_of_the_replicas(lab: Any) -> None:
     bar = ProgressBar("a")
     module, batches = lab.module(), lab.batches(1)
