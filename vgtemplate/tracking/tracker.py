@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.strict import MOST
 from vgtemplate.records import Record, read_record, record_path
 from vgtemplate.text import describe_seeds, flatten
 from vgtemplate.tracking import outbox
@@ -26,6 +27,7 @@ Draw = Callable[[Record, str], Mapping[str, bytes]]
 """Record and arm to pictures by file name."""
 
 _PARAM_LENGTH = 250
+_TAG_LENGTH = 5000
 _DIGEST_LENGTH = 12
 _BATCH = 1000
 _READING = (
@@ -250,7 +252,10 @@ def _reason(error: Exception) -> str:
 def _parameters(record: Record) -> dict[str, str]:
     # A setting of one's own may be named in marks that MLflow does not take.
     flat = flatten(record.configuration).items()
-    settings = {re.sub(r"[^/\w.\- :]", "_", name, flags=re.ASCII): str(value) for name, value in flat}
+    settings = {
+        re.sub(r"[^/\w.\- :]", "_", name, flags=re.ASCII): "all" if value == MOST else str(value)
+        for name, value in flat
+    }
     return settings | {"seeds": describe_seeds(record.seeds), "num_seeds": str(len(record.seeds))}
 
 
@@ -264,6 +269,10 @@ def _tags(record: Record, left_out: int) -> dict[str, str]:
     tags |= {f"vgt.{name}": str(value) for name, value in flatten(record.environment).items() if name}
     if commit := record.environment.get("commit"):
         tags["mlflow.source.git.commit"] = str(commit)
+    configuration, layers = record.configuration, record.labels.get("layer", [])
+    if layers and ("module" in configuration or "factory" in configuration.get("model", {})):
+        # What the numbers in the metrics' names stand for, in a network that the package does not know.
+        tags["vgt.layers"] = ", ".join(f"{number} {name}" for number, name in enumerate(layers, 1))[:_TAG_LENGTH]
     if left_out:
         tags["vgt.values_left_out"] = f"{left_out} that are not finite, or zero where a logarithm is shown"
     return tags

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vgtemplate.config.strict import MOST
 from vgtemplate.records import write_record
 from vgtemplate.tracking.outbox import Description, Run, missed, pending, remember
 from vgtemplate.tracking.tracker import Tracker
@@ -105,6 +106,17 @@ def test_long_values_are_cut(results, database, store_record):
     (run,) = runs_of(database, "sigmoid-vanishes")
     assert run.data.params["note"] == "x" * 250
     assert len(run.data.params["seeds"]) == 250
+
+
+def test_layers_of_a_network_of_ones_own_are_named(results, database, store_record):
+    record = store_record(depth=2)
+    configuration = {"model": {"factory": "nets:make"}, "data": {"num_train": MOST}}
+    own = replace(record, configuration=configuration, labels={"layer": ["stem.0", "head" * 2000]})
+    write_record(results, own)
+    assert Tracker(results).send(PLAIN) is None
+    (run,) = runs_of(database, "sigmoid-vanishes")
+    assert run.data.tags["vgt.layers"] == f"1 stem.0, 2 {'head' * 2000}"[:5000]
+    assert run.data.params["data.num_train"] == "all"
 
 
 def test_infinite_values_never_reach_the_store(results, database, store_record):
