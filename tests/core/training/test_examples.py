@@ -20,9 +20,7 @@ FEWER = ["training.epochs=null", "training.steps=3", "probes.every=2"]
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*one after the other")
 @pytest.mark.parametrize("file", EXAMPLES, ids=[file.stem for file in EXAMPLES])
-def test_an_example_trains_from_any_working_folder(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_example_trains_from_any_working_folder(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"`vgt train {file.relative_to(REPOSITORY)}`" in file.read_text()
     monkeypatch.chdir(tmp_path)
     experiment = load_experiment(file, ExperimentConfig)
