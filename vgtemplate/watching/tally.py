@@ -91,6 +91,11 @@ class Tally:
             known.above = known.above + above.to(known.above.device)
             known.below = known.below + below
 
+    def has(self, series: str, row: Row) -> bool:
+        """Say whether a series has a value of a row in this step, at the layer itself or at its activation."""
+        names = series, series + AT_ACTIVATION
+        return any((name, row) in sums for name in names for sums in (self._pending, self._settled))
+
     def settle(self, is_others: Callable[[Row], bool], scale: Tensor | float, accumulated: int) -> None:
         """An optimiser steps: what came backwards was for it, but for the rows that another optimiser moves.
 

@@ -25,6 +25,8 @@ from vgtemplate.watching.weights import Weights
 Optimizer = torch.optim.Optimizer
 LOOKS = ("gradients", "signals", "weights")
 _SHARES = "of several processes each sees its own share, of the batch and of weights that are divided among them"
+_SHARED = "its own gradient_rms is not seen (a function does several weights' work, or what follows works in place)"
+_UNUSED = "no layer's function used it in some step, so that nothing is seen to flow through it there"
 _GAP = "before the first step that is seen, parameters had no shape yet (lazy modules)"
 
 
@@ -235,20 +237,23 @@ class Watcher:
         self._tally, self._backward = Tally(), None
 
     def _say_what_is_missing(self) -> None:
-        note = self.measurements.note
         for row in self._rows:
-            is_owned = self._is_owned(row)
-            if not row.weight.requires_grad:
-                note("frozen: no gradient, and it does not move", row.name)
-            elif not is_owned:
-                note("in no optimiser: it does not move", row.name)
-            elif row.weight.grad is None and "gradients" in self.looks:
-                note("no gradient has come back to it", row.name)
+            if (reason := self._why_without_gradient(row)) is not None:
+                self.measurements.note(reason, row.name)
             if self._flow is not None and row not in self._flow.places:
-                note(
-                    "no layer's function used it in some step, so that nothing is seen to flow through it there",
-                    row.name,
-                )
+                self.measurements.note(_UNUSED, row.name)
+
+    def _why_without_gradient(self, row: Row) -> str | None:
+        if not row.weight.requires_grad:
+            return "frozen: no gradient, and it does not move"
+        if not self._is_owned(row):
+            return "in no optimiser: it does not move"
+        if "gradients" not in self.looks:
+            return None
+        if row.weight.grad is None:
+            return "no gradient has come back to it"
+        is_called = self._flow is not None and row in self._flow.places
+        return _SHARED if is_called and not self._tally.has("gradient_rms", row) else None
 
 
 def _num_processes() -> int:

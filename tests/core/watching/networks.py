@@ -371,7 +371,11 @@ NETWORKS: dict[str, Network] = {
     "bare parameters": Network(Bare),
     "all layers": Network(all_layers, images, unseen="lazy"),
     "bilinear": Network(Two),
-    "lstm": Network(lambda: Pooled(nn.LSTM(IN, HIDDEN, 2, batch_first=True), HIDDEN, picks=True), sequences),
+    "lstm": Network(
+        lambda: Pooled(nn.LSTM(IN, HIDDEN, 2, batch_first=True), HIDDEN, picks=True),
+        sequences,
+        unseen="a function does several weights' work",
+    ),
     "rnn": Network(lambda: Pooled(nn.RNN(IN, HIDDEN, batch_first=True), HIDDEN, picks=True), sequences),
     "packed bidirectional lstm": Network(Packed, sequences, unseen="packed sequences"),
     "cell in a loop": Network(Loop, sequences),
