@@ -30,5 +30,5 @@ def test_an_example_trains_from_any_working_folder(file: Path, tmp_path: Path, m
     for series in ("train_loss", "test_accuracy"):
         assert len(record.series[series]) == 2
         assert np.isfinite(record.series[series]).all(), series
-    # Something is seen of every network, and nothing that cannot be seen goes unsaid.
-    assert np.isfinite(record.series["gradient_rms"]).any(axis=(0, 1)).sum() >= 3
+    # Gradients of a hidden layer at least and of the output are seen in every network.
+    assert np.isfinite(record.series["gradient_rms"]).any(axis=(0, 1)).sum() >= 2
