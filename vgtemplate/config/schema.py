@@ -140,7 +140,7 @@ class TrainingConfig(StrictModel):
     """How long and how exactly the network is trained."""
 
     steps: Count = 500
-    """Number of updates; ignored where `epochs` is given."""
+    """Number of updates; ignored where `epochs` is given. Of a `module` with several optimisers: of all of them."""
     epochs: Count | None = None
     """Number of passes over the training images, instead of `steps`."""
     accumulate: Count = 1
