@@ -252,7 +252,7 @@ class Watcher:
             return None
         if row.weight.grad is None:
             return "no gradient has come back to it"
-        is_called = self._flow is not None and row in self._flow.places
+        is_called = self._flow is not None and row in self._flow.places and row.is_matrix
         return _SHARED if is_called and not self._tally.has("gradient_rms", row) else None
 
 
