@@ -22,6 +22,10 @@ class Job:
     config: ArmConfig
     seeds: tuple[int, ...]
 
+    def __hash__(self) -> int:
+        # Settings of one's own are mappings, which have no hash; the key is one of everything.
+        return hash(self.key)
+
 
 def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
     """Return the arm on a data set, unless it names one of its own."""
