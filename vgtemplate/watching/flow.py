@@ -65,7 +65,7 @@ class Flow(TorchFunctionMode):
         arrives: called before what comes back is counted.
         row_of: returns the row of a parameter that is in none of them.
 
-    `calls` counts for each row the calls of this step; `places` has the first call of each row.
+    `places` has the order in which the rows were used first.
     """
 
     def __init__(
@@ -96,7 +96,6 @@ class Flow(TorchFunctionMode):
         self._per_call: dict[Row, list[Tensor | None]] = {}
         self._newest: tuple[Row, Seen] | None = None
         self.is_on = True
-        self.calls: dict[Row, int] = {}
         self.places: dict[Row, int] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -155,7 +154,6 @@ class Flow(TorchFunctionMode):
         row, replica = next((each for each in reversed(used) if each[0].is_matrix), used[-1])
         seen = see(output, replica)
         if not in_backward():
-            self.calls[row] = self.calls.get(row, 0) + 1
             self._unit_axes[row] = 1 if name in CHANNELS_SECOND else -1
             self._newest = row, seen
             if self._forwards:
@@ -212,7 +210,7 @@ class Flow(TorchFunctionMode):
         return found
 
     def _count_output(self, row: Row, seen: Seen, result: Any, is_layer: bool = False) -> None:
-        """Count a layer's output; that of its activation, where it has one, takes its place (`Watcher.end`)."""
+        """Count a layer's output; that of its activation, where it has one, takes its place (tally.py)."""
         if isinstance(result, Tensor):
             output = see(result, seen.replica)
             mark = "" if is_layer else AT_ACTIVATION

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -22,6 +23,7 @@ class OptimiserHooks:
 
     def __init__(self, watcher: Watcher, stepped: Callable[[Optimizer], None] = lambda optimizer: None) -> None:
         self._watcher, self._stepped = watcher, stepped
+        self._ours: WeakSet[Optimizer] = WeakSet()
         self._handles: list[Any] = []
         self._running: list[Optimizer] = []
         self._inner: Optimizer | None = None
@@ -41,8 +43,13 @@ class OptimiserHooks:
         self._handles, self._running = [], []
 
     def _is_ours(self, optimizer: Optimizer) -> bool:
+        if optimizer in self._ours:
+            return True
         ours = {id(parameter) for parameter in self._watcher.model.parameters()}
-        return any(id(parameter) in ours for group in optimizer.param_groups for parameter in group["params"])
+        if any(id(parameter) in ours for group in optimizer.param_groups for parameter in group["params"]):
+            # Kept, since it is asked at each step: to go through a large network takes milliseconds.
+            self._ours.add(optimizer)
+        return optimizer in self._ours
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self._watcher.guard(self._is_ours, optimizer):

@@ -285,7 +285,7 @@ def frozen() -> nn.Module:
 
 @pytest.mark.parametrize("rule", [GradientProbe, ActivationProbe, WeightProbe])
 @pytest.mark.parametrize("build", [lambda: nn.Linear(IN, K), Functional, frozen], ids=["one layer", "F.relu", "frozen"])
-def test_training_of_which_a_probe_sees_nothing_goes_on(build: Any, rule: Any, lab: Any) -> None:
+def test_probe_neither_ends_nor_changes_a_training(build: Any, rule: Any, lab: Any) -> None:
     states = []
     for watched in (False, True):
         torch.manual_seed(0)

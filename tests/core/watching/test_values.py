@@ -312,18 +312,19 @@ def test_only_each_so_many_steps_are_seen_and_a_validation_between_them_is_not()
     model = mlp().double()
     batch = draw(IN)
     optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    signals = []
     with watch(model, optimiser, every=3) as seen:
         for _ in range(8):
             optimiser.zero_grad()
-            signal = rms(torch.relu(model[0](batch[0])))
+            signals.append(rms(torch.relu(F.linear(batch[0], model[0].weight, model[0].bias))))
             loss_of(model, batch).backward()
             with torch.no_grad():
                 model(100 * batch[0])
             optimiser.step()
-            newest = signal
     assert seen.steps == [0, 3, 6]
     assert seen.series()["signal_rms"].shape == (1, 3, 3)
-    assert newest != 0
+    first = seen.series()["signal_rms"][0, :, seen.layers.index("0")]
+    assert first.tolist() == pytest.approx([signals[step] for step in seen.steps])
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert torch.overrides._get_current_function_mode_stack() == []
 
