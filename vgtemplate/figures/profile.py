@@ -43,12 +43,14 @@ def draw_profile(layers: Sequence[str], gradient_rms: npt.NDArray[np.float64], s
     axes.set_xticks(places if names else places[:: max(1, len(seen) // 10)])
     if names:
         axes.set_xticklabels(names, rotation=90, fontsize=FONT - 2)
-    axes.set(xlabel="layer, in the order of its call", ylabel="log10 of the RMS of dL/dz", title="gradient by layer")
+    axes.set(xlabel="layer, in the order of its call", ylabel="log10 of the RMS of dL/dz")
+    axes.set_title("gradient by layer", loc="left")
     if seen:
         middle = (np.nanmax(logs) + np.nanmin(logs)) / 2
         half = max(_MIN_DECADES, np.nanmax(logs) - np.nanmin(logs)) / 2 + 0.1
         axes.set_ylim(middle - half, middle + half)
-        axes.legend(fontsize=FONT - 1)
+        # Above the axes, where it hides no layer.
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=FONT - 1)
     else:
         axes.text(0.5, 0.5, "nothing to draw", transform=axes.transAxes, ha="center", va="center")
     return figure
