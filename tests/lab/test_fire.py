@@ -232,7 +232,7 @@ def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Pat
     ours, theirs = multiprocessing.Pipe()
     job = CheckJob("0" * 20, "chain_rule_product", "chain-rule-product")
     ours.send((job, worker.How(Path({str(tmp_path)!r}), Path({str(tmp_path)!r}), 1, "cpu")))
-    worker._serve(theirs, 1)
+    worker._serve(theirs, 1, [])
     """
     ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
     assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
