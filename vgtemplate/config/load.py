@@ -19,6 +19,7 @@ from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.messages import abridged, one_line, validate
 from vgtemplate.config.own import OFFERED, Factory, check_settings, check_takes, is_own, search_beside
 from vgtemplate.config.schema import BESIDE_MODULE, TRAINING_BESIDE_MODULE, ArmConfig
+from vgtemplate.config.shipped import shipped_dir
 from vgtemplate.config.yaml import parse_yaml, read_yaml
 
 Experiment = TypeVar("Experiment", bound=ExperimentConfig)
@@ -92,9 +93,13 @@ def load_experiment(path: Path, schema: type[Experiment]) -> Experiment:
 
 
 def find_base(path: Path, name: str) -> Path:
-    """Return the file of a base: beside the experiment, else in `bases` there or one folder up; or raise UserError."""
+    """Return the file of a base: beside the experiment, else in `bases` there, one folder up or of the package.
+
+    Raises:
+        UserError: there is none of that name.
+    """
     folder = path.parent
-    places = [folder, folder / "bases", folder.parent / "bases"]
+    places = [folder, folder / "bases", folder.parent / "bases", shipped_dir() / "bases"]
     try:
         return next(file for place in places if (file := place / f"{name}.yaml").exists())
     except (StopIteration, OSError):

@@ -21,6 +21,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.load import resolve_arms
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data.files import AUTO_FIRST, data_root, is_present, resolve
 from vgtemplate.data.sources import load_images
 from vgtemplate.data.statistics import scale_first, typical_mean_squares
@@ -141,14 +142,15 @@ def _network(arm: str | None, **options: Any) -> _Network:
 def _arm(text: str, overrides: tuple[str, ...]) -> tuple[str, ArmConfig]:
     """Return the arm of FILE.yaml:ARM; of a file with one arm its name may be left out."""
     file, _, name = text.rpartition(":") if ":" in text else (text, "", "")
-    experiment = load_file(Path(file))
+    path = find_experiment(Path(file))
+    experiment = load_file(path)
     if not experiment.arms:
         raise UserError(f"{file}: has no arms: there is no network to predict")
     if not name and len(experiment.arms) == 1:
         name = next(iter(experiment.arms))
     check_name(f"arm of {file}", name, experiment.arms)
     alone = experiment.model_copy(update={"arms": {name: experiment.arms[name]}})
-    return f"{Path(file).stem}: {name}", resolve_arms(Path(file), alone, overrides)[name]
+    return f"{path.stem}: {name}", resolve_arms(path, alone, overrides)[name]
 
 
 def _describe(config: ArmConfig) -> str:

@@ -11,7 +11,7 @@ from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
 from vgtemplate.lab.claims import load_claims
-from vgtemplate.lab.cli.paths import claims_dir
+from vgtemplate.lab.cli.paths import claims_dir, require_own
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.picks import Pick, Picks, write_picks
 from vgtemplate.lab.plan import select_claims
@@ -48,6 +48,8 @@ def tune(
     reads. Trials leave records, so an interrupted search goes on where it stopped.
     """
     folder, root = claims_dir(), files.data_root()
+    if not dry_run:
+        require_own(folder)
     claims = {name: claim for name, claim in select_claims(load_claims(folder), ids).items() if claim.search}
     if not claims:
         raise UserError(f"{', '.join(ids) or folder}: nothing to search; the settings are fixed by the register")
