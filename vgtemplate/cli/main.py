@@ -15,6 +15,7 @@ from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
 
 COMMANDS = {
+    "new": ("vgtemplate.cli.commands.new", "start a project of your own"),
     "train": ("vgtemplate.cli.commands.train", "train the arms of an experiment"),
     "predict": ("vgtemplate.cli.commands.predict", "predict a network's gradient before it is trained"),
     "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode"),
@@ -57,7 +58,7 @@ class LazyGroup(click.Group):
 def all_commands() -> dict[str, tuple[str, str]]:
     """Return every command, those of the laboratory included where that is installed."""
     more = more_commands()
-    return {"train": COMMANDS["train"], **more, **COMMANDS} if more else COMMANDS
+    return {"new": COMMANDS["new"], "train": COMMANDS["train"], **more, **COMMANDS} if more else COMMANDS
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
