@@ -23,7 +23,8 @@ _COLUMNS = (
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of a table.")
 def claims(as_json: bool) -> None:
     """List the claims with their articles and what published work leads one to expect."""
-    found = load_claims(claims_dir())
+    folder = claims_dir()
+    found = load_claims(folder)
     if as_json:
         fields = {"id", "articles", "sections", "statement", "kind", "parts", "literature", "notes"}
         print_json([claim.model_dump(mode="json", include=fields) for claim in found.values()])
@@ -33,4 +34,4 @@ def claims(as_json: bool) -> None:
         for claim in found.values()
     ]
     console = make_console()
-    console.print(make_table(f"{len(found)} claims", _COLUMNS, rows, console.width))
+    console.print(make_table(f"{len(found)} claims in {escape(str(folder))}", _COLUMNS, rows, console.width))
