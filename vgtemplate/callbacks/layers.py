@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vgtemplate.config import catalogue
 from vgtemplate.lightning import pl
-from vgtemplate.nn.build import MODELS
+from vgtemplate.nn.stacks import MODELS
 from vgtemplate.watching.rows import find_rows
 
 

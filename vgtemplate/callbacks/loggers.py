@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vgtemplate.config.extras import explain
 from vgtemplate.lightning import pl
 
 Array = npt.NDArray[np.float64]
@@ -45,9 +46,12 @@ def log_profile(trainer: pl.Trainer, layers: Sequence[str], series: Mapping[str,
     keepers = [(logger, keeper) for logger in trainer.loggers if (keeper := _keeper(logger)) is not None]
     if not keepers:
         return
-    # Matplotlib takes a second to load, which most trainings need not wait for.
-    from vgtemplate.figures.profile import draw_profile
-
+    try:
+        # Matplotlib takes a second to load, which most trainings need not wait for.
+        from vgtemplate.figures.profile import draw_profile
+    except ModuleNotFoundError as error:
+        warnings.warn(f"no picture of what the probes have measured: {explain(error) or error}", stacklevel=2)
+        return
     figure = draw_profile(layers, series["gradient_rms"], steps)
     for logger, keep in keepers:
         _try(logger, keep, logger, figure, trainer.global_step)

@@ -13,6 +13,7 @@ import click
 
 from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
+from vgtemplate.config.extras import explain
 
 COMMANDS = {
     "new": ("vgtemplate.cli.commands.new", "start a project of your own"),
@@ -76,6 +77,10 @@ def main() -> None:
         sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
     except UserError as error:
         sys.exit(_say(f"error: {error}", 2))
+    except ModuleNotFoundError as error:
+        if (text := explain(error)) is None:
+            raise
+        sys.exit(_say(f"error: {text}", 2))
     except Stopped as stopped:
         sys.exit(_say(str(stopped), 128 + stopped.signal_number))
     except click.Abort:

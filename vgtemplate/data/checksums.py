@@ -20,6 +20,7 @@ from typing import Literal
 
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.extras import describe_missing
 
 State = Literal["ok", "missing", "truncated", "altered", "unverifiable"]
 _RACY_NANOSECONDS = 2_000_000_000
@@ -105,7 +106,7 @@ def digits_path() -> Path:
     """Return where scikit-learn keeps its digits, less `.gz`, without importing it; UserError if it is absent."""
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
-        raise UserError("data set 'digits' comes with scikit-learn, which is not installed; run `make setup`")
+        raise UserError(f"data set 'digits' comes with scikit-learn; {describe_missing('sklearn')}")
     return Path(package.origin).parent / "datasets" / "data" / "digits.csv"
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.extras import require
 from vgtemplate.data.checksums import FILES, require_intact, verify
 
 _TORCHVISION_CLASSES = {
@@ -77,12 +78,13 @@ def fetch(name: str, root: Path, timeout_seconds: float = 5.0, attempts: int = 2
         quiet: no progress bars.
 
     Raises:
-        UserError: the name is not a fetchable data set's, the network or the data folder refuses.
+        UserError: the name is no fetchable data set's, torchvision is missing, the network or the data folder refuses.
     """
     check_name("fetchable data set", name, {key: row for key, row in DATASETS.items() if row.fetchable})
     lacking = [state for state in verify(name, root) if state.state != "ok"]
     if not lacking:
         return
+    require("torchvision")
     try:
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".fetching-{name}-", dir=root))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vgtemplate.config.errors import Stopped, UserError
+from vgtemplate.config.extras import explain
 from vgtemplate.jobs.job import Job
 from vgtemplate.jobs.run import run_job
 from vgtemplate.lab.check_job import run_check
@@ -68,6 +69,8 @@ def _attempt(task: Task, how: How) -> str | None:
     except Stopped as stopped:
         os._exit(128 + stopped.signal_number)
     except Exception as error:  # one arm's failure must not take the others' results with it
+        if isinstance(error, ImportError) and (text := explain(error)) is not None:
+            return text
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     finally:
         give_memory_back()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.activations import build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.noise import Dropout
 from vgtemplate.nn.norm import build_norm
+
+if TYPE_CHECKING:
+    from vgtemplate.config.network import ModelConfig
 
 
 class HiddenLayer(nn.Module):

@@ -12,9 +12,9 @@ from vgtemplate.nn.cnn import CNN
 from vgtemplate.nn.mlp import MLP
 from vgtemplate.nn.replicate import Population, replicate
 from vgtemplate.nn.resnet import ResNet
+from vgtemplate.nn.stacks import MODELS
 
 Model = MLP | CNN | ResNet | Population
-MODELS: dict[str, type[MLP] | type[CNN] | type[ResNet]] = {"mlp": MLP, "cnn": CNN, "resnet": ResNet}
 
 
 def build_model(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.blocks import HiddenLayer
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
+
+if TYPE_CHECKING:
+    from vgtemplate.config.network import ModelConfig
 
 
 class CNN(nn.Module):

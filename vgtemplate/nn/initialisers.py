@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from vgtemplate.config.catalogue import INITIALISERS
-from vgtemplate.config.network import InitialiserConfig
 from vgtemplate.config.seeding import Stream, derive
+
+if TYPE_CHECKING:
+    from vgtemplate.config.network import InitialiserConfig
 
 
 @dataclass(frozen=True)

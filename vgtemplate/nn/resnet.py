@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vgtemplate.config.network import ModelConfig
 from vgtemplate.nn.activations import build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.initialisers import build_draws
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.norm import build_norm
+
+if TYPE_CHECKING:
+    from vgtemplate.config.network import ModelConfig
 
 
 def shortcut(x: Tensor, channels: int) -> Tensor:

@@ -7,11 +7,13 @@ import subprocess
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vgtemplate.config.extras import EXTRAS
 from vgtemplate.lightning import pl
 
 _LIGHTNING = {"pytorch_lightning": "pytorch-lightning", "lightning.pytorch": "lightning"}[pl.__name__]
@@ -36,7 +38,8 @@ def _commit() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide the numbers."""
-    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+    there = (package for package in _PACKAGES if package not in EXTRAS or find_spec(package))
+    return {"python": platform.python_version(), **{package: version(package) for package in there}}
 
 
 def describe_environment(device: torch.device, not_seen: Sequence[str] = ()) -> dict[str, Any]:
