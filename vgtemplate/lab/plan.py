@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.schema import OWN_DATA, ArmConfig
 from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.catalogue import ARTICLES
@@ -58,6 +58,18 @@ def select_claims(
     if not chosen:
         raise UserError(f"none of the claims {', '.join(ids)} is made by the article {article}")
     return chosen
+
+
+def choose_dataset(claims: Mapping[str, ClaimConfig], folder: Path, name: str, root: Path) -> str:
+    """Return the data set that `name` stands for, fetched if it has to be; `own` for auto where no arm is left to it.
+
+    Raises:
+        UserError: it cannot be had.
+    """
+    arms = (arm for claim in claims.values() for arm in resolve_claim(folder / f"{claim.id}.yaml", claim).values())
+    if name == "auto" and any(claim.arms for claim in claims.values()) and all(arm.data.factory for arm in arms):
+        return OWN_DATA
+    return files.resolve(name, root)
 
 
 def _on_data(config: ArmConfig, dataset: str, cifar: Path | None) -> ArmConfig:

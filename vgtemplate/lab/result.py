@@ -109,13 +109,19 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
         claim=claim,
         verdict=verdict,
         keys=keys,
-        dataset="-" if exact else plan.dataset,
+        dataset="-" if exact else _name_dataset(plan, records),
         setting=plan.setting,
         seeds=() if exact else plan.seeds,
         wall_seconds=sum(record.wall_seconds for record in records.values()),
         slopes={arm: found for arm, record in records.items() if (found := compare_slopes(record)) is not None},
         failure=failure,
     )
+
+
+def _name_dataset(plan: Plan, records: Mapping[str, Record]) -> str:
+    """Return the plan's data set; what makes the data where every arm has data of one's own."""
+    own = {str(record.configuration["data"].get("factory") or "") for record in records.values()}
+    return plan.dataset if not own or "" in own else ", ".join(sorted(own))
 
 
 def judge_all(plan: Plan, results: Path, failures: Mapping[str, str]) -> list[Result]:

@@ -18,7 +18,7 @@ from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.gallery import GalleryConfig, drawn_keys, plan_gallery, read_gallery
-from vgtemplate.lab.plan import Plan, plan_claims
+from vgtemplate.lab.plan import Plan, choose_dataset, plan_claims
 from vgtemplate.lab.result import Result, judge_claim
 from vgtemplate.lab.stability import describe, read_outcomes
 from vgtemplate.records import Record, make_results_folder, read_record
@@ -34,9 +34,9 @@ from vgtemplate.tracking.tracker import Tracker
 def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
     """Write the report of every claim, with its verdict where there are records; train nothing."""
     folder, root = claims_dir(), files.data_root()
-    name = files.resolve(dataset, root)
     results = make_results_folder(results_dir())
     claims = load_claims(folder)
+    name = choose_dataset(claims, folder, dataset, root)
     plan = plan_claims(claims, folder, name, range(first_seed, first_seed + seeds), root)
     path = write(plan, claims, (), results)
     if tracking:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vgtemplate.config.strict import MOST
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.text import flatten, write_value
 
@@ -16,6 +17,7 @@ _IDLE = {
     "model.initialiser.gain": ("model.initialiser.gain", ("1",)),
     "model.output": ("model.output", ("logits",)),
     "probes.num_images": ("training.steps", ("1",)),
+    "data.num_train": ("data.num_train", (str(MOST),)),
     "clipping.threshold": ("clipping.kind", _OFF),
     "pretraining.steps": ("pretraining.kind", _OFF),
     "pretraining.lr": ("pretraining.kind", _OFF),
@@ -49,6 +51,8 @@ def name_setting(key: str) -> str:
 def _is_idle(name: str, settings: Mapping[str, str]) -> bool:
     """Say whether a setting is off, or without effect because another one is."""
     if settings[name] in _OFF:
+        return True
+    if name == "training.steps" and settings.get("training.epochs", "none") not in _OFF:
         return True
     other, values = _IDLE.get(name, (name, ()))
     return settings.get(other) in values

@@ -50,7 +50,8 @@ def _describe_commands(result: Result, records: Mapping[str, Record]) -> list[st
     setting = "" if result.setting == "quick" else f" --setting {result.setting}"
     folders = {record.configuration.get("data", {}).get("path") for record in records.values()} - {None}
     cifar = "".join(f" --cifar {shlex.quote(folder)}" for folder in sorted(folders))
-    whole = f"vgt reproduce {name} --dataset {result.dataset} --seeds {len(seeds)}{first}{setting}{cifar}"
+    dataset = f" --dataset {result.dataset}" if result.dataset in DATASETS else ""
+    whole = f"vgt reproduce {name}{dataset} --seeds {len(seeds)}{first}{setting}{cifar}"
     usual = seeds == list(range(FULL_SEEDS)) and result.dataset == "mnist" and not setting
     return [f"make claim-{name}", whole] if usual else [whole]
 
