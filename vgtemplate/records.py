@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,14 @@ class Record:
     def probe(self, name: str, index: int = 0) -> Array:
         """Return the probed series `name` at probe number `index` (0: before the first update), shape (R, L)."""
         return np.asarray(self.series[name][:, index, :], dtype=np.float64)
+
+    def of_seed(self, seed: int) -> Record:
+        """Return the part of the record that is one seed's; what holds for all seeds stays as it is."""
+        chosen = [self.seeds.index(seed)]
+        series = {
+            name: array[chosen] if SERIES[name].axes[0] == "replica" else array for name, array in self.series.items()
+        }
+        return replace(self, seeds=(seed,), series=series)
 
     @property
     def is_of_own_network(self) -> bool:

@@ -10,6 +10,7 @@ import functools
 import gc
 import importlib
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, drop_l
 
 if TYPE_CHECKING:
     from torch import nn
+
+Tell = Callable[[int, Mapping[str, float]], object]
 
 
 def checkpoint_seconds() -> float:
@@ -52,7 +55,7 @@ def _import_training() -> None:
 
 
 def _run_arm(
-    job: Job, results: Path, root: Path, accelerator: str, strategy: str, progress: bool
+    job: Job, results: Path, root: Path, accelerator: str, strategy: str, progress: bool, tell: Tell | None
 ) -> tuple[Record, nn.Module]:
     _import_training()
     from vgtemplate.training.run import train_arm
@@ -62,7 +65,7 @@ def _run_arm(
     checkpoints = Checkpoints(checkpoint_path(results, job.key), checkpoint_seconds())
     if checkpoints.folder.is_symlink():
         drop_checkpoints(results, job.key)
-    return train_arm(job.name, job.config, job.seeds, root, hardware, progress, checkpoints)
+    return train_arm(job.name, job.config, job.seeds, root, hardware, progress, checkpoints, tell)
 
 
 def run_job(
@@ -74,6 +77,7 @@ def run_job(
     strategy: str = "auto",
     progress: bool = False,
     keeps_models: bool = False,
+    tell: Tell | None = None,
 ) -> Record:
     """Run one job in this process, unless it has a record by now, and write its record.
 
@@ -82,6 +86,7 @@ def run_job(
         root: the folder of the data sets.
         fresh: run it even if it has a record; not if another process has just made one.
         keeps_models: write the trained networks beside the record.
+        tell: takes the step and the newest values of the curves while they grow; None: nobody listens.
 
     Raises:
         UserError: it cannot be run, or its record cannot be written.
@@ -91,7 +96,7 @@ def run_job(
         drop_leftovers(results, job.key)
         if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
             return known
-        record, module = _run_arm(job, results, root, accelerator, strategy, progress)
+        record, module = _run_arm(job, results, root, accelerator, strategy, progress, tell)
         add = None
         if keeps_models:
             from vgtemplate.training.models import write_models

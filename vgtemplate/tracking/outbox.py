@@ -1,8 +1,8 @@
 """What was sent to which MLflow store, kept beside the records, so that everything is sent once and nothing twice.
 
-One small file per run (`results/tracking/EXPERIMENT/ARM--KEY.json`), one per experiment's description
-(`.../experiment.json`) and one for the report (`report/report.json`), written before anything is sent. Never imports
-mlflow: "is there anything to send?" is a matter of looking up files.
+One small file per run (`results/tracking/EXPERIMENT/ARM--KEY.json`, of one seed of it `...--seed_3.json`), per
+registered model, per experiment's description (`.../experiment.json`) and one for the report (`report/report.json`),
+written before anything is sent. Never imports mlflow: "is there anything to send?" is a matter of looking up files.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from urllib.parse import quote, unquote
 from filelock import FileLock, Timeout
 
 from vgtemplate.atomic import write_whole
+from vgtemplate.records import record_path
+from vgtemplate.tracking.view import link_to_table
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that is sending."""
@@ -36,6 +38,20 @@ class Run:
     experiment: str
     arm: str
     key: str
+    seed: int | None = None
+    """One seed of the arm, shown below the arm's run; None: the arm."""
+    label: str = field(default="", compare=False)
+    """The run's name: the arm and what was overridden; empty: the arm's."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The network of an arm's run as a new version of the registered model `name`."""
+
+    experiment: str
+    arm: str
+    key: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,8 @@ class Description:
     text: str = ""
     """Markdown, below the headline."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    parameters: list[str] = field(default_factory=list)
+    """Names of the parameters in which its runs differ."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +75,9 @@ class Report:
     experiment: str = "report"
 
 
-Parcel = Run | Description | Report
+Parcel = Run | Registration | Description | Report
 """What is sent."""
+_ORDER = (Run, Registration, Description, Report)
 
 
 @dataclass(frozen=True)
@@ -123,7 +142,19 @@ def experiment_address(results: Path, experiment: str) -> str | None:
     store = find_store(results)
     identifier = _read(_folder(results, experiment) / _DESCRIPTION)["sent"].get(store.name)
     base = store.name.rstrip("/") if store.is_server else "http://127.0.0.1:5000"
-    return f"{base}/#/experiments/{quote(str(identifier), safe='')}" if identifier else None
+    return f"{base}/{link_to_table(str(identifier))}" if identifier else None
+
+
+def newest_experiment(results: Path) -> str | None:
+    """Return the experiment of which something was sent or noted last; None if there is none."""
+    markers = [*(results / "tracking").glob("*/*--*.json")]
+    newest = max(markers, key=lambda path: path.stat().st_mtime, default=None)
+    return None if newest is None else unquote(newest.parent.name)
+
+
+def known_experiments(results: Path) -> list[str]:
+    """Return the experiments of which there are runs."""
+    return sorted({unquote(path.parent.name) for path in (results / "tracking").glob("*/*--*.json")})
 
 
 def _path(results: Path, parcel: Parcel) -> Path:
@@ -132,7 +163,12 @@ def _path(results: Path, parcel: Parcel) -> Path:
         return folder / _REPORT
     if isinstance(parcel, Description):
         return folder / _DESCRIPTION
-    return folder / f"{quote(parcel.arm, safe='')}--{quote(parcel.key, safe='')}.json"
+    names = [parcel.arm, parcel.key]
+    if isinstance(parcel, Registration):
+        names.append(f"as_{parcel.name}")
+    elif parcel.seed is not None:
+        names.append(f"seed_{parcel.seed}")
+    return folder / f"{'--'.join(quote(name, safe='') for name in names)}.json"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -152,10 +188,32 @@ def _write(path: Path, marker: dict[str, Any]) -> None:
 def remember(results: Path, parcel: Parcel) -> None:
     """Note on disk that `parcel` is to be sent; a description or report that has changed is to be sent again."""
     path = _path(results, parcel)
-    content = {} if isinstance(parcel, Run) else asdict(parcel)
     marker = _read(path)
+    content = asdict(parcel)
+    if isinstance(parcel, Run):
+        content |= {"label": parcel.label or marker.get("label", "")}
+        content |= {"colour": marker.get("colour", _next_colour(results, parcel))}
     if not path.exists() or {key: value for key, value in marker.items() if key != "sent"} != content:
-        _write(path, {**content, "sent": {}})
+        _write(path, {**content, "sent": marker["sent"] if isinstance(parcel, Run | Registration) else {}})
+
+
+def _next_colour(results: Path, run: Run) -> int:
+    """Return the number of a run's colour: that of the runs of its name, else the next that is free."""
+    runs = [_read(path) for path in _folder(results, run.experiment).glob("*--*.json")]
+    colours = {marker.get("label") or marker.get("arm"): marker["colour"] for marker in runs if "colour" in marker}
+    return int(colours.get(run.label or run.arm, max(colours.values(), default=-1) + 1))
+
+
+def look_of(results: Path, run: Run) -> tuple[str, int]:
+    """Return a run's name and the number of its colour, which are the same whenever and wherever it is sent."""
+    marker = _read(_path(results, run))
+    return marker.get("label") or run.arm, int(marker.get("colour", 0))
+
+
+def identifier(results: Path, parcel: Parcel) -> str | None:
+    """Return by what the current store knows a parcel; None if it does not have it."""
+    found = _read(_path(results, parcel))["sent"].get(find_store(results).name)
+    return None if found is None else str(found)
 
 
 def is_sent(results: Path, parcel: Parcel) -> bool:
@@ -164,7 +222,7 @@ def is_sent(results: Path, parcel: Parcel) -> bool:
     if store.database is not None and not store.database.exists():
         return False
     marker = _read(_path(results, parcel))
-    same = isinstance(parcel, Run) or {**asdict(parcel), "sent": marker["sent"]} == marker
+    same = isinstance(parcel, Run | Registration) or {**asdict(parcel), "sent": marker["sent"]} == marker
     return same and store.name in marker["sent"]
 
 
@@ -176,11 +234,10 @@ def mark_sent(results: Path, parcel: Parcel, identifier: str) -> None:
     _write(path, {**marker, "sent": {**marker["sent"], find_store(results).name: identifier}})
 
 
-def count_sent(results: Path, experiment: str) -> int:
-    """Return how many runs of `experiment` the current store has."""
-    name = find_store(results).name
-    markers = _folder(results, experiment).glob("*--*.json")
-    return sum(name in _read(path)["sent"] for path in markers)
+def runs_of(results: Path, experiment: str) -> list[Run]:
+    """Return the arms' runs of an experiment that are known, sent or not."""
+    parcels = (_parcel(path) for path in sorted(_folder(results, experiment).glob("*--*.json")))
+    return [parcel for parcel in parcels if isinstance(parcel, Run) and parcel.seed is None]
 
 
 def forget(results: Path, parcel: Parcel) -> None:
@@ -202,11 +259,26 @@ def pending(results: Path, runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if not is_sent(results, run)]
 
 
+def _parcel(path: Path) -> Run | Registration | None:
+    """Return what a marker of a run or a registered model stands for; None if it is no such marker."""
+    marker = _read(path)
+    arm, _, key = path.stem.rpartition("--")
+    experiment = unquote(path.parent.name)
+    if "arm" not in marker:  # an earlier version's, which says nothing but its name
+        return Run(experiment, unquote(arm), unquote(key)) if arm else None
+    place = (experiment, str(marker["arm"]), str(marker.get("key")))
+    if "name" in marker:
+        return Registration(*place, str(marker["name"]))
+    return Run(*place, marker.get("seed"), str(marker.get("label", "")))
+
+
 def missed(results: Path) -> list[Parcel]:
-    """Return what was to be sent and the current store does not have: runs, then descriptions, then the report."""
+    """Return what was to be sent and the current store does not have: runs, then what is said of them, the report.
+
+    A run whose record is not there yet has not ended, so that nothing of it was missed.
+    """
     parcels: list[Parcel] = []
     for path in sorted((results / "tracking").glob("*/*.json")):
-        experiment = unquote(path.parent.name)
         if path.name == _DESCRIPTION:
             content = {key: value for key, value in _read(path).items() if key != "sent"}
             with contextlib.suppress(TypeError):
@@ -214,10 +286,10 @@ def missed(results: Path) -> list[Parcel]:
         elif path.name == _REPORT:
             if (report := find_report(results)) is not None:
                 parcels.append(report)
-        elif "--" in path.stem:
-            arm, _, key = path.stem.rpartition("--")
-            parcels.append(Run(experiment, unquote(arm), unquote(key)))
-    parcels.sort(key=lambda parcel: (Run, Description, Report).index(type(parcel)))
+        elif (parcel := _parcel(path)) is not None and record_path(results, parcel.key).exists():
+            parcels.append(parcel)
+    # A seed's run is shown below its arm's, which comes first.
+    parcels.sort(key=lambda parcel: (_ORDER.index(type(parcel)), isinstance(parcel, Run) and parcel.seed is not None))
     return [parcel for parcel in parcels if not is_sent(results, parcel)]
 
 

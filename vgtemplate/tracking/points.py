@@ -1,9 +1,11 @@
 """A record as the numbers MLflow's charts show: medians over the replicas, thinned, named so that arms compare.
 
-The charts' only horizontal axis is called "Step", and a chart is found by the beginning of its name, so the name says
-what the axis is: `by_layer/X` has the layer's number as its step (`by_layer_at_end/X`: at the last probe),
-`by_step/X` and `X/layer_007` have the training step. Names ending in `log10` are logarithms, since gradients span
-decades. Values that are not finite are left out and counted. Knows nothing of mlflow.
+The UI puts charts together by the beginning of their names, in the order of the alphabet, and calls every horizontal
+axis "Step". So loss and accuracy are `curves/X`, and the name says where the axis is something else: in
+`layer_as_step/X_at_start` and `..._at_end` it is the layer's number. `X/layer_007` is one layer over the training
+steps. Names ending in `log10` are logarithms, since gradients span decades. Of a run's single numbers one that does not
+exist is NaN, which MLflow takes; elsewhere values that are not finite are left out and counted. Knows nothing of
+mlflow.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vgtemplate.metrics import final_loss, gradient_slope
 from vgtemplate.records import Array, Record
 
 MAX_STEPS = 50
@@ -21,6 +24,12 @@ MAX_LAYERS = 20
 """Layers whose gradient is shown over the steps; of deeper networks so many, evenly spread, first and last included."""
 _SHARE = {"gradient_rms": 1, "signal_rms": 2, "travel": 2, "saturated_fraction": 2, "update_ratio": 2}
 """Series shown over the steps; 2: half as many layers and steps, since a store takes 70 microseconds per point."""
+
+
+CURVES = "curves"
+"""Section of the loss and the scores over the training steps."""
+PROFILES = "layer_as_step"
+"""Section of what is shown layer by layer."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Point:
     value: float
 
 
-# Series to chart. The UI sorts by name: the gradient's profile is to be the first thing seen.
+# Series to chart.
 _CHARTS = {
     "gradient_rms": "gradient_log10",
     "bias_grad_norm": "gradient_of_bias_log10",
@@ -81,10 +90,10 @@ def _profiles(record: Record) -> list[Point]:
         if (series := record.series.get(name)) is None or not series.size:
             continue
         trained = series.shape[1] > 1 and name in (*_SHARE, "dead_fraction")
-        probes = {"by_layer": 0} | ({"by_layer_at_end": -1} if trained else {})
-        for section, probe in probes.items():
-            values = _shown(series[:, probe, :], name)
-            points += [Point(f"{section}/{chart}", layer, float(value)) for layer, value in enumerate(values, start=1)]
+        probes = {"start": 0} | ({"end": -1} if trained else {})
+        for when, probe in probes.items():
+            curve, values = f"{PROFILES}/{chart}_at_{when}", _shown(series[:, probe, :], name)
+            points += [Point(curve, layer, float(value)) for layer, value in enumerate(values, start=1)]
     return points
 
 
@@ -121,7 +130,7 @@ def _curves(record: Record) -> list[Point]:
         steps = np.arange(series.shape[1]) if name.startswith("train") else record.series["validation_steps"]
         chosen = spread_evenly(len(steps), MAX_STEPS)
         for curve, values in _with_spread(series, name).items():
-            points += [Point(f"by_step/{curve}", int(steps[index]), float(values[index])) for index in chosen]
+            points += [Point(f"{CURVES}/{curve}", int(steps[index]), float(values[index])) for index in chosen]
     return points
 
 
@@ -139,21 +148,31 @@ def _logged(record: Record) -> dict[str, float]:
     return found
 
 
+def _measures(record: Record) -> dict[str, Array]:
+    """Return the single numbers of a run, one value per seed each."""
+    found = {name: series for name in _FINAL if (series := record.series.get(name)) is not None and series.size}
+    if "train_loss" in record.series:
+        found["final_loss"] = final_loss(record)
+    if "gradient_rms" in record.series and not np.isnan(slopes := gradient_slope(record)).all():
+        found["gradient_slope"] = slopes
+    return found
+
+
 def _finals(record: Record) -> list[Point]:
     values = _logged(record) | {"wall_seconds": record.wall_seconds}
-    for name in _FINAL:
-        if (series := record.series.get(name)) is not None and series.size:
-            values |= {key: float(value) for key, value in _with_spread(series, name).items()}
+    for name, measured in _measures(record).items():
+        values |= {key: float(value) for key, value in _with_spread(measured, name).items()}
     if (diverged := record.series.get("diverged_at")) is not None:
         values["diverged_seeds"] = float((diverged >= 0).sum())
     quantities = record.series.get("quantities", np.zeros((0, 1)))
     for label, blocks in zip(record.labels.get("quantity", []), quantities, strict=True):
         values[_as_name(label)] = float(np.median(blocks))
-    return [Point(name, 0, value) for name, value in values.items()]
+    # A store keeps infinity as 1.8e308; that there is no number is said by NaN.
+    return [Point(name, 0, value if np.isfinite(value) else np.nan) for name, value in values.items()]
 
 
 def record_points(record: Record) -> tuple[list[Point], int]:
     """Return every point to show, and the number of those left out for want of a finite value."""
-    points = [*_finals(record), *_profiles(record), *_curves(record), *_layers_over_steps(record)]
-    finite = [point for point in points if np.isfinite(point.value)]
-    return finite, len(points) - len(finite)
+    curves = [*_profiles(record), *_curves(record), *_layers_over_steps(record)]
+    finite = [point for point in curves if np.isfinite(point.value)]
+    return [*_finals(record), *finite], len(curves) - len(finite)

@@ -1,42 +1,31 @@
-"""Sends records and descriptions to MLflow: one run per arm. The only place that imports mlflow.
+"""Sends records and descriptions to MLflow: one run per arm. This room is the only one that imports mlflow.
 
 Write-only: no result is ever read back. Sending never raises and never hangs; what could not be sent stays noted in the
-outbox for `vgt track sync`. A run that was cut off in the middle is deleted and sent anew.
+outbox for `vgt track sync`. A run that was begun, by a training or by a process that was killed, is gone on with.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import os
 import re
-import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.strict import MOST
-from vgtemplate.records import Record, read_record, record_path
-from vgtemplate.text import describe_seeds, flatten
+from vgtemplate.config.extras import require
+from vgtemplate.records import read_record, record_path
 from vgtemplate.tracking import outbox
-from vgtemplate.tracking.outbox import Description, Parcel, Report, Run
-from vgtemplate.tracking.points import record_points
+from vgtemplate.tracking.networks import register
+from vgtemplate.tracking.outbox import Description, Parcel, Registration, Report, Run
+from vgtemplate.tracking.points import Point
+from vgtemplate.tracking.runs import Extras, begin, complete, log_points, log_settings, record_end
+from vgtemplate.tracking.view import VIEW_TAG, first_screen
+from vgtemplate.tracking.words import describe_experiment
 
-Draw = Callable[[Record, str], Mapping[str, bytes]]
-"""Record and arm to pictures by file name."""
-
-_PARAM_LENGTH = 250
-_TAG_LENGTH = 5000
-_DIGEST_LENGTH = 12
-_BATCH = 1000
-_READING = (
-    "The charts show medians over the seeds. In `by_layer/...` the axis called Step is the layer (1: nearest the "
-    "input), at training step 0; in `by_layer_at_end/...` too, at the last step; everywhere else it is the training "
-    "step."
-)
-# Left to itself the UI colours runs by chance, two of three in the same green; these are matplotlib's.
-_COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -55,6 +44,7 @@ def quiet_environment() -> None:
 
 def _connect(uri: str) -> Any:
     """Return a client of the store, once the store has answered."""
+    require("mlflow")
     quiet_environment()
     from mlflow import MlflowClient
 
@@ -80,12 +70,12 @@ class Tracker:
 
     Args:
         results: the folder of the records.
-        draw: makes the pictures that go with a run; None: no pictures.
+        extras: makes what goes with a run beside its numbers.
     """
 
-    def __init__(self, results: Path, draw: Draw | None = None) -> None:
+    def __init__(self, results: Path, extras: Extras | None = None) -> None:
         self._results = results
-        self._draw = draw
+        self._extras = extras or Extras()
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self.failure: str | None = None
@@ -118,6 +108,8 @@ class Tracker:
         """Send a parcel; return the identifier of its run or experiment."""
         if isinstance(parcel, Run):
             return self._send_run(parcel)
+        if isinstance(parcel, Registration):
+            return self._send_registration(parcel)
         return self._send_words(parcel) if isinstance(parcel, Description) else self._send_pages(parcel)
 
     def _explain(self, error: Exception) -> str:
@@ -153,32 +145,32 @@ class Tracker:
         experiment = str(self._client.create_experiment(name, artifacts.as_uri() if artifacts else None))
         # The UI opens experiments of this kind on their training runs, not on traces of language models.
         self._client.set_experiment_tag(experiment, "mlflow.experimentKind", "custom_model_development")
-        self._client.set_experiment_tag(experiment, "mlflow.note.content", _describe(None, experiment))
+        self._client.set_experiment_tag(experiment, "mlflow.note.content", describe_experiment(None, experiment))
+        self._client.set_experiment_tag(experiment, VIEW_TAG, first_screen([]))
         return experiment
 
     def _send_words(self, description: Description) -> str:
         experiment = self._experiment(description.experiment)
         tags = {f"vgt.{name}": text for name, text in description.tags.items()}
-        tags["mlflow.note.content"] = _describe(description, experiment)
+        tags["mlflow.note.content"] = describe_experiment(description, experiment)
+        tags[VIEW_TAG] = first_screen(description.parameters)
         for name, text in tags.items():
             self._client.set_experiment_tag(experiment, name, text)
+        if verdict := description.tags.get("verdict"):
+            for run in outbox.runs_of(self._results, description.experiment):
+                if (known := outbox.identifier(self._results, run)) is not None:
+                    self._client.set_tag(known, "verdict", verdict)
         return experiment
-
-    def _find_finished(self, experiment: str, query: str) -> str | None:
-        """Return the finished run that the store has already; one that was cut off is deleted."""
-        for found in self._client.search_runs([experiment], query):
-            if found.info.status == "FINISHED":
-                return str(found.info.run_id)
-            self._client.delete_run(found.info.run_id)
-        return None
 
     def _send_pages(self, report: Report) -> str:
         experiment = self._experiment(report.experiment)
         pages = outbox.report_pages(self._results)
         if outbox.find_report(self._results) != report:
             raise UserError(f"{self._results / 'report'}: the report has been written anew meanwhile")
-        if (known := self._find_finished(experiment, f"tags.`vgt.digest` = '{report.digest}'")) is not None:
-            return known
+        for found in self._client.search_runs([experiment], f"tags.`vgt.digest` = '{report.digest}'"):
+            if found.info.status == "FINISHED":
+                return str(found.info.run_id)
+            self._client.delete_run(found.info.run_id)
         written = int(max(path.stat().st_mtime for path in pages) * 1000)
         tags = {"vgt.digest": report.digest, "mlflow.source.name": "vgt", "mlflow.source.type": "LOCAL"}
         identifier = str(self._client.create_run(experiment, written, tags, "report").info.run_id)
@@ -187,59 +179,60 @@ class Tracker:
         self._client.set_terminated(identifier, "FINISHED", written)
         return identifier
 
+    def open_run(self, run: Run, configuration: Mapping[str, Any], seeds: tuple[int, ...]) -> str | None:
+        """Show the run of an arm that is about to be trained, or goes on being trained; None if that cannot be."""
+        try:
+            outbox.remember(self._results, run)
+            with outbox.sending(self._results):
+                self._open()
+                experiment = self._experiment(run.experiment)
+                begun = begin(self._client, experiment, run, outbox.look_of(self._results, run))
+                if begun.is_finished:
+                    return None
+                log_settings(self._client, begun.identifier, configuration, seeds)
+                self._client.update_run(begun.identifier, "RUNNING")
+        except Exception as error:
+            self.failure = self._explain(error)
+            return None
+        return begun.identifier
+
+    def add_points(self, identifier: str, points: list[Point]) -> None:
+        """Add points to the curves of a run that is being trained; what cannot be sent is left to its end."""
+        with contextlib.suppress(Exception), outbox.sending(self._results):
+            log_points(self._client, identifier, points, int(time.time() * 1000))
+
+    def stop_run(self, identifier: str) -> None:
+        """Say that a run's training was stopped; whoever goes on with it goes on with the run."""
+        with contextlib.suppress(Exception):
+            self._client.set_terminated(identifier, "KILLED")
+
     def _send_run(self, run: Run) -> str:
         experiment = self._experiment(run.experiment)
-        query = f"tags.`vgt.key` = '{run.key}' and tags.`vgt.arm` = '{run.arm}'"
-        if (known := self._find_finished(experiment, query)) is not None:
-            return known
         record = read_record(self._results, run.key)
         if record is None:
             outbox.forget(self._results, run)
             raise UserError(f"{record_path(self._results, run.key)}: there is no intact record")
-        return self._create_run(experiment, run, record)
+        look = outbox.look_of(self._results, run)
+        parent = None
+        if run.seed is not None:
+            parent = outbox.identifier(self._results, Run(run.experiment, run.arm, run.key))
+            if parent is None:
+                raise UserError(f"{run.experiment}: {run.arm}: its run has to be sent before those of its seeds")
+            record = record.of_seed(run.seed)
+        folder = record_path(self._results, run.key)
+        # Drawn beforehand, so that a record that cannot be drawn leaves no half run.
+        pictures = self._extras.draw(record, run.arm) if self._extras.draw and run.seed is None else {}
+        start = record_end(folder) - int(record.wall_seconds * 1000)
+        begun = begin(self._client, experiment, run, look, start, parent)
+        if not begun.is_finished:
+            complete(self._client, begun, record, run, folder, pictures, self._extras)
+        return begun.identifier
 
-    def _create_run(self, experiment: str, run: Run, record: Record) -> str:
-        from mlflow.entities import Metric, Param, RunTag
-
-        # The record's own time, so that the same record makes the same run whenever it is sent.
-        end = int((record_path(self._results, run.key) / "record.json").stat().st_mtime * 1000)
-        start = end - int(record.wall_seconds * 1000)
-        points, left_out = record_points(record)
-        pictures = self._draw(record, run.arm) if self._draw else {}
-        colour = _COLOURS[outbox.count_sent(self._results, run.experiment) % len(_COLOURS)]
-        tags = {"vgt.key": run.key, "vgt.arm": run.arm, "mlflow.runColor": colour}
-        client = self._client
-        identifier = str(client.create_run(experiment, start, tags, run.arm).info.run_id)
-        params = [Param(name, text[:_PARAM_LENGTH]) for name, text in _parameters(record).items()]
-        notes = [RunTag(name, text) for name, text in _tags(record, left_out).items()]
-        for first in range(0, max(len(params), len(notes)), 100):
-            client.log_batch(identifier, params=params[first : first + 100], tags=notes[first : first + 100])
-        metrics = [Metric(point.name, point.value, end, point.step) for point in points]
-        for first in range(0, len(metrics), _BATCH):
-            client.log_batch(identifier, metrics[first : first + _BATCH])
-        self._add_dataset(identifier, record)
-        self._add_files(identifier, run, pictures)
-        client.set_terminated(identifier, "FINISHED", end)
-        return identifier
-
-    def _add_dataset(self, identifier: str, record: Record) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        if name := record.dataset.get("name"):
-            digest = str(record.dataset.get("fingerprint", ""))[:_DIGEST_LENGTH]
-            profile = json.dumps(dict(record.dataset), default=str)
-            dataset = Dataset(str(name), digest, "local", json.dumps({"name": name}), profile=profile)
-            tags = [InputTag("mlflow.data.context", "training")]
-            self._client.log_inputs(identifier, [DatasetInput(dataset, tags)])
-
-    def _add_files(self, identifier: str, run: Run, pictures: Mapping[str, bytes]) -> None:
-        for name in ("record.json", "series.npz"):
-            self._client.log_artifact(identifier, str(record_path(self._results, run.key) / name))
-        if pictures:
-            with tempfile.TemporaryDirectory() as folder:
-                for name, picture in pictures.items():
-                    (Path(folder) / name).write_bytes(picture)
-                self._client.log_artifacts(identifier, folder)
+    def _send_registration(self, registration: Registration) -> str:
+        run = outbox.identifier(self._results, Run(registration.experiment, registration.arm, registration.key))
+        if run is None:
+            raise UserError(f"{registration.experiment}: {registration.arm}: its run has to be sent before its network")
+        return register(self._client, registration, run)
 
 
 def _reason(error: Exception) -> str:
@@ -247,40 +240,3 @@ def _reason(error: Exception) -> str:
     lines = outbox.hide_credentials(str(error)).strip().splitlines() or [type(error).__name__]
     cause = re.search(r"Caused by .*: (.+?)['\"]\)*$", lines[0])
     return " ".join((cause[1] if cause else lines[0]).split())[:200]
-
-
-def _parameters(record: Record) -> dict[str, str]:
-    # A setting of one's own may be named in marks that MLflow does not take.
-    flat = flatten(record.configuration).items()
-    settings = {
-        re.sub(r"[^/\w.\- :]", "_", name, flags=re.ASCII): "all" if value == MOST else str(value)
-        for name, value in flat
-    }
-    return settings | {"seeds": describe_seeds(record.seeds), "num_seeds": str(len(record.seeds))}
-
-
-def _tags(record: Record, left_out: int) -> dict[str, str]:
-    tags = {
-        "mlflow.source.name": "vgt",
-        "mlflow.source.type": "LOCAL",
-        "vgt.dataset": str(record.dataset.get("name", "none")),
-        "vgt.dataset_fingerprint": str(record.dataset.get("fingerprint", "none")),
-    }
-    tags |= {f"vgt.{name}": str(value) for name, value in flatten(record.environment).items() if name}
-    if commit := record.environment.get("commit"):
-        tags["mlflow.source.git.commit"] = str(commit)
-    configuration, layers = record.configuration, record.labels.get("layer", [])
-    if layers and ("module" in configuration or "factory" in configuration.get("model", {})):
-        # What the numbers in the metrics' names stand for, in a network that the package does not know.
-        tags["vgt.layers"] = ", ".join(f"{number} {name}" for number, name in enumerate(layers, 1))[:_TAG_LENGTH]
-    if left_out:
-        tags["vgt.values_left_out"] = f"{left_out} that are not finite, or zero where a logarithm is shown"
-    return tags
-
-
-def _describe(description: Description | None, experiment: str) -> str:
-    """Return an experiment's text; the UI shows its first line, and the rest on request."""
-    link = f"[compare the arms](#/experiments/{experiment}/runs?compareRunsMode=CHART&workflowType=machine_learning)"
-    head = description.headline if description else "Trained by vgt"
-    rest = f"{description.text}\n\n" if description else ""
-    return f"{head} ({link})\n\n{rest}{_READING}\n"

@@ -9,6 +9,7 @@ import numpy as np
 
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.gradient import GradientProbe
+from vgtemplate.callbacks.live import LiveCurves
 from vgtemplate.callbacks.own_module import LossRecorder, StepSeeds, ValidationRecorder
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.progress import ProgressBar
@@ -27,9 +28,12 @@ class ModuleObservers:
     Args:
         seed: seeds all that the module draws from, from what a batch is for and its number.
         progress: the title of the progress bar; None: no bar.
+        live: tells the curves while they grow; None: nobody listens.
     """
 
-    def __init__(self, config: ArmConfig, seed: Callable[[int, int], None], progress: str | None) -> None:
+    def __init__(
+        self, config: ArmConfig, seed: Callable[[int, int], None], progress: str | None, live: LiveCurves | None
+    ) -> None:
         self.recorder = Recorder(config.probes.every or None)
         self.losses, self.validations = LossRecorder(), ValidationRecorder()
         self.callbacks: list[pl.Callback] = [StepSeeds(seed)]
@@ -40,6 +44,8 @@ class ModuleObservers:
             self.callbacks.append(StopAtLoss(config.training.stop_loss))
         if progress is not None:
             self.callbacks.append(ProgressBar(progress))
+        if live is not None:
+            self.callbacks.append(live)
 
     def series(self, trainer: pl.Trainer) -> dict[str, Any]:
         """Return everything measured while training, by the names of the record."""

@@ -13,6 +13,7 @@ from vgtemplate.callbacks.dead_units import DeadUnitProbe
 from vgtemplate.callbacks.divergence import DivergenceRecorder
 from vgtemplate.callbacks.gradient import GradientProbe
 from vgtemplate.callbacks.gradient_change import GradientChangeProbe
+from vgtemplate.callbacks.live import LiveCurves, Tell
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.progress import ProgressBar
 from vgtemplate.callbacks.recorder import Recorder
@@ -26,9 +27,16 @@ from vgtemplate.training.module import PopulationModule
 
 
 class Observers:
-    """The callbacks of one run, in their order; `progress` is the title of the progress bar, None: no bar."""
+    """The callbacks of one run, in their order.
 
-    def __init__(self, config: ArmConfig, data: PopulationData, progress: str | None) -> None:
+    Args:
+        progress: the title of the progress bar; None: no bar.
+        tell: takes the curves' newest values while they grow; None: nobody listens.
+    """
+
+    def __init__(
+        self, config: ArmConfig, data: PopulationData, progress: str | None = None, tell: Tell | None = None
+    ) -> None:
         self.recorder = Recorder(config.probes.every or None)
         self._curves = CurveRecorder()
         self._divergence = DivergenceRecorder()
@@ -46,6 +54,8 @@ class Observers:
             self.callbacks.append(self._dead_units)
         if progress is not None:
             self.callbacks.append(ProgressBar(progress))
+        if tell is not None:
+            self.callbacks.append(LiveCurves(tell))
 
     def _probes(self, config: ProbeConfig) -> list[pl.Callback]:
         if config.every == 0:

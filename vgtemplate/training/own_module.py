@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from vgtemplate.callbacks.layers import mixing_layers
+from vgtemplate.callbacks.live import LiveCurves, Tell
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.own import build, their_errors
 from vgtemplate.config.schema import ArmConfig
@@ -63,6 +64,7 @@ def train_modules(
     hardware: Hardware,
     progress: bool,
     checkpoints: Checkpoints | None,
+    tell: Tell | None = None,
 ) -> tuple[Record, nn.ModuleList]:
     """Train a module of one's own once per seed; the record lacks what depends on all seeds: key, digest.
 
@@ -88,7 +90,8 @@ def train_modules(
         outcome = read_outcome(own.folder) if own is not None else None
         if outcome is None:
             title = f"{name}, seed {seed} ({number} of {len(seeds)})" if progress else None
-            outcome = _train_one(config, data, seed, hardware, title, own)
+            live = None if tell is None else LiveCurves(tell, f"seed_{seed}/")
+            outcome = _train_one(config, data, seed, hardware, title, own, live)
             if own is not None and hardware.devices == 1:
                 write_outcome(own.folder, outcome)
         outcomes.append(outcome)
@@ -105,6 +108,7 @@ def _train_one(
     hardware: Hardware,
     title: str | None,
     checkpoints: Checkpoints | None,
+    live: LiveCurves | None,
 ) -> Outcome:
     assert config.module is not None
     started = time.perf_counter()
@@ -117,7 +121,7 @@ def _train_one(
         rank = data.trainer.global_rank if data.trainer is not None else 0
         seed_all(derive(seed, Stream.NOISE, purpose, number, rank))
 
-    observers = ModuleObservers(lasting, seed_batch, title)
+    observers = ModuleObservers(lasting, seed_batch, title, live)
     with borrowed_generators(), their_errors(f"module.factory {config.module.factory}"):
         seed_all(derive(seed, Stream.NOISE))
         trainer = fitting.fit(module, observers.callbacks, "training")

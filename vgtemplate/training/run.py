@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vgtemplate.callbacks.layers import mixing_layers
+from vgtemplate.callbacks.live import Tell
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig
@@ -100,6 +101,7 @@ def train_arm(
     hardware: Hardware | None = None,
     progress: bool = False,
     checkpoints: Checkpoints | None = None,
+    tell: Tell | None = None,
 ) -> tuple[Record, nn.Module]:
     """Train one arm, one replica per seed, and return its record and the trained population.
 
@@ -114,6 +116,7 @@ def train_arm(
         hardware: where to train; None: as Lightning finds best.
         progress: show a progress bar.
         checkpoints: where to save the run while it trains, and to go on from; None: nowhere.
+        tell: takes the curves' newest values while they grow; None: nobody listens.
 
     Raises:
         UserError: the data cannot be had, or the hardware does not fit.
@@ -128,18 +131,17 @@ def train_arm(
         torch.set_num_threads(used.threads)
 
     def train(chosen: Sequence[int], min_steps: int) -> Trained:
-        own = checkpoints
-        if checkpoints is not None and len(chosen) < len(seeds):
-            own = replace(checkpoints, folder=checkpoints.folder / f"seeds_{chosen[0]}_{chosen[-1]}")
-        return _train_population(name, config, chosen, root, used, progress, own, min_steps)
+        own, part = checkpoints, f"seeds_{chosen[0]}_{chosen[-1]}"
+        if own is not None and len(chosen) < len(seeds):
+            own = replace(own, folder=own.folder / part)
+        return _train_population(name, config, chosen, root, used, progress, own, min_steps, tell)
 
-    record: Record
     module: nn.Module
     if config.module is not None:
-        record, module = train_modules(name, config, seeds, root, used, progress, checkpoints)
+        record, module = train_modules(name, config, seeds, root, used, progress, checkpoints, tell)
     else:
-        trained = train_what_fits(train, seeds, lambda seeds, record: _build_module(config, record.dataset, seeds))
-        record, module = trained.record, trained.module
+        whole = train_what_fits(train, seeds, lambda seeds, record: _build_module(config, record.dataset, seeds))
+        record, module = whole.record, whole.module
     key = arm_key(config.model_dump(mode="json"), seeds, record.dataset["fingerprint"])
     return replace(record, key=key, weights_sha256=weights_digest(module)), module
 
@@ -153,6 +155,7 @@ def _train_population(
     progress: bool,
     checkpoints: Checkpoints | None,
     min_steps: int,
+    tell: Tell | None,
 ) -> Trained:
     """Train the replicas of some seeds at once; the record lacks what depends on all seeds: key, digest."""
     started = time.perf_counter()
@@ -161,7 +164,7 @@ def _train_population(
     lasting = long_enough(config, data.steps_per_epoch, data.info)
     probe_images = data.probe_images() if config.probes.every != 0 else None
     module = _build_module(config, data.info, seeds, probe_images)
-    observers = Observers(config, data, name if progress else None)
+    observers = Observers(config, data, name if progress else None, tell)
     fitting = Fitting(lasting, data, hardware, checkpoints, min_steps)
     series: dict[str, Any] = {}
     if config.pretraining.kind != "none":

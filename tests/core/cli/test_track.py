@@ -65,10 +65,11 @@ def test_unreachable_server_is_one_line_and_code_1(results, monkeypatch):
 
 
 @pytest.mark.slow
-def test_run_whose_record_is_gone_is_listed_with_code_1_and_dropped(results):
+def test_run_whose_record_is_damaged_is_listed_with_code_1_and_dropped(results):
     store_record(results)
     remember(results, PLAIN)
     remember(results, Run("sigmoid-vanishes", "lost", "k2"))
+    (results / "k2").mkdir()
     done = sync()
     assert done.exit_code == 1
     assert "no intact record" in " ".join(done.output.split())

@@ -18,6 +18,7 @@ from vgtemplate.cli.commands.ui import ui
 from vgtemplate.config.errors import UserError
 from vgtemplate.records import Record, write_record
 from vgtemplate.tracking.outbox import Run, missed, remember
+from vgtemplate.tracking.runs import Extras
 from vgtemplate.tracking.tracker import Tracker
 
 SENT = Run("sigmoid-vanishes", "plain", "k1")
@@ -81,7 +82,7 @@ def write_sent_record(results: Path) -> None:
 def server(results: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The real command over a store that holds one run, and the address it has printed."""
     write_sent_record(results)
-    assert Tracker(results, lambda record, arm: {"gradient_heat_map.png": b"a picture"}).send(SENT) is None
+    assert Tracker(results, Extras(lambda record, arm: {"gradient_heat_map.png": b"a picture"})).send(SENT) is None
     code = "from vgtemplate.cli.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "ui", "--port", str(free_port())],
@@ -130,7 +131,7 @@ def test_ui_shows_runs_and_pictures_on_this_machine_only_and_is_a_store_itself(r
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     remember(other, Run("tanh-beats-sigmoid", "tanh", "k1"))
     for _ in range(2):
-        tracker = Tracker(other, lambda record, arm: {"gradient_heat_map.png": b"another"})
+        tracker = Tracker(other, Extras(lambda record, arm: {"gradient_heat_map.png": b"another"}))
         assert [tracker.send(parcel) for parcel in missed(other)] in ([None], [])
     with sqlite3.connect(results / "mlflow.db") as database:
         names = database.execute("select name, status from runs order by name").fetchall()

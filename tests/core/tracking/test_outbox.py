@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -10,16 +11,21 @@ import pytest
 from vgtemplate.tracking import outbox
 from vgtemplate.tracking.outbox import (
     Description,
+    Registration,
     Run,
-    count_sent,
     experiment_address,
     find_store,
     forget_store,
+    identifier,
     is_sent,
+    known_experiments,
+    look_of,
     mark_sent,
     missed,
+    newest_experiment,
     pending,
     remember,
+    runs_of,
     sending,
 )
 
@@ -28,8 +34,9 @@ PLAIN = Run("sigmoid-vanishes", "plain", "0a1b")
 
 @pytest.fixture
 def store(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A results folder whose default database exists."""
-    results.mkdir()
+    """A results folder whose default database exists, and records of all keys that are named here."""
+    for key in ("0a1b", "k"):
+        (results / key).mkdir(parents=True)
     (results / "mlflow.db").touch()
     return results
 
@@ -68,6 +75,7 @@ def test_any_name_survives_the_way_through_the_file_system(store, name):
     for run in runs:
         remember(store, run)
     assert set(missed(store)) == runs
+    assert {(run.experiment, run.arm) for run in runs_of(store, name)} == {(name, "plain")}
     assert {path.parent.parent for path in store.rglob("*.json")} == {store / "tracking"}
 
 
@@ -121,7 +129,7 @@ def test_verdict_that_an_earlier_version_noted_is_no_description(store):
         assert missed(store) == []
         assert experiment_address(store, "sigmoid-vanishes") is None
         assert not is_sent(store, Description("sigmoid-vanishes", "it shrinks"))
-        assert count_sent(store, "sigmoid-vanishes") == 1
+        assert runs_of(store, "sigmoid-vanishes") == [PLAIN]
 
 
 def test_damaged_marker_means_not_sent(store):
@@ -130,11 +138,49 @@ def test_damaged_marker_means_not_sent(store):
     assert missed(store) == [PLAIN]
 
 
-def test_only_runs_that_were_sent_are_counted(store):
+def test_run_that_has_not_ended_is_not_missed(store):
+    waiting = Run("sigmoid-vanishes", "residual", "ff")
+    remember(store, waiting)
+    assert missed(store) == []
+    (store / "ff").mkdir()
+    assert missed(store) == [waiting]
+
+
+def test_marker_of_an_earlier_version_is_a_run(store):
+    folder = store / "tracking" / "sigmoid-vanishes"
+    folder.mkdir(parents=True)
+    (folder / "plain--0a1b.json").write_text('{"sent": {}}')
+    assert missed(store) == [PLAIN]
     mark_sent(store, PLAIN, "run1")
-    mark_sent(store, Description("sigmoid-vanishes", ""), "1")
-    remember(store, Run("sigmoid-vanishes", "residual", "ff"))
-    assert count_sent(store, "sigmoid-vanishes") == 1
+    assert identifier(store, PLAIN) == "run1"
+
+
+def test_parts_of_an_arm_are_sent_after_it_and_each_by_itself(store):
+    seed, network = replace(PLAIN, seed=3), Registration("sigmoid-vanishes", "plain", "0a1b", "my net")
+    for parcel in (network, seed, PLAIN):
+        remember(store, parcel)
+    assert missed(store) == [PLAIN, seed, network]
+    mark_sent(store, PLAIN, "run1")
+    assert missed(store) == [seed, network]
+    assert (identifier(store, seed), identifier(store, PLAIN)) == (None, "run1")
+
+
+def test_colours_follow_names_in_the_order_of_their_first_mention(store):
+    named = [replace(PLAIN, key=key, label=label) for key, label in [("1", ""), ("2", "plain depth=8"), ("3", "")]]
+    for run in named:
+        remember(store, run)
+    assert [look_of(store, run) for run in named] == [("plain", 0), ("plain depth=8", 1), ("plain", 0)]
+    remember(store, replace(PLAIN, key="2"))  # as `vgt track sync` does, which knows no name
+    assert look_of(store, named[1]) == ("plain depth=8", 1)
+
+
+def test_newest_experiment_is_that_of_the_last_run(store):
+    assert (newest_experiment(store), known_experiments(store)) == (None, [])
+    for number, name in enumerate(["b/c", "a"]):
+        remember(store, Run(name, "plain", "k"))
+        (marker,) = (path for path in store.glob("tracking/*/*.json") if name[0] == path.parent.name[0])
+        os.utime(marker, (number, number))
+    assert (newest_experiment(store), known_experiments(store)) == ("a", ["a", "b/c"])
 
 
 def test_credentials_are_neither_shown_nor_written(store, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 from vgtemplate.config.strict import MOST
 from vgtemplate.records import write_record
 from vgtemplate.tracking.outbox import Description, Run, missed, pending, remember
+from vgtemplate.tracking.runs import Extras
 from vgtemplate.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ def send_in_process(results: Path, code: str, **environment: str) -> subprocess.
 
 def test_run_shows_all_of_the_record(results, database, store_record):
     store_record(depth=4, probes=2)
-    assert Tracker(results, lambda record, arm: {"picture.png": f"{record.key} {arm}".encode()}).send(PLAIN) is None
+    assert Tracker(results, Extras(lambda record, arm: {})).send(PLAIN) is None
     (run,) = runs_of(database, "sigmoid-vanishes")
     assert (run.info.run_name, run.info.status, run.info.end_time - run.info.start_time) == ("plain", "FINISHED", 2500)
     assert run.data.params == {
@@ -83,29 +84,33 @@ def test_run_shows_all_of_the_record(results, database, store_record):
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("digits", "0123456789ab")
     assert json.loads(data.dataset.profile)["fingerprint"] == "0123456789abcdef" * 4
-    profile = client(database).get_metric_history(run.info.run_id, "by_layer/gradient_log10")
+    profile = client(database).get_metric_history(run.info.run_id, "layer_as_step/gradient_log10_at_start")
     assert {point.step: point.value for point in profile} == pytest.approx({1: -4, 2: -3, 3: -2, 4: -1})
 
 
 def test_artifacts_are_the_record_and_the_pictures(results, database, store_record):
     record = store_record()
-    Tracker(results, lambda record, arm: {"picture.png": b"png"}).send(PLAIN)
+    Tracker(results, Extras(lambda record, arm: {"picture.png": f"{record.key} {arm}".encode()})).send(PLAIN)
     (run,) = runs_of(database, "sigmoid-vanishes")
     folder = results / "mlartifacts" / run.info.run_id / "artifacts"
     assert {path.name for path in folder.iterdir()} == {"record.json", "series.npz", "picture.png"}
     sent = np.load(folder / "series.npz")["gradient_rms"]
     np.testing.assert_array_equal(sent, record.series["gradient_rms"])
+    assert (folder / "picture.png").read_bytes() == b"k1 plain"
 
 
-def test_long_values_are_cut(results, database, store_record):
+def test_long_values_are_cut_and_say_so(results, database, store_record):
     store_record(seeds=100)
     record = store_record(seeds=100)
-    configuration = {**record.configuration, "note": "x" * 1000}
+    configuration = {**record.configuration, "note": "x" * 10000}
     write_record(results, replace(record, configuration=configuration, seeds=tuple(range(0, 200, 2))))
     assert Tracker(results).send(PLAIN) is None
     (run,) = runs_of(database, "sigmoid-vanishes")
-    assert run.data.params["note"] == "x" * 250
-    assert len(run.data.params["seeds"]) == 250
+    note = run.data.params["note"]
+    assert len(note) == 6000
+    assert note.startswith("xxx")
+    assert note.endswith(" ... (cut, 10000 characters; the whole is in record.json)")
+    assert run.data.params["seeds"] == "seeds " + ", ".join(map(str, range(0, 200, 2)))
 
 
 def test_layers_of_a_network_of_ones_own_are_named(results, database, store_record):
@@ -115,21 +120,25 @@ def test_layers_of_a_network_of_ones_own_are_named(results, database, store_reco
     write_record(results, own)
     assert Tracker(results).send(PLAIN) is None
     (run,) = runs_of(database, "sigmoid-vanishes")
-    assert run.data.tags["vgt.layers"] == f"1 stem.0, 2 {'head' * 2000}"[:5000]
+    layers = run.data.tags["vgt.layers"]
+    assert layers.startswith("1 stem.0, 2 headhead")
+    assert (len(layers), layers.endswith("record.json)")) == (5000, True)
     assert run.data.params["data.num_train"] == "all"
 
 
-def test_infinite_values_never_reach_the_store(results, database, store_record):
+def test_infinite_values_never_reach_the_store_and_what_does_not_exist_is_nan(results, database, store_record):
     gradient = np.full((3, 1, 4), np.inf)
     gradient[:, :, 3] = np.nan
     store_record(gradient_rms=gradient, test_accuracy=np.array([np.nan, np.nan, np.nan]))
     assert Tracker(results).send(PLAIN) is None
     with sqlite3.connect(database) as connection:
-        largest, nan = connection.execute("select max(abs(value)), max(is_nan) from metrics").fetchone()
+        (largest,) = connection.execute("select max(abs(value)) from metrics where not is_nan").fetchone()
+        missing = {name for (name,) in connection.execute("select key from metrics where is_nan")}
     assert largest < 1e6
-    assert nan == 0
+    assert missing == {"test_accuracy", "test_accuracy_min", "test_accuracy_max"}
     (run,) = runs_of(database, "sigmoid-vanishes")
-    assert run.data.tags["vgt.values_left_out"].startswith("7 ")
+    assert run.data.tags["vgt.values_left_out"].startswith("4 ")
+    assert run.info.status == "FINISHED"
 
 
 def test_what_was_sent_is_not_sent_again(results, database, store_record):
@@ -170,13 +179,15 @@ def test_runs_of_an_experiment_have_different_colours(results, database, store_r
 
 def test_process_killed_in_the_middle_of_sending_leaves_no_double(results, database, store_record):
     store_record(probes=3)
-    code = "Tracker._add_files = lambda *_: os._exit(9); tracker.send(Run('sigmoid-vanishes', 'plain', 'k1'))"
+    code = "import vgtemplate.tracking.runs as runs\nruns._add_files = lambda *_: os._exit(9)\n"
+    code += "tracker.send(Run('sigmoid-vanishes', 'plain', 'k1'))"
     assert send_in_process(results, code).wait(60) == 9
     assert active_runs(database) == [("sigmoid-vanishes", "plain", "RUNNING")]
     assert missed(results) == [PLAIN]
     assert Tracker(results).send(PLAIN) is None
     assert active_runs(database) == [("sigmoid-vanishes", "plain", "FINISHED")]
     (run,) = runs_of(database, "sigmoid-vanishes")
+    assert len(run.inputs.dataset_inputs) == 1
     history = client(database).get_metric_history(run.info.run_id, "gradient_log10/layer_001")
     assert [point.step for point in history] == [0, 10, 20]
 
@@ -275,7 +286,7 @@ def test_one_run_that_is_refused_does_not_hold_up_the_others(results, database, 
         return {}
 
     store_record()
-    tracker = Tracker(results, draw)
+    tracker = Tracker(results, Extras(draw))
     assert tracker.send(PLAIN) == "MLflow refuses: cannot be drawn"
     assert tracker.send(Run("sigmoid-vanishes", "other", "k1")) is None
     assert tracker.failure is None
@@ -283,8 +294,10 @@ def test_one_run_that_is_refused_does_not_hold_up_the_others(results, database, 
     assert active_runs(database) == [("sigmoid-vanishes", "other", "FINISHED")]
 
 
-def test_run_without_a_record_is_named_and_forgotten(results, database):
+def test_run_whose_record_is_damaged_is_named_and_forgotten(results, database, store_record):
+    store_record()
     remember(results, PLAIN)
+    (results / "k1" / "series.npz").write_bytes(b"")
     assert "no intact record" in Tracker(results).send(PLAIN)
     assert missed(results) == []
     assert active_runs(database) == []
@@ -316,7 +329,7 @@ def test_description_is_the_experiments_until_it_changes(results, database):
     assert experiment.tags["vgt.verdict"] == "confirmed"
     assert experiment.tags["vgt.literature"] == "true; theory sqrt(chi1)"
     first_line, *rest = experiment.tags["mlflow.note.content"].splitlines()
-    link = f"#/experiments/{experiment.experiment_id}/runs?compareRunsMode=CHART"
+    link = f"(#/experiments/{experiment.experiment_id}/runs?viewStateShareKey=arms&workflowType=machine_learning)"
     assert first_line.startswith("confirmed: gradients shrink")
     assert link in first_line
     assert "- slope: -0.5" in rest

@@ -9,7 +9,8 @@ from rich.progress import track as with_bar
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console
 from vgtemplate.cli.paths import results_dir
-from vgtemplate.tracking.outbox import Description, Parcel, Run, find_store, missed
+from vgtemplate.cli.send import EXTRAS
+from vgtemplate.tracking.outbox import Description, Parcel, Registration, Run, find_store, missed
 from vgtemplate.tracking.tracker import Tracker
 
 _COLUMNS = (
@@ -37,9 +38,7 @@ def sync() -> None:
     if not parcels:
         click.echo(f"MLflow at {find_store(results).place} has missed nothing")
         return
-    from vgtemplate.figures.records import draw_pictures
-
-    tracker = Tracker(results, draw_pictures)
+    tracker = Tracker(results, EXTRAS)
     outcomes: list[tuple[Parcel, str | None]] = []
     for parcel in with_bar(parcels, "sending", console=console, transient=True, disable=not console.is_terminal):
         outcome = tracker.send(parcel)
@@ -56,6 +55,9 @@ def sync() -> None:
 
 
 def _row(parcel: Parcel, outcome: str | None) -> list[str]:
-    other = "(description)" if isinstance(parcel, Description) else "(report)"
-    run, record = (parcel.arm, parcel.key) if isinstance(parcel, Run) else (other, "")
+    run, record = "(description)" if isinstance(parcel, Description) else "(report)", ""
+    if isinstance(parcel, Run | Registration):
+        record = parcel.key
+        run = f"{parcel.arm} as {parcel.name}" if isinstance(parcel, Registration) else parcel.label or parcel.arm
+        run += f", seed {parcel.seed}" if isinstance(parcel, Run) and parcel.seed is not None else ""
     return [escape(parcel.experiment), escape(run), escape(record), escape(outcome) if outcome else "sent"]

@@ -11,11 +11,12 @@ import click
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.extension import load_file, searched_settings
 from vgtemplate.cli.paths import results_dir
-from vgtemplate.cli.send import Sender
+from vgtemplate.cli.send import Sender, label_of, override_words, run_of
 from vgtemplate.config.catalogue import BLOCKS, check_name
-from vgtemplate.config.errors import Stopped
+from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.config.load import resolve_arms
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, plan_arms, with_dataset
 from vgtemplate.jobs.locks import is_held
@@ -30,10 +31,21 @@ from vgtemplate.records import (
     write_record,
 )
 from vgtemplate.text import describe_seeds
-from vgtemplate.tracking.outbox import Run
+from vgtemplate.tracking.outbox import Registration, Run
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class _View(NamedTuple):
+    """How the runs are shown in MLflow: by whom, in which words beside the arm's name, and whether while they train."""
+
+    sender: Sender
+    words: list[str]
+    live: bool
+
+    def run(self, job: Job, seed: int | None = None) -> Run:
+        return run_of(job, label_of(job, self.words), seed)
 
 
 class _How(NamedTuple):
@@ -46,7 +58,12 @@ class _How(NamedTuple):
 
 
 @click.command()
-@click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+@click.argument(
+    "experiment",
+    type=click.Path(path_type=Path),
+    metavar="EXPERIMENT",
+    callback=lambda _, __, path: find_experiment(path),
+)
 @click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; can be repeated.  [default: all]")
 @click.option("--variant", "variants", multiple=True, metavar="NAME", help=f"For every arm: {', '.join(BLOCKS)}.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. model.depth=20.")
@@ -57,6 +74,8 @@ class _How(NamedTuple):
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Number of devices.")
 @click.option("--strategy", default="auto", show_default=True, metavar="NAME", help="Lightning's, e.g. ddp.")
 @click.option("--tracking/--no-tracking", default=True, help="Send the runs to MLflow.  [default: tracking]")
+@click.option("--register", metavar="NAME", help="Register each arm's best network in MLflow as a version of NAME.")
+@click.option("--runs-per-seed", is_flag=True, help="Show each seed in MLflow as a run below its arm's.")
 @click.option("--fresh", is_flag=True, help="Train also what has a record.")
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration and its key; train nothing.")
 def train(
@@ -71,11 +90,18 @@ def train(
     devices: int,
     strategy: str,
     tracking: bool,
+    register: str | None,
+    runs_per_seed: bool,
     fresh: bool,
     dry_run: bool,
 ) -> None:
-    """Train the arms of an experiment, all seeds of an arm at once, and print the results."""
+    """Train the arms of an experiment, all seeds of an arm at once, and print the results.
+
+    EXPERIMENT is a YAML file, or the name of one that comes with vgtemplate, e.g. mlp-variants.
+    """
     root = files.data_root()
+    if not tracking and (register is not None or runs_per_seed):
+        raise UserError("--register and --runs-per-seed are about MLflow; leave --no-tracking out")
     if dataset is not None:
         overrides = (f"data.dataset={dataset}", *overrides)
     configs = _choose(experiment, arms, variants, overrides, dataset or "auto", root)
@@ -84,12 +110,18 @@ def train(
         print_json([_plain(job) for job in jobs])
         return
     results, console = make_results_folder(results_dir()), make_console()
-    records = _train_all(jobs, results, root, _How(accelerator, devices, strategy, fresh), console)
+    words = override_words(variants, overrides)
+    # Under ddp every process would send; the first does when all is done.
+    view = _View(Sender(results, tracking, lambda text: console.print(text, markup=False)), words, devices == 1)
+    view.sender.plan(view.run(job) for job in jobs)
+    records = _train_all(jobs, results, root, _How(accelerator, devices, strategy, fresh), console, view)
     if records is None:
         return
     _show(jobs[0].experiment, records, results, console)
-    if tracking:
-        _track(jobs, results, console)
+    for job in jobs:
+        _track(job, view, register, runs_per_seed)
+    headline = f"Trained by `vgt train {experiment.name}`"
+    view.sender.describe(jobs[0].experiment, headline, load_file(experiment).notes)
 
 
 def _plain(job: Job) -> dict[str, object]:
@@ -116,8 +148,13 @@ def _choose(
     return {name: with_dataset(config, files.resolve(config.data.dataset, root)) for name, config in chosen.items()}
 
 
-def _train_all(jobs: Sequence[Job], results: Path, root: Path, how: _How, console: Console) -> list[Record] | None:
-    """Train job after job in this process; under ddp every process trains, and all but the first return None."""
+def _train_all(
+    jobs: Sequence[Job], results: Path, root: Path, how: _How, console: Console, view: _View
+) -> list[Record] | None:
+    """Train job after job in this process and show each run as soon as it is done.
+
+    Under ddp every process trains, and all but the first return None.
+    """
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
     known = {job.key: None if how.fresh else read_record(results, job.key) for job in jobs}
     records: list[Record] = []
@@ -128,8 +165,12 @@ def _train_all(jobs: Sequence[Job], results: Path, root: Path, how: _How, consol
             if damaged(results, job.key) and not how.fresh:
                 text = f"{job.name}: {results}/{job.key} is incomplete or altered; trained again"
                 console.print(text, markup=False)
-            train_one = _train_alone if how.devices == 1 else _train_distributed
-            record, is_first = train_one(job, results, root, how)
+            if how.devices == 1:
+                record = _train_alone(job, results, root, how, view)
+            else:
+                record, is_first = _train_distributed(job, results, root, how)
+            if is_first:
+                view.sender.send(view.run(job))
         elif is_first:
             text = f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)"
             console.print(text, markup=False)
@@ -156,17 +197,27 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
             console.print(f"note: {record.name}: {text}", soft_wrap=True, markup=False)
 
 
-def _train_alone(job: Job, results: Path, root: Path, how: _How) -> tuple[Record, bool]:
+def _train_alone(job: Job, results: Path, root: Path, how: _How, view: _View) -> Record:
     """Train in this process, from a checkpoint if there is one; or wait for the process that is at it already."""
     if is_held(results, job.key):
         click.echo(f"{job.name}: another process is training it; waiting for that")
     elif how.fresh:
         drop_checkpoints(results, job.key)
     try:
-        record = run_job(job, results, root, how.accelerator, how.fresh, how.strategy, progress=True, keeps_models=True)
+        with view.sender.live(job, view.run(job)) as live:
+            return run_job(
+                job,
+                results,
+                root,
+                how.accelerator,
+                how.fresh,
+                how.strategy,
+                progress=True,
+                keeps_models=True,
+                tell=None if live is None else live.tell,
+            )
     except Stopped as stopped:
         raise Stopped(f"{job.name}: {stopped}", stopped.signal_number) from None
-    return record, True
 
 
 def _train_distributed(job: Job, results: Path, root: Path, how: _How) -> tuple[Record, bool]:
@@ -185,8 +236,12 @@ def _train_distributed(job: Job, results: Path, root: Path, how: _How) -> tuple[
     return record, is_first
 
 
-def _track(jobs: Sequence[Job], results: Path, console: Console) -> None:
-    """Send one run per arm to the experiment that is named like the file."""
-    sender = Sender(results, True, lambda text: console.print(text, markup=False))
-    for run in sender.pending(Run(job.experiment, job.name, job.key) for job in jobs):
-        sender.send(run)
+def _track(job: Job, view: _View, register: str | None, runs_per_seed: bool) -> None:
+    """Send what the store does not have yet of an arm in the experiment that is named like the file."""
+    for run in view.sender.pending([view.run(job)]):
+        view.sender.send(run)
+    if runs_per_seed:
+        for run in view.sender.pending(view.run(job, seed) for seed in job.seeds):
+            view.sender.send(run)
+    if register is not None:
+        view.sender.send(Registration(job.experiment, job.name, job.key, register))

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,10 +17,19 @@ from urllib.request import urlopen
 import click
 
 from vgtemplate.cli.paths import results_dir
-from vgtemplate.config.errors import UserError
+from vgtemplate.config.errors import UserError, unknown_name
+from vgtemplate.config.extras import require
 from vgtemplate.records import make_results_folder
-from vgtemplate.tracking.outbox import Store, find_store
+from vgtemplate.tracking.outbox import (
+    Description,
+    Store,
+    find_store,
+    identifier,
+    known_experiments,
+    newest_experiment,
+)
 from vgtemplate.tracking.tracker import quiet_environment
+from vgtemplate.tracking.view import link_to_table
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
@@ -28,6 +38,7 @@ _ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @click.command()
+@click.argument("experiment", required=False, metavar="[EXPERIMENT]")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Where to listen.")
 @click.option(
     "--host",
@@ -36,13 +47,22 @@ _ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     metavar="ADDRESS",
     help="Whom to answer; anything but this machine lets others read and change the runs.",
 )
-def ui(port: int, host: str) -> None:
-    """Start the MLflow UI and print its address; Ctrl-C stops it."""
+@click.option(
+    "--browser/--no-browser", default=True, help="Open a browser, where there is a screen.  [default: browser]"
+)
+def ui(experiment: str | None, port: int, host: str, browser: bool) -> None:
+    """Start the MLflow UI on the comparison of an experiment's arms; Ctrl-C stops it.
+
+    EXPERIMENT is the name of a YAML file or of a claim; the one that was trained last if it is not given.
+    """
     results = results_dir()
+    if experiment is not None and experiment not in (known := known_experiments(results)):
+        raise UserError(unknown_name("experiment", experiment, known))
     store = find_store(results)
     if store.is_server:
         click.echo(f"MLFLOW_TRACKING_URI is set: the UI is at {store.place}")
         return
+    require("mlflow")
     if store.database is not None and not store.database.exists():
         raise UserError(f"{store.database}: there is nothing to show yet; run `vgt train` first")
     _require_free(host, port)
@@ -52,10 +72,29 @@ def ui(port: int, host: str) -> None:
     with _stopped_by_signals(), _running(_command(store, host, port), log) as server:
         if not _is_up(server, host, port):
             raise UserError(f"the MLflow server does not start; see {log}")
-        click.echo(f"MLflow UI: {_address(host, port)}/#/experiments (Ctrl-C stops it)")
-        click.echo("There, choose 'Model training' at the top left once, then an experiment and its charts.")
+        shown = experiment or newest_experiment(results)
+        address = f"{_address(host, port)}/{_page(results, shown)}"
+        click.echo(f"MLflow UI: {address} (Ctrl-C stops it)")
+        if shown is not None:
+            click.echo(
+                f"This is {shown}; `vgt ui EXPERIMENT` opens another, and its charts are behind the second button."
+            )
+        if browser and _has_screen():
+            webbrowser.open(address)
         server.wait()
         raise UserError(f"the MLflow server ended by itself with code {server.returncode}; see {log}")
+
+
+def _page(results: Path, experiment: str | None) -> str:
+    """Return the page of an experiment's arms; that of all experiments where the store does not have it."""
+    known = None if experiment is None else identifier(results, Description(experiment, ""))
+    return "#/experiments?workflowType=machine_learning" if known is None else link_to_table(known)
+
+
+def _has_screen() -> bool:
+    """Say whether somebody sits in front of this: without a screen a browser would open in the terminal."""
+    has_screen = sys.platform in {"darwin", "win32"} or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return has_screen and sys.stdout.isatty()
 
 
 def _command(store: Store, host: str, port: int) -> list[str]:

@@ -27,7 +27,7 @@ from vgtemplate.lab.cli.report import track, write
 from vgtemplate.lab.cli.send import describe_result, planned_runs
 from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
 from vgtemplate.lab.gallery import plan_gallery, read_gallery
-from vgtemplate.lab.plan import Plan, Task, missing_tasks, plan_claims, select_claims
+from vgtemplate.lab.plan import Plan, Task, choose_dataset, missing_tasks, plan_claims, select_claims
 from vgtemplate.lab.result import Result
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
@@ -80,7 +80,7 @@ def reproduce(
     started, folder, root = time.perf_counter(), claims_dir(), files.data_root()
     claims = load_claims(folder)
     chosen = select_claims(claims, ids, article, setting)
-    name, seed_list = files.resolve(dataset, root), range(first_seed, first_seed + seeds)
+    name, seed_list = choose_dataset(chosen, folder, dataset, root), range(first_seed, first_seed + seeds)
     results, console = make_results_folder(results_dir()), make_console(stderr=as_json)
     plan = plan_claims(chosen, folder, name, seed_list, root, setting=setting, cifar=cifar)
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
@@ -93,7 +93,7 @@ def reproduce(
     if as_json:
         print_json([result.to_json() for result in judged])
     else:
-        _show(judged, f"{len(judged)} claims on {name}, {_describe(plans)}", details or bool(ids), console)
+        _show(judged, f"on {name}, {_describe(plans)}", details or bool(ids), console)
     for result in (result for result in judged if result.verdict is None):
         console.print(f"[red]failed[/red] {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
@@ -128,8 +128,9 @@ def _report(
     console.print(escape(f"report: {path}"), soft_wrap=True)
 
 
-def _show(judged: Sequence[Result], title: str, details: bool, console: Console) -> None:
+def _show(judged: Sequence[Result], where: str, details: bool, console: Console) -> None:
     if not details:
+        title = f"{len(judged)} claim{'' if len(judged) == 1 else 's'} {where}"
         console.print(verdict_table(judged, title, console.width))
         return
     for result in judged:
@@ -167,6 +168,7 @@ def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, tracking: bool, 
             if run.key == job.key and failure is None:
                 sender.send(run)
 
+    sender.plan(run for run in runs if run.key in {job.key for job in todo})
     judging = Judging(plans, how.results, {job.key for job in todo}, say)
     judging.judge()
     failures = run_with_progress(todo, how, console, ended)
@@ -174,5 +176,5 @@ def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, tracking: bool, 
     for run in progress.track(left, "sending to MLflow", console=console, transient=True, disable=not left):
         sender.send(run)
     for result in judging.results():
-        sender.send(describe_result(result))
+        sender.send(describe_result(result, how.results))
     return judging.results()

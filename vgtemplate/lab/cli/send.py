@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vgtemplate.lab.cli.tables import describe_part
 from vgtemplate.lab.plan import Plan
 from vgtemplate.lab.result import Result
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Description, Run
+from vgtemplate.tracking.words import differing_parameters
 
 
 def planned_runs(plan: Plan) -> list[Run]:
@@ -14,8 +17,8 @@ def planned_runs(plan: Plan) -> list[Run]:
     return [Run(claim, arm, key) for claim, arms in plan.keys.items() for arm, key in arms.items()]
 
 
-def describe_result(result: Result) -> Description:
-    """Return a result as its experiment's description."""
+def describe_result(result: Result, results: Path) -> Description:
+    """Return a result as its experiment's description; `results` is the folder of the records."""
     lines = [f"- {describe_part(part)}" for part in result.parts]
     where = f"On {result.dataset}, {describe_seeds(result.seeds)}." if result.seeds else "Exact, without seeds."
     claim, verdict = result.claim, result.outcome
@@ -24,4 +27,5 @@ def describe_result(result: Result) -> Description:
         headline=f"{verdict}: {claim.statement}",
         text="\n".join([*lines, "", where, "", claim.notes, "", f"Literature: {claim.literature}"]),
         tags={"verdict": verdict, "statement": claim.statement, "literature": claim.literature},
+        parameters=differing_parameters(results, claim.id),
     )
