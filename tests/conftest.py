@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
+from tests.processes import run_vgt
 from vgtemplate.data.files import data_root, is_present
 
 
@@ -119,19 +120,7 @@ def vgt(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the real command in a process and a folder of its own, without data sets."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        settings = {
-            "VGT_RESULTS_DIR": str(tmp_path / "results"),
-            "VGT_DATA_DIR": str(tmp_path / "data"),
-            "OMP_NUM_THREADS": "1",
-        }
-        code = "from vgtemplate.cli.main import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env=os.environ | settings | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        settings = {"VGT_RESULTS_DIR": str(tmp_path / "results"), "VGT_DATA_DIR": str(tmp_path / "data")}
+        return run_vgt(*arguments, cwd=tmp_path, environment=os.environ | settings | environment)
 
     return run

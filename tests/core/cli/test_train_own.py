@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes import Running
+
 NETS = Path(__file__).parents[1] / "training" / "own_nets.py"
 EXPERIMENT = """
 arms:
   resnet18:
     model: {factory: "nets:small_resnet18"}
-    data: {dataset: digits, num_train: 40, num_test: 20, batch_size: 8}
+    data: {dataset: digits, num_train: 16, num_test: 8, batch_size: 4}
     training: {steps: 5}
-    probes: {every: 3}
+    probes: {every: 3, num_images: 8}
   transformer:
     model: {factory: "nets:Attention", settings: {width: 8, dropout: 0.2}}
     data: {dataset: digits, num_train: 200, num_validation: 50, num_test: 50, batch_size: 16}
     optimiser: {name: adam, lr: 0.01}
-    training: {steps: 40, validate_every: 10, accumulate: 2}
+    training: {steps: 20, validate_every: 5, accumulate: 2}
     probes: {every: 10}
   lstm:
     model: {factory: "nets:Recurrent", settings: {width: 8}}
     data: {dataset: digits, num_train: 200, num_test: 50, batch_size: 16}
     optimiser: {name: adam, lr: 0.01, schedule: cosine}
-    training: {steps: 60, loss: "nets:focal", score: "nets:surprise"}
-    probes: {every: 20}
+    training: {steps: 20, loss: "nets:focal", score: "nets:surprise"}
+    probes: {every: 10}
 """
 
 
@@ -43,23 +43,15 @@ class Folder:
         (path / "nets.py").write_text(NETS.read_text())
         (path / "own.yaml").write_text(EXPERIMENT)
 
-    def start(self, results: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, results: str, *arguments: str) -> Running:
         gone = ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "MLFLOW_TRACKING_URI")
-        environment = {name: value for name, value in os.environ.items() if name not in gone} | {
-            "VGT_RESULTS_DIR": results,
-            "VGT_CHECKPOINT_SECONDS": "0",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
-        # As the installed command: the working folder is not on the path.
-        code = "import sys; sys.path = [p for p in sys.path if p]; from vgtemplate.cli.main import main; main()"
-        command = [sys.executable, "-c", code, *arguments]
-        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.path, env=environment, **pipes)
+        environment = {name: value for name, value in os.environ.items() if name not in gone}
+        settings = {"VGT_RESULTS_DIR": results, "VGT_CHECKPOINT_SECONDS": "0"}
+        return Running(*arguments, cwd=self.path, environment=environment | settings)
 
-    def run(self, results: str, *arguments: str) -> tuple[int, str, str]:
+    def run(self, results: str, *arguments: str) -> tuple[int | None, str, str]:
         process = self.start(results, *arguments)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate()
         return process.returncode, out, err
 
     def record(self, results: str) -> dict[str, Any]:
@@ -77,7 +69,7 @@ def kill_at_a_checkpoint(folder: Folder, arm: str, times: int) -> int:
     """Start to train, and kill the process once it has written another checkpoint, so many times; how often it did."""
     kills = 0
     for _ in range(times):
-        process = folder.start("killed", "train", "own.yaml", "--arm", arm, "--seeds", "3", "--no-tracking")
+        process = folder.start("killed", "train", "own.yaml", "--arm", arm, "--seeds", "2", "--no-tracking")
         seen = {path: path.stat().st_mtime_ns for path in (folder.path / "killed" / ".checkpoints").rglob("*.ckpt")}
         while process.poll() is None:
             found = (folder.path / "killed" / ".checkpoints").rglob("*.ckpt")
@@ -93,12 +85,12 @@ def kill_at_a_checkpoint(folder: Folder, arm: str, times: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ["resnet18", "transformer", "lstm"])
 def test_a_network_that_is_killed_and_taken_up_ends_with_the_same_bits(folder: Folder, arm: str) -> None:
-    code, out, err = folder.run("whole", "train", "own.yaml", "--arm", arm, "--seeds", "3", "--no-tracking")
+    code, out, err = folder.run("whole", "train", "own.yaml", "--arm", arm, "--seeds", "2", "--no-tracking")
     assert code == 0, err
     assert arm in out
     assert ("one after the other" in err) == (arm == "lstm")
     assert kill_at_a_checkpoint(folder, arm, 2) == 2
-    code, _, err = folder.run("killed", "train", "own.yaml", "--arm", arm, "--seeds", "3", "--no-tracking")
+    code, _, err = folder.run("killed", "train", "own.yaml", "--arm", arm, "--seeds", "2", "--no-tracking")
     assert code == 0, err
     whole, killed = folder.record("whole"), folder.record("killed")
     assert len(killed["environment"]["parts"]) >= 2
