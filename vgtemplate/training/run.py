@@ -122,18 +122,13 @@ def train_arm(
         UserError: the data cannot be had, or the hardware does not fit.
         Stopped: SIGTERM or SIGINT asked for it, and there is a checkpoint of all that was done.
     """
-    quiet_lightning()
-    keep_freed_memory()
-    # What an earlier arm of this process has left would count as this one's, or hide what it takes.
-    give_memory_back()
     used = hardware or Hardware()
-    if used.threads is not None:
-        torch.set_num_threads(used.threads)
+    _prepare(used)
 
     def train(chosen: Sequence[int], min_steps: int) -> Trained:
-        own, part = checkpoints, f"seeds_{chosen[0]}_{chosen[-1]}"
+        own = checkpoints
         if own is not None and len(chosen) < len(seeds):
-            own = replace(own, folder=own.folder / part)
+            own = replace(own, folder=own.folder / f"seeds_{chosen[0]}_{chosen[-1]}")
         return _train_population(name, config, chosen, root, used, progress, own, min_steps, tell)
 
     module: nn.Module
@@ -144,6 +139,16 @@ def train_arm(
         record, module = whole.record, whole.module
     key = arm_key(config.model_dump(mode="json"), seeds, record.dataset["fingerprint"])
     return replace(record, key=key, weights_sha256=weights_digest(module)), module
+
+
+def _prepare(hardware: Hardware) -> None:
+    """Make this process ready for one more arm."""
+    quiet_lightning()
+    keep_freed_memory()
+    # What an earlier arm of this process has left would count as this one's, or hide what it takes.
+    give_memory_back()
+    if hardware.threads is not None:
+        torch.set_num_threads(hardware.threads)
 
 
 def _train_population(

@@ -127,5 +127,5 @@ def test_inputs_that_are_no_single_tensor_are_said(tmp_path, monkeypatch):
     arm = settings(model={"factory": "served_pairs:Net"}, training={"loss": "mean_squared_error", "steps": 2})
     arm["data"] = {"factory": "served_pairs:data", "batch_size": 8}
     record, _, folder = trained(tmp_path, arm)
-    with pytest.raises(UserError, match="its inputs are a (tuple|list), not one tensor"):
+    with pytest.raises(UserError, match=r"its inputs are a (tuple|list), not one tensor"):
         serve(record, folder, tmp_path)
