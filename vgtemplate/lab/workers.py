@@ -42,7 +42,7 @@ class _Crew:
     """The workers; one that died is replaced. They share the cores out unless each is given its number of threads."""
 
     def __init__(self, number: int, threads: int | None) -> None:
-        self._threads = threads or max(1, num_cores() // number)
+        self._threads = threads or share_of_cores(number)
         self._workers = [Worker(self._threads) for _ in range(number)]
 
     def idle(self) -> list[Worker]:
@@ -110,6 +110,12 @@ def run_jobs(
                 yield job, failure
     finally:
         crew.dismiss()
+
+
+def share_of_cores(number: int) -> int:
+    """Return the threads of each of so many workers: its share of the cores, and no more than OMP_NUM_THREADS says."""
+    share, asked = max(1, num_cores() // number), os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
 
 def num_cores() -> int:
