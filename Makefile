@@ -9,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce reproduce-full report stability test test-fast bench lint format lock audit ui clean
+.PHONY: help setup reproduce reproduce-full report stability test test-fast bench lint format wheel lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ lint: $(READY) ## ruff check, ruff format --check, mypy --strict
 format: $(READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+wheel: $(READY) ## build dist/*.whl and the source distribution; needs no network
+	@$(BIN)/python -m hatchling build
 
 lock: $(READY) ## resolve requirements.lock anew from pyproject.toml
 	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock

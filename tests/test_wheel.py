@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -132,6 +133,12 @@ def test_editable_install_is_a_path_and_no_copy(tmp_path: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         (path,) = [name for name in archive.namelist() if ".dist-info/" not in name]
         assert archive.read(path).decode() == str(REPOSITORY)
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert f"## [{PROJECT['version']}]" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 class Environment:
