@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import Ended
 from vgtemplate.cli.origin import Origin, read_origin
@@ -153,10 +154,11 @@ def test_a_project_installs_vgtemplate_from_where_this_one_came(
     assert read_origin(direct_url) == expected
 
 
-def test_without_a_known_origin_the_name_alone_is_installed_and_nothing_is_remembered(tmp_path: Path) -> None:
+def test_without_a_known_origin_the_name_alone_is_installed_and_nothing_is_remembered() -> None:
     files = render_project("mine", "mine", Origin())
     assert "VGTEMPLATE ?= vgtemplate\n" in files["Makefile"]
-    assert "_src_path" not in files[".copier-answers.yml"]
+    assert yaml.safe_load(files[".copier-answers.yml"]) == {"project": "mine", "vgtemplate": "vgtemplate"}
+    assert "It needs two lines more" in files[".copier-answers.yml"]
 
 
 @pytest.mark.parametrize("requirement", ["vgtemplate @ git+ssh://me@forge/vgt#egg=vgtemplate", "/a b/$c/#d.whl"])
