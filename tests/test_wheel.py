@@ -245,4 +245,6 @@ def _try_commands(environment: Environment) -> None:
     (said,) = environment.run(f"vgt tune elu-converges-faster {run}", code=2).splitlines()
     assert "take them along first: cp -r" in said
     assert "my-project" in environment.run("vgt new my-project")
-    assert (environment.folder / "my-project" / ".gitignore").is_file()
+    written = files_below(environment.folder / "my-project")
+    assert {".gitignore", ".devcontainer/devcontainer.json", "my_project/model.py"} <= written
+    assert len(written) >= len(files_below(REPOSITORY / "vgtemplate" / "project"))

@@ -211,7 +211,7 @@ def test_problem_of_the_base_names_the_base(tmp_path: Path) -> None:
     path = write(tmp_path, "base: ground\narms: {a: {}}")
     base = tmp_path / "ground.yaml"
     for text, message in (
-        (None, f"{path}: base: unknown base 'ground'; known: none"),
+        (None, f"{path}: base: unknown base 'ground'; known: cifar, "),
         ("model: {depth: 0}", f"{base}: model.depth: input should be greater"),
         ("mdel: {}", f"{base}: mdel: unknown key 'mdel'; did you mean 'model'?"),
         ("variants: [reisdual]", f"{base}: variants: unknown variant 'reisdual'; did you mean 'residual'?"),
