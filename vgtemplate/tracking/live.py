@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ class LiveRun:
     def __init__(self, results: Path, run: Run, configuration: Mapping[str, Any], seeds: tuple[int, ...]) -> None:
         self._tracker, self._run = Tracker(results), run
         self._settings = configuration, seeds
+        self._started = int(time.time() * 1000)
         self._told: queue.SimpleQueue[list[Point] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._identifier: str | None = None
@@ -42,7 +44,7 @@ class LiveRun:
         self._told.put([Point(f"{CURVES}/{name}", step, value) for name, value in values.items()])
 
     def _work(self) -> None:
-        self._identifier = self._tracker.open_run(self._run, *self._settings)
+        self._identifier = self._tracker.open_run(self._run, *self._settings, self._started)
         ended = self._identifier is None
         while not ended:
             points: list[Point] = []

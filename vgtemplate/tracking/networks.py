@@ -49,20 +49,20 @@ def log_network(client: Any, identifier: str, find: FindNetwork | None, record: 
     try:
         if (network := find(record, folder)) is None:
             return {}
-        _log(client, identifier, network)
+        _log(client, identifier, record.name, network)
     except Exception as error:  # torch.export does not say which errors a network leads to
         reason = " ".join(str(error).split()) or type(error).__name__
         return {_TAG: cut(f"not kept: {reason}", _TAG_LENGTH)}
     return {_TAG: cut(", ".join(f"{name}: {text}" for name, text in network.metadata.items()), _TAG_LENGTH)}
 
 
-def _log(client: Any, identifier: str, network: Network) -> None:
+def _log(client: Any, identifier: str, name: str, network: Network) -> None:
     import mlflow
     import mlflow.pytorch
     from mlflow.models import Model, infer_signature
 
     experiment = client.get_run(identifier).info.experiment_id
-    model = client.create_logged_model(experiment, "network", identifier)
+    model = client.create_logged_model(experiment, name, identifier)
     try:
         with _default_store(client.tracking_uri):
             Model.log(
@@ -75,6 +75,8 @@ def _log(client: Any, identifier: str, network: Network) -> None:
                 input_example=network.inputs,
                 metadata=dict(network.metadata),
                 pip_requirements=[*network.requirements, f"mlflow=={mlflow.__version__}"],
+                # To load it again and try it takes longer than all the rest.
+                validate_serving_input=False,
             )
     except BaseException:
         client.delete_logged_model(model.model_id)

@@ -179,14 +179,18 @@ class Tracker:
         self._client.set_terminated(identifier, "FINISHED", written)
         return identifier
 
-    def open_run(self, run: Run, configuration: Mapping[str, Any], seeds: tuple[int, ...]) -> str | None:
-        """Show the run of an arm that is about to be trained, or goes on being trained; None if that cannot be."""
+    def open_run(self, run: Run, configuration: Mapping[str, Any], seeds: tuple[int, ...], start: int) -> str | None:
+        """Show the run of an arm that is being trained, or goes on being trained; None if that cannot be.
+
+        Args:
+            start: when its training began, in milliseconds.
+        """
         try:
             outbox.remember(self._results, run)
             with outbox.sending(self._results):
                 self._open()
                 experiment = self._experiment(run.experiment)
-                begun = begin(self._client, experiment, run, outbox.look_of(self._results, run))
+                begun = begin(self._client, experiment, run, outbox.look_of(self._results, run), start)
                 if begun.is_finished:
                     return None
                 log_settings(self._client, begun.identifier, configuration, seeds)

@@ -58,6 +58,7 @@ def test_run_is_seen_while_it_trains_and_is_completed_by_its_record(results, dat
     assert (curve[0], curve[7]) == (9.0, 8.0)
     assert curve[5] == pytest.approx(float(record.series["train_loss"][1, 5]))
     assert len(curve) == record.series["train_loss"].shape[1]
+    assert completed.info.start_time < completed.info.end_time
 
 
 def test_stopped_training_is_marked_and_taken_up_in_the_same_run(results, database):
