@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.processes import Running
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.records import read_record, write_record
+from vgtemplate.records import Record, read_record, write_record
+from vgtemplate.tracking.outbox import Registration, Run, missed
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
@@ -28,21 +28,15 @@ arms:
 """
 
 
-def start(folder: Path, results: str, steps: int, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, results: str, steps: int, *arguments: str) -> Running:
     (folder / "arm.yaml").write_text(ARM.format(steps=steps))
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {
         "VGT_RESULTS_DIR": str(folder / results),
         "VGT_CHECKPOINT_SECONDS": "0.05",
         "OMP_NUM_THREADS": "1",
     }
-    code = "from vgtemplate.cli.main import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "train", str(folder / "arm.yaml"), "--seeds", "2", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = ("train", str(folder / "arm.yaml"), "--seeds", "2", *arguments)
+    return Running(*command, cwd=folder, environment=environment)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -57,39 +51,44 @@ def only_record(results: Path) -> tuple[Path, dict[str, Any]]:
     return path.parent, json.loads(path.read_bytes())
 
 
+def train_here(folder: Path, record: dict[str, Any]) -> Record:
+    """Train in this process, in one go and without anybody who looks, what a record is of."""
+    config = ArmConfig.model_validate(record["configuration"])
+    return train_arm("plain", config, [0, 1], folder, Hardware("cpu", threads=1))[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_training_that_is_stopped_goes_on_where_it_was(tmp_path: Path, number: int, code: int) -> None:
-    stopped = start(tmp_path, "stopped", 1200, "--no-tracking")
+    stopped = start(tmp_path, "stopped", 600, "--no-tracking")
     wait_until(lambda: list((tmp_path / "stopped").glob(".checkpoints/*/training.ckpt")))
     stopped.send_signal(number)
     _, errors = stopped.communicate(timeout=60)
     assert stopped.returncode == code
     assert "plain: stopped at step" in errors.splitlines()[-1]
     assert not list((tmp_path / "stopped").glob("*/record.json"))
-    again, whole = start(tmp_path, "stopped", 1200, "--no-tracking"), start(tmp_path, "whole", 1200, "--no-tracking")
-    assert [process.wait(240) for process in (again, whole)] == [0, 0]
-    (folder, record), (other, uninterrupted) = only_record(tmp_path / "stopped"), only_record(tmp_path / "whole")
+    assert start(tmp_path, "stopped", 600, "--no-tracking").wait(240) == 0
+    folder, record = only_record(tmp_path / "stopped")
     assert record["environment"]["parts"][1]["from_step"] > 0
-    assert "parts" not in uninterrupted["environment"]
-    assert record["weights_sha256"] == uninterrupted["weights_sha256"]
-    assert (folder / "series.npz").read_bytes() == (other / "series.npz").read_bytes()
+    whole = train_here(tmp_path, record)
+    assert "parts" not in whole.environment
+    assert record["weights_sha256"] == whole.weights_sha256
+    assert (write_record(tmp_path, whole) / "series.npz").read_bytes() == (folder / "series.npz").read_bytes()
 
 
 @pytest.mark.slow
 def test_mlflow_and_progress_change_nothing_and_a_second_process_waits(tmp_path: Path) -> None:
     """With MLflow, progress and a second process that wants the same, against this process without any of them."""
-    first = start(tmp_path, "tracked", 1000)
+    first = start(tmp_path, "tracked", 500)
     wait_until(lambda: list((tmp_path / "tracked").glob(".checkpoints/*/training.ckpt")))
-    second = start(tmp_path, "tracked", 1000, "--no-tracking")
+    second = start(tmp_path, "tracked", 500, "--no-tracking")
     (output, _), (waited, _) = first.communicate(timeout=240), second.communicate(timeout=240)
     assert [first.returncode, second.returncode] == [0, 0]
-    assert "1000/1000" in output
-    assert "1000/1000" not in waited
+    assert "500/500" in output
+    assert "500/500" not in waited
     folder, tracked = only_record(tmp_path / "tracked")
     assert (tmp_path / "tracked" / "mlflow.db").exists()
-    config = ArmConfig.model_validate(tracked["configuration"])
-    record, _ = train_arm("plain", config, [0, 1], tmp_path, Hardware("cpu", threads=1))
+    record = train_here(tmp_path, tracked)
     assert record.key == tracked["key"]
     assert record.weights_sha256 == tracked["weights_sha256"]
     assert (write_record(tmp_path, record) / "series.npz").read_bytes() == (folder / "series.npz").read_bytes()
@@ -109,3 +108,23 @@ def test_altered_record_is_said_and_trained_again_to_the_same_bits(
     assert "incomplete or altered" in " ".join(call_vgt(*command).out.split())
     assert (folder / "series.npz").read_bytes() == content
     assert "already trained" in " ".join(call_vgt(*command).out.split())
+
+
+def test_runs_are_named_by_what_was_overridden_and_registered_models_need_tracking(
+    call_vgt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VGT_RESULTS_DIR", str(tmp_path / "results"))
+    (tmp_path / "arm.yaml").write_text(ARM.format(steps=2))
+    command = ("train", str(tmp_path / "arm.yaml"), "--seeds", "2", "--variant", "residual", "--set", "model.depth=3")
+    refused = call_vgt(*command, "--no-tracking", "--register", "net")
+    assert refused.refused
+    assert "--no-tracking" in refused.err
+    # A store that cannot be reached costs a line; what is to be sent is noted under its name.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = call_vgt(*command, "--register", "net", "--runs-per-seed")
+    assert done.code == 0, done.err
+    assert "`vgt track sync` sends them later" in " ".join(done.out.split())
+    runs = [parcel for parcel in missed(tmp_path / "results") if isinstance(parcel, Run)]
+    assert {run.label for run in runs} == {"plain residual depth=3 (seeds 0 to 1)"}
+    assert [run.seed for run in runs] == [None, 0, 1]
+    assert [parcel.name for parcel in missed(tmp_path / "results") if isinstance(parcel, Registration)] == ["net"]
