@@ -12,7 +12,8 @@ from vgtemplate.cli.main import vgt
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+SHELL = [line for block in BLOCKS for line in block.splitlines()]
 
 
 def lines_of(commands: object) -> list[str]:

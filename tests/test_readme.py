@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from tests.readme import PYTHON, README, REPOSITORY, SHELL, check_line, lines_of
+from tests.readme import BLOCKS, PYTHON, README, REPOSITORY, SHELL, check_line, lines_of
 from vgtemplate.cli.main import COMMANDS
 from vgtemplate.records import read_all
 
@@ -105,8 +105,14 @@ def test_every_command_line_is_one_that_vgt_takes(line: str) -> None:
     check_line(line)
 
 
-@pytest.mark.parametrize("target", sorted({line.split()[1] for line in SHELL if line.startswith("make ")}))
-def test_every_make_target_exists(target: str) -> None:
-    makefile = (REPOSITORY / "Makefile").read_text()
-    names = re.findall(r"^([\w%-]+):", makefile, re.MULTILINE)
-    assert any(re.fullmatch(name.replace("%", ".+"), target) for name in names)
+def targets_of(block: str) -> list[str]:
+    return [line.split()[1] for line in block.splitlines() if line.startswith("make ")]
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if targets_of(block)], ids=lambda block: block[:30])
+def test_every_make_target_exists(block: str) -> None:
+    """Here, or in the project that the block begins with making."""
+    makefile = "vgtemplate/project/Makefile.jinja" if "vgt new" in block else "Makefile"
+    names = re.findall(r"^([\w%-]+):", (REPOSITORY / makefile).read_text(), re.MULTILINE)
+    for target in targets_of(block):
+        assert any(re.fullmatch(name.replace("%", ".+"), target) for name in names), target
