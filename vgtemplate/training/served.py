@@ -52,6 +52,18 @@ class OfPixels(nn.Module):
         return (scaled * self.spread + self.shift) * 255
 
 
+class Logits(nn.Module):
+    """A network of one's own; of an object with `logits` these alone, as when it was trained."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Any:
+        outputs = self.network(inputs)
+        return outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", outputs)
+
+
 class OneOf(nn.Module):
     """The one network of a population of one, without the replica axis."""
 
@@ -117,7 +129,7 @@ def _alone(model: TrainedModel, index: int) -> nn.Module:
     if isinstance(network, nn.ModuleList):
         return network[index]
     if isinstance(network, Population):
-        return network.replica(index).eval()
+        return Logits(network.replica(index)).eval()
     num_outputs = model.dataset.get("num_outputs", len(model.dataset["classes"]))
     seed = model.seeds[index]
     single = build_model(model.config.model, model.input_shape, num_outputs, [seed])

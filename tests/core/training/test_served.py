@@ -21,11 +21,19 @@ from vgtemplate.training.trainer import Hardware
 
 SEEDS = (3, 7, 1)
 OWN = """\
+import types
 import torch
 from torch import nn
 
 def net(width=8):
     return nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 1))
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+    def forward(self, x):
+        return types.SimpleNamespace(logits=self.net(x))
 
 def waves():
     x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
@@ -84,17 +92,19 @@ def served_losses(record: Record) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.slow
-def test_network_of_ones_own_is_the_plain_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["net", "Wrapped"])
+def test_network_of_ones_own_is_the_plain_one(tmp_path, monkeypatch, name):
     (tmp_path / "served_nets.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    arm = settings(model={"factory": "served_nets:net"}, training={"loss": "mean_squared_error", "steps": 5})
+    arm = settings(model={"factory": f"served_nets:{name}"}, training={"loss": "mean_squared_error", "steps": 5})
     arm["data"] = {"factory": "served_nets:waves", "batch_size": 8}
     record, module, folder = trained(tmp_path, arm)
     served = serve(record, folder, tmp_path)
     plain = module.model.replica(SEEDS.index(served.metadata["seed"]))
     assert served.inputs.shape == (2, 2)
     with torch.no_grad():
-        np.testing.assert_allclose(served.outputs, plain(torch.from_numpy(served.inputs)), rtol=1e-6)
+        outputs = plain(torch.from_numpy(served.inputs))
+    np.testing.assert_allclose(served.outputs, getattr(outputs, "logits", outputs), rtol=1e-6)
 
 
 def test_record_without_a_network_has_none(tmp_path):
