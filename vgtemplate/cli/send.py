@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from vgtemplate.jobs.job import Job
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.networks import Network
-from vgtemplate.tracking.outbox import Description, Parcel, Run, pending, remember
+from vgtemplate.tracking.outbox import Description, Parcel, Run, description_of, pending, remember
 from vgtemplate.tracking.runs import Extras
 from vgtemplate.tracking.tracker import Tracker
 from vgtemplate.tracking.words import differing_parameters
@@ -104,10 +105,11 @@ class Sender:
             self._tell(reason)
 
     def describe(self, experiment: str, headline: str, text: str = "") -> None:
-        """Say of an experiment what it is and in what its runs differ."""
+        """Say of an experiment what it is, unless it has a verdict, which stays, and in what its runs differ."""
         if self._tracker is not None:
-            parameters = differing_parameters(self._results, experiment)
-            self.send(Description(experiment, headline, text, parameters=parameters))
+            said = description_of(self._results, experiment)
+            kept = said if said is not None and said.tags else Description(experiment, headline, text)
+            self.send(replace(kept, parameters=differing_parameters(self._results, experiment)))
 
     def _tell(self, reason: str) -> None:
         if reason not in self._said:

@@ -234,6 +234,15 @@ def mark_sent(results: Path, parcel: Parcel, identifier: str) -> None:
     _write(path, {**marker, "sent": {**marker["sent"], find_store(results).name: identifier}})
 
 
+def description_of(results: Path, experiment: str) -> Description | None:
+    """Return what was said of an experiment last, sent or not."""
+    content = {key: value for key, value in _read(_folder(results, experiment) / _DESCRIPTION).items() if key != "sent"}
+    try:
+        return Description(**content)
+    except TypeError:
+        return None
+
+
 def runs_of(results: Path, experiment: str) -> list[Run]:
     """Return the arms' runs of an experiment that are known, sent or not."""
     parcels = (_parcel(path) for path in sorted(_folder(results, experiment).glob("*--*.json")))
@@ -280,9 +289,8 @@ def missed(results: Path) -> list[Parcel]:
     parcels: list[Parcel] = []
     for path in sorted((results / "tracking").glob("*/*.json")):
         if path.name == _DESCRIPTION:
-            content = {key: value for key, value in _read(path).items() if key != "sent"}
-            with contextlib.suppress(TypeError):
-                parcels.append(Description(**content))
+            if (description := description_of(results, unquote(path.parent.name))) is not None:
+                parcels.append(description)
         elif path.name == _REPORT:
             if (report := find_report(results)) is not None:
                 parcels.append(report)

@@ -13,6 +13,7 @@ from vgtemplate.tracking.outbox import (
     Description,
     Registration,
     Run,
+    description_of,
     experiment_address,
     find_store,
     forget_store,
@@ -118,6 +119,14 @@ def test_description_is_sent_again_only_in_other_words(store):
     assert not is_sent(store, refuted)
     remember(store, refuted)
     assert missed(store) == [refuted]
+
+
+def test_what_was_said_last_is_known(store):
+    assert description_of(store, "e") is None
+    said = Description("e", "it shrinks", "in full", {"verdict": "confirmed"}, ["model.depth"])
+    remember(store, replace(said, headline="it grows"))
+    remember(store, said)
+    assert description_of(store, "e") == said
 
 
 def test_verdict_that_an_earlier_version_noted_is_no_description(store):

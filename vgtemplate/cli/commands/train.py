@@ -38,11 +38,10 @@ if TYPE_CHECKING:
 
 
 class _View(NamedTuple):
-    """How the runs are shown in MLflow: by whom, in which words beside the arm's name, and whether while they train."""
+    """How the runs are shown in MLflow: by whom, and in which words beside the arm's name."""
 
     sender: Sender
     words: list[str]
-    live: bool
 
     def run(self, job: Job, seed: int | None = None) -> Run:
         return run_of(job, label_of(job, self.words), seed)
@@ -111,8 +110,7 @@ def train(
         return
     results, console = make_results_folder(results_dir()), make_console()
     words = override_words(variants, overrides)
-    # Under ddp every process would send; the first does when all is done.
-    view = _View(Sender(results, tracking, lambda text: console.print(text, markup=False)), words, devices == 1)
+    view = _View(Sender(results, tracking, lambda text: console.print(text, markup=False)), words)
     view.sender.plan(view.run(job) for job in jobs)
     records = _train_all(jobs, results, root, _How(accelerator, devices, strategy, fresh), console, view)
     if records is None:
