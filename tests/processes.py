@@ -15,23 +15,46 @@ import tempfile
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["torchvision", "sklearn.datasets", "scipy.stats", "vgtemplate.training.run", "vgtemplate.cli.commands.train"]
-)
+LIBRARIES = ("torchvision", "sklearn.datasets", "scipy.stats")
+CONTEXT.set_forkserver_preload([*LIBRARIES, "vgtemplate.training.run", "vgtemplate.cli.commands.train", "tests.frozen"])
+get_context = multiprocessing.get_context
+REPOSITORY = str(Path(__file__).parents[1])
 
 
 def start_server() -> None:
     """Start the process that all are forked from, unless it runs; what it loads is told the number of threads once."""
-    with patch.dict(os.environ, OMP_NUM_THREADS="1"):
+    path = os.pathsep.join([REPOSITORY, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    with patch.dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=path):
         forkserver.ensure_running()
 
 
-def _serve(arguments: tuple[str, ...], cwd: str, environment: dict[str, str], output: str, is_leader: bool) -> None:
+def forking(method: str | None = None) -> Any:
+    """Stand for `multiprocessing.get_context`: what would be spawned is forked from the server too."""
+    if method != "spawn":
+        return get_context(method)
+    start_server()
+    return CONTEXT
+
+
+def _fork_workers(address: str) -> None:
+    """Have this process's workers forked from the server, as it was itself; it ends no sooner than the tests do."""
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server._forkserver_address, server.ensure_running = address, lambda: None
+    forkserver.ensure_running = server.ensure_running
+    multiprocessing.get_context = forking  # type: ignore[assignment]
+
+
+def _serve(
+    arguments: tuple[str, ...], cwd: str, environment: dict[str, str], output: str, is_leader: bool, address: str | None
+) -> None:
     if is_leader:
         os.setsid()
+    if address is not None:
+        _fork_workers(address)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     os.chdir(cwd)
@@ -48,13 +71,26 @@ def _serve(arguments: tuple[str, ...], cwd: str, environment: dict[str, str], ou
 class Running:
     """A command that runs: of `subprocess.Popen`, what tests use."""
 
-    def __init__(self, *arguments: str, cwd: Path, environment: Mapping[str, str], is_leader: bool = False) -> None:
-        """Start `vgt` with these arguments, in a folder, with an environment; the leader of a group if asked."""
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        environment: Mapping[str, str],
+        is_leader: bool = False,
+        spawns: bool = False,
+    ) -> None:
+        """Start `vgt` with these arguments, in a folder, with an environment.
+
+        Args:
+            is_leader: of a group of processes, which can be sent a signal as one.
+            spawns: its workers start Python anew, as they do for a user, and are its children.
+        """
         self.args = arguments
         self._output = tempfile.TemporaryDirectory()
-        told = (arguments, str(cwd), dict(environment), self._output.name, is_leader)
-        self._process = CONTEXT.Process(target=_serve, args=told)
         start_server()
+        address = None if spawns else forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
+        told = (arguments, str(cwd), dict(environment), self._output.name, is_leader, address)
+        self._process = CONTEXT.Process(target=_serve, args=told)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid

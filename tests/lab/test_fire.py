@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.processes import Running
 from vgtemplate.jobs.locks import is_held
 from vgtemplate.records import read_record
 
@@ -45,23 +46,16 @@ def write_claim(folder: Path, steps: int) -> None:
     (folder / "trains-a-while.yaml").write_text(yaml.safe_dump(claim))
 
 
-def start(results: Path, experiments: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(results: Path, experiments: Path, *arguments: str, spawns: bool = True) -> Running:
     environment = os.environ | {
         "VGT_RESULTS_DIR": str(results),
         "VGT_CLAIMS_DIR": str(experiments),
         "VGT_CHECKPOINT_SECONDS": "0.05",
         "OMP_NUM_THREADS": "1",
     }
-    code = "from vgtemplate.cli.main import main; main()"
     settings = ["--dataset", "digits", "--seeds", "2", "--no-tracking", "--json"]
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "reproduce", "trains-a-while", *settings, *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = ["reproduce", "trains-a-while", *settings, *arguments]
+    return Running(*command, cwd=experiments, environment=environment, is_leader=True, spawns=spawns)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
@@ -84,7 +78,7 @@ def held(results: Path) -> list[str]:
     return [path.stem for path in (results / ".locks").glob("*.lock") if is_held(results, path.stem)]
 
 
-def kill_worker(process: subprocess.Popen[str], results: Path, but: int | None = None) -> int:
+def kill_worker(process: Running, results: Path, but: int | None = None) -> int:
     """Kill the worker that trains (another one than `but`); return its number."""
     wait_until(lambda: set(workers_of(process.pid)) - {but} and held(results))
     (worker,) = set(workers_of(process.pid)) - {but}
@@ -121,7 +115,7 @@ def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_g
 @pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
 def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Path, way: str) -> None:
     """SIGTERM to the parent alone, Ctrl-C to the group: both workers write checkpoints; the next call goes on."""
-    write_claim(tmp_path / "experiments", steps=800)
+    write_claim(tmp_path / "experiments", steps=300)
     process = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
     wait_until(lambda: len(list(tmp_path.glob(".checkpoints/*/training.ckpt"))) == 2)
     workers = workers_of(process.pid)
@@ -135,11 +129,11 @@ def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Pa
     assert not any(psutil.pid_exists(worker) for worker in workers)
     checkpoints = list(tmp_path.glob(".checkpoints/*/training.ckpt"))
     assert len(checkpoints) == 2
-    again = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
+    again = start(tmp_path, tmp_path / "experiments", "--jobs", "2", spawns=False)
     output, errors = again.communicate(timeout=240)
     assert json.loads(output)[0]["verdict"] == "confirmed", errors
     whole = tmp_path / "whole"
-    start(whole, tmp_path / "experiments", "--jobs", "2").communicate(timeout=240)
+    start(whole, tmp_path / "experiments", "--jobs", "2", spawns=False).communicate(timeout=240)
     for checkpoint in checkpoints:
         key = checkpoint.parent.name
         resumed, uninterrupted = read_record(tmp_path, key), read_record(whole, key)
@@ -153,8 +147,8 @@ def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Pa
 
 @pytest.mark.slow
 def test_two_reproductions_on_one_folder_share_the_work(tmp_path: Path) -> None:
-    write_claim(tmp_path / "experiments", steps=100)
-    processes = [start(tmp_path, tmp_path / "experiments", "--jobs", "1") for _ in range(2)]
+    write_claim(tmp_path / "experiments", steps=40)
+    processes = [start(tmp_path, tmp_path / "experiments", "--jobs", "1", spawns=False) for _ in range(2)]
     verdicts = [json.loads(process.communicate(timeout=240)[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert verdicts[0] == verdicts[1]
@@ -189,7 +183,7 @@ for job in plan.jobs.values():
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["missing", "fresh"])
 def test_what_three_processes_are_asked_for_at_once_is_trained_once(tmp_path: Path, mode: str) -> None:
-    write_claim(tmp_path / "experiments", steps=200)
+    write_claim(tmp_path / "experiments", steps=60)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", TRAINS, str(tmp_path), str(tmp_path / "experiments"), mode],

@@ -6,12 +6,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import run_vgt
 from vgtemplate.lab.catalogue import ARTICLES
 from vgtemplate.lab.claims import load_claims
 
@@ -44,15 +43,7 @@ def vgt(folder: Path, *arguments: str) -> str:
     """Run a command in the project's folder, where it must succeed; return what it prints."""
     gone = ("VGT_CLAIMS_DIR", "VGT_RESULTS_DIR", "MLFLOW_TRACKING_URI")
     environment = {name: value for name, value in os.environ.items() if name not in gone}
-    ended = subprocess.run(
-        [sys.executable, "-m", "vgtemplate", *arguments],
-        cwd=folder,
-        env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    ended = run_vgt(*arguments, cwd=folder, environment=environment | {"OMP_NUM_THREADS": "1"})
     assert ended.returncode == 0, ended.stderr + ended.stdout
     return ended.stdout
 
@@ -61,7 +52,7 @@ def vgt(folder: Path, *arguments: str) -> str:
 def judged(folder: Path) -> Path:
     """The folder once the claim was judged."""
     run = ("--dataset", "digits", "--seeds", "2", "--no-tracking")
-    (result,) = json.loads(vgt(folder, "reproduce", "own-claim", *run, "--json"))
+    (result,) = json.loads(vgt(folder, "reproduce", "own-claim", *run, "--jobs", "1", "--json"))
     assert (result["id"], result["articles"], result["verdict"]) == ("own-claim", [], "confirmed")
     assert len(result["effects"]) == 2
     return folder

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import Running
 from vgtemplate.jobs.run import run_job
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
@@ -31,20 +30,13 @@ def claims() -> dict[str, ClaimConfig]:
     return load_claims(EXPERIMENTS)
 
 
-def vgt(*arguments: str, results: Path) -> subprocess.Popen[str]:
+def vgt(*arguments: str, results: Path, spawns: bool = False) -> Running:
     environment = os.environ | {
         "VGT_RESULTS_DIR": str(results),
         "VGT_CLAIMS_DIR": str(EXPERIMENTS),
         "OMP_NUM_THREADS": "1",
     }
-    code = "from vgtemplate.cli.main import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Running(*arguments, cwd=results, environment=environment, spawns=spawns)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
@@ -142,9 +134,10 @@ def workers_of(results: Path) -> list[int]:
 @pytest.mark.slow
 def test_killed_reproduction_leaves_no_process_and_ends_with_the_verdicts_of_one_that_was_not(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir(), whole.mkdir()
     arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
     for wanted in (1, 4):
-        process = vgt(*arguments, results=killed)
+        process = vgt(*arguments, results=killed, spawns=True)
         wait_until(lambda wanted=wanted: len(list(killed.glob("[!.]*/record.json"))) >= wanted)
         process.kill()
         process.communicate(timeout=60)

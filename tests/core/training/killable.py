@@ -6,6 +6,7 @@ that torch is loaded once; answers each line with how the child ended: {"signal"
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -67,6 +68,7 @@ def train(job: dict[str, Any]) -> int:
 
 def main() -> None:
     torch.set_num_threads(1)
+    gc.freeze()  # a training ends with a collection of garbage, which would look through all of torch in every child
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -79,6 +81,7 @@ def main() -> None:
         _, status = os.waitpid(child, 0)
         ended = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
         print(json.dumps(ended), flush=True)
+    gc.unfreeze()
 
 
 if __name__ == "__main__":

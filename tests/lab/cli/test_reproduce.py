@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CLAIMS = Path(__file__).parents[3] / "experiments" / "claims"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 USUAL = ("--dataset", "digits", "--seeds", "2", "--jobs", "1", "--no-tracking")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("drawn_once")]
 
 
 @pytest.fixture
-def reproduce(call_vgt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setenv("VGT_CLAIMS_DIR", str(CLAIMS))
+def reproduce(call_vgt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`vgt reproduce` over three of the project's claims, two of them of one article."""
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "bases").symlink_to(EXPERIMENTS / "bases")
+    for name in ("derivative-bounds", "saturation-kills-gradient", "tanh-beats-sigmoid"):
+        shutil.copy(EXPERIMENTS / "claims" / f"{name}.yaml", tmp_path / "claims")
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(tmp_path / "claims"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return lambda *arguments: call_vgt("reproduce", *arguments, *USUAL)
 
@@ -39,14 +45,9 @@ def test_verdicts_are_said_one_by_one_then_in_detail_and_json_stands_alone(repro
     assert len(again.err.splitlines()) == 2
 
 
-def test_article_is_judged_in_one_line_per_claim(reproduce: Callable[..., Any], tmp_path: Path) -> None:
-    for name in ("derivative-bounds", "saturation-kills-gradient"):
-        (tmp_path / "claims").mkdir(exist_ok=True)
-        (tmp_path / "claims" / f"{name}.yaml").write_text((CLAIMS / f"{name}.yaml").read_text())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VGT_CLAIMS_DIR", str(tmp_path / "claims"))
-        table = reproduce("--article", "bn-relu")
-        details = reproduce("--article", "bn-relu", "--details")
+def test_article_is_judged_in_one_line_per_claim(reproduce: Callable[..., Any]) -> None:
+    table = reproduce("--article", "bn-relu")
+    details = reproduce("--article", "bn-relu", "--details")
     assert (table.code, details.code) == (0, 0)
     head, *rest = table.out.partition("2 claims on digits")[2].splitlines()[1:]
     assert head.split()[:2] == ["claim", "verdict"]

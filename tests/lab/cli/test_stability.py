@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-EXPERIMENTS = Path(__file__).parents[3] / "experiments" / "claims"
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 NAME = "tanh-beats-sigmoid"
 
 
 @pytest.fixture
 def command(call_vgt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setenv("VGT_CLAIMS_DIR", str(EXPERIMENTS))
+    """The command line over two of the project's claims, one of them exact."""
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "bases").symlink_to(EXPERIMENTS / "bases")
+    for name in (NAME, "chain-rule-product"):
+        shutil.copy(EXPERIMENTS / "claims" / f"{name}.yaml", tmp_path / "claims")
+    monkeypatch.setenv("VGT_CLAIMS_DIR", str(tmp_path / "claims"))
     monkeypatch.setenv("VGT_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return call_vgt
@@ -29,6 +35,7 @@ def test_claim_without_seeds_is_refused(command: Callable[..., Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_every_variant_is_judged_printed_and_told_in_the_report(command: Callable[..., Any], tmp_path: Path) -> None:
     usual = ("--dataset", "digits", "--seeds", "2")
     ended = command("stability", NAME, "--sets", "2", *usual)

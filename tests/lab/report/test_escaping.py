@@ -132,6 +132,7 @@ def test_any_name_of_an_arm_is_text_in_figures(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_any_text_is_text_in_the_gallery(tmp_path: Path, make_record: Any) -> None:
     pages = []
     word = " ".join(EVIL.values())

@@ -40,6 +40,7 @@ def records(dataset: str = "digits") -> dict[str, dict[str, Record]]:
     }
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_every_figure_names_known_articles_and_is_described() -> None:
     for entry in entries(GALLERY, records()):
         assert entry.articles
@@ -47,6 +48,7 @@ def test_every_figure_names_known_articles_and_is_described() -> None:
         assert f'aria-label="{entry.title}"' in (entry.figure or "")
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.slow
 def test_learning_speeds_are_compared_in_words() -> None:
     (caption,) = (entry.caption for entry in entries(GALLERY, records()) if "learn" in entry.title)
@@ -54,6 +56,7 @@ def test_learning_speeds_are_compared_in_words() -> None:
     assert "with four hidden layers the last learns 1e+03 times as fast" in caption
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.slow
 def test_measured_share_of_saturated_units_is_drawn() -> None:
     (with_record,) = (entry.figure for entry in entries(GALLERY, records()) if "good range" in entry.title)
@@ -62,12 +65,14 @@ def test_measured_share_of_saturated_units_is_drawn() -> None:
     assert "saturated" not in str(without)
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.slow
 def test_what_was_not_measured_says_how_to_measure_it(tmp_path: Path) -> None:
     text = write_gallery(tmp_path, GALLERY, {}).read_text()
     assert "Not measured yet: <code>make reproduce</code>" in text
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_page_is_one_file_without_a_reference_to_anything_outside(tmp_path: Path) -> None:
     text = write_gallery(tmp_path, GALLERY, records()).read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["gallery.html"]
@@ -84,12 +89,14 @@ def test_same_records_give_the_same_page(tmp_path: Path) -> None:
     assert once == again
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_name_of_a_data_set_is_text(tmp_path: Path) -> None:
     text = write_gallery(tmp_path, GALLERY, records("<script>alert(1)</script>")).read_text()
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_page_is_well_formed(tmp_path: Path) -> None:
     class Counter(HTMLParser):
         depth = 0

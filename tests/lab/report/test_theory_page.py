@@ -44,6 +44,7 @@ def test_networks_are_collected_once_and_sorted_by_their_error(records: dict[str
     assert others == {"pretrained weights are no independent draws": ["second: pretrained"]}
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_page_holds_the_table_the_figure_and_the_phases(
     records: dict[str, Any], results: list[Any], tmp_path: Any
 ) -> None:
@@ -60,6 +61,7 @@ def test_page_holds_the_table_the_figure_and_the_phases(
     assert [path.name for path in tmp_path.iterdir()] == ["theory.html"]
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_page_without_records_says_how_to_measure(results: list[Any], tmp_path: Any) -> None:
     text = write_theory(tmp_path, results, lambda key: None).read_text()
     assert "Nothing measured yet: <code>make reproduce</code>" in text
@@ -72,6 +74,7 @@ def test_the_same_inputs_give_the_same_page(records: dict[str, Any], results: li
     assert write_theory(tmp_path / "b", results, records.get).read_bytes() == once
 
 
+@pytest.mark.usefixtures("drawn_once")
 def test_names_are_text(records: dict[str, Any], results: list[Any], tmp_path: Any) -> None:
     claim = results[0].claim.model_copy(update={"id": "<script>alert(1)</script>"})
     evil = replace(results[0], claim=claim, keys={"<img src=x>": "keeps", "&amp;": "pretrained"})
