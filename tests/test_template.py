@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sysconfig
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,10 +94,14 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def python(copy: Path) -> Callable[..., str]:
-    """Run the copy's Python in the copy's folder and return what it prints; whatever fails, fails the test."""
+def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VGT_", "MLFLOW", "PYTEST"))}
-    environment = kept | {"VGT_RESULTS_DIR": "results", "COLUMNS": "120"}
+    return kept | {"VGT_RESULTS_DIR": "results", "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def python(copy: Path, environment: dict[str, str]) -> Callable[..., str]:
+    """Run the copy's Python in the copy's folder and return what it prints; whatever fails, fails the test."""
 
     def call(*arguments: str) -> str:
         command = [str(copy.parent / "environment" / "bin" / "python"), *arguments]
@@ -109,14 +114,57 @@ def python(copy: Path) -> Callable[..., str]:
     return call
 
 
+FORKS = """
+import gc, json, os, sys, traceback
+import torchvision, sklearn.datasets, scipy.stats
+import vgtemplate.training.run, vgtemplate.cli.commands.train
+from vgtemplate.cli.main import main
+
+gc.freeze()
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            for number, name in enumerate((os.devnull, "../out", "../err")):
+                os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+            sys.argv = ["vgt", *json.loads(line)]
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+gc.unfreeze()
+"""
+
+
 @pytest.fixture
-def vgt(python: Callable[..., str]) -> Callable[..., str]:
-    """Run a command line of the copy's vgt."""
+def vgt(copy: Path, environment: dict[str, str]) -> Iterator[Callable[..., str]]:
+    """Run a command line of the copy's vgt; the code of the copy is read once, at the first, and each line forks."""
+    started: list[subprocess.Popen[str]] = []
 
     def call(line: str) -> str:
-        return python("-m", "vgtemplate", *line.split())
+        if not started:
+            command = [str(copy.parent / "environment" / "bin" / "python"), "-c", FORKS]
+            pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            started.append(subprocess.Popen(command, cwd=copy, env=environment, **pipes))
+        (process,) = started
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(line.split()) + "\n")
+        process.stdin.flush()
+        code = process.stdout.readline()
+        out, err = ((copy.parent / name).read_text() for name in ("out", "err"))
+        assert code == "0\n", f"{line}\n{out}\n{err}"
+        return out
 
-    return call
+    yield call
+    for process in started:
+        process.communicate(timeout=60)
 
 
 def add(path: Path, text: str) -> None:
@@ -175,7 +223,7 @@ def test_activation_is_one_function(copy: Path, python: Callable[..., str], vgt:
     claim = (copy / "experiments/claims/relu-keeps-gradient.yaml").read_text()
     own = claim.replace("relu-keeps-gradient", "mish-keeps-gradient").replace("activation: relu", "activation: mish")
     (copy / "experiments/claims/mish-keeps-gradient.yaml").write_text(own)
-    vgt("reproduce mish-keeps-gradient --dataset digits --seeds 2 --no-tracking")
+    vgt("reproduce mish-keeps-gradient --dataset digits --seeds 2 --jobs 1 --no-tracking")
     vgt("report --dataset digits --seeds 2 --no-tracking")
     assert "mish-keeps-gradient" in (copy / "results/report/index.html").read_text()
     assert "mish-keeps-gradient" in (copy / "results/report/theory.html").read_text()
@@ -198,7 +246,7 @@ def test_data_set_is_one_function(copy: Path, python: Callable[..., str], vgt: C
     table = vgt("train experiments/mlp-variants.yaml --arm residual --dataset bars --seeds 2 --set training.steps=40")
     assert "on bars" in table
     vgt("predict --activation tanh --dataset bars")
-    vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2 --no-tracking")
+    vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2 --jobs 1 --no-tracking")
     vgt("report --dataset bars --seeds 2 --no-tracking")
     assert "horizontal and vertical bars" in (copy / "results/report/index.html").read_text()
     assert "missed nothing" in vgt("track sync")
@@ -211,7 +259,7 @@ def test_metric_is_one_function_and_a_claim_one_file(
 ) -> None:
     add(copy / "vgtemplate/metrics.py", MIDDLE)
     (copy / "experiments/claims/middle-is-alive.yaml").write_text(CLAIM)
-    (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --no-tracking --json"))
+    (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --jobs 1 --no-tracking --json"))
     assert (result["verdict"], result["articles"]) == ("confirmed", [])
     vgt("report --dataset digits --seeds 2 --no-tracking")
     page = (copy / "results/report/index.html").read_text()

@@ -11,13 +11,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import yaml
 
-from tests.processes import Running
+from tests.processes import CONTEXT, Running, start_server
+from vgtemplate.jobs import run
 from vgtemplate.jobs.locks import is_held
+from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.plan import plan_claims
 from vgtemplate.records import read_record
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "claims"
@@ -155,53 +159,34 @@ def test_two_reproductions_on_one_folder_share_the_work(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".writing-*"))
 
 
-TRAINS = """
-import sys
-from pathlib import Path
+def train_and_count(folder: Path, fresh: bool, together: Any) -> None:
+    """Train the claim's arms, as others do at the same time; note what is really trained."""
+    plan = plan_claims(load_claims(folder / "experiments"), folder / "experiments", "digits", range(2), folder)
+    train = run._run_arm
 
-from vgtemplate.jobs import run
-from vgtemplate.lab.claims import load_claims
-from vgtemplate.lab.plan import plan_claims
+    def count(job: Any, *arguments: Any) -> Any:
+        with (folder / "trained").open("a") as file:
+            file.write(job.key + "\n")
+        return train(job, *arguments)
 
-results, experiments, fresh = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "fresh"
-plan = plan_claims(load_claims(experiments), experiments, "digits", range(2), results)
-train = run._run_arm
-
-def count(job, *arguments):
-    with (results / "trained").open("a") as file:
-        file.write(job.key + "\\n")
-    return train(job, *arguments)
-
-run._run_arm = count
-print("ready", flush=True)
-sys.stdin.readline()
-for job in plan.jobs.values():
-    run.run_job(job, results, results, "cpu", fresh)
-"""
+    run._run_arm = count
+    together.wait()
+    for job in plan.jobs.values():
+        run.run_job(job, folder, folder, "cpu", fresh)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["missing", "fresh"])
 def test_what_three_processes_are_asked_for_at_once_is_trained_once(tmp_path: Path, mode: str) -> None:
     write_claim(tmp_path / "experiments", steps=60)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TRAINS, str(tmp_path), str(tmp_path / "experiments"), mode],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        for _ in range(3)
-    ]
+    start_server()
+    told = (tmp_path, mode == "fresh", CONTEXT.Barrier(3))
+    processes = [CONTEXT.Process(target=train_and_count, args=told) for _ in range(3)]
     for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        process.start()
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    assert [process.wait(240) for process in processes] == [0, 0, 0]
+        process.join(240)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     trained = (tmp_path / "trained").read_text().split()
     if mode == "missing":
         assert len(trained) == len(set(trained)) == 2

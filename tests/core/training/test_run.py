@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processes import run_vgt
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.records import SERIES, read_record
@@ -117,13 +118,16 @@ def test_ddp_with_two_real_processes_equals_one(tmp_path: Path) -> None:
         "  one: {model: {depth: 3, width: 8}, data: {batch_size: 32}, training: {steps: 6, precision: 64-true}}\n"
         "  two: {model: {depth: 2, width: 8}, data: {batch_size: 32}, training: {steps: 6, precision: 64-true}}\n"
     )
-    command = [sys.executable, "-m", "vgtemplate", "train", str(experiment), "--seeds", "2", "--no-tracking"]
-    command += ["--dataset", "digits", "--accelerator", "cpu"]
+    command = ["train", str(experiment), "--seeds", "2", "--no-tracking", "--dataset", "digits", "--accelerator", "cpu"]
     found = []
     for name, extra in (("single", []), ("double", ["--strategy", "ddp", "--devices", "2"])):
         results = tmp_path / name
         environment = os.environ | {"VGT_RESULTS_DIR": str(results), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([*command, *extra], env=environment, capture_output=True, text=True, timeout=300)
+        if extra:  # starts its second process as it was started itself
+            whole = [sys.executable, "-m", "vgtemplate", *command, *extra]
+            done = subprocess.run(whole, env=environment, capture_output=True, text=True, timeout=300)
+        else:
+            done = run_vgt(*command, cwd=tmp_path, environment=environment)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("test accuracy") == 1
         keys = [json.loads(path.read_text())["key"] for path in results.glob("*/record.json")]
