@@ -25,6 +25,8 @@ from vgtemplate.tracking.outbox import (
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 IDS = ("chain-rule-product", "two-layer-speed-gap")
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
+
 
 @pytest.fixture
 def experiments(tmp_path, monkeypatch):
@@ -50,12 +52,25 @@ def verdicts(source, claims):
 
 
 @pytest.mark.slow
-def test_without_records_every_claim_is_not_run(experiments, results):
+def test_without_records_every_claim_is_not_run_and_those_that_mlflow_has_are_linked(experiments, results):
+    (experiments / "mine.yaml").write_text(
+        "id: mine\narticles: []\nstatement: Identity keeps the gradient.\nkind: initial\nbase: initial\n"
+        "arms: {it: {model: {activation: identity}}}\nliterature: Plain.\n"
+        "parts: [{metric: abs_gradient_slope, arms: [it], threshold: '< 0.1'}]\n"
+    )
+    description = Description(IDS[1], "confirmed")
+    remember(results, description)
+    assert experiment_address(results, IDS[1]) is None
+    mark_sent(results, description, "7")
+    address = "http://127.0.0.1:5000/#/experiments/7/runs?viewStateShareKey=arms&workflowType=machine_learning"
+    assert experiment_address(results, IDS[1]) == address
     path, source = write()
     assert path == results / "report" / "index.html"
-    assert verdicts(source, IDS) == dict.fromkeys(IDS, "not run")
+    assert verdicts(source, [*IDS, "mine"]) == dict.fromkeys([*IDS, "mine"], "not run")
     assert "run `vgt reproduce two-layer-speed-gap`" in source
     assert "were not searched on digits yet" in source
+    assert 'data-articles="own"' in source
+    assert f'href="{html.escape(address)}"' in source
 
 
 @pytest.mark.slow
@@ -70,29 +85,6 @@ def test_what_has_records_is_judged_and_nothing_is_trained(experiments, results)
     assert verdicts(source, IDS) == dict.fromkeys(IDS, "confirmed")
     assert {path.name for path in results.iterdir()} - before == {"report"}
     assert write()[1] == source
-
-
-@pytest.mark.slow
-def test_a_claim_of_ones_own_is_one_file(experiments, results):
-    (experiments / "mine.yaml").write_text(
-        "id: mine\narticles: []\nstatement: Identity keeps the gradient.\nkind: initial\nbase: initial\n"
-        "arms: {it: {model: {activation: identity}}}\nliterature: Plain.\n"
-        "parts: [{metric: abs_gradient_slope, arms: [it], threshold: '< 0.1'}]\n"
-    )
-    _, source = write()
-    assert verdicts(source, ["mine"]) == {"mine": "not run"}
-    assert 'data-articles="own"' in source
-
-
-@pytest.mark.slow
-def test_claims_that_mlflow_has_are_linked(experiments, results):
-    description = Description(IDS[1], "confirmed")
-    remember(results, description)
-    assert experiment_address(results, IDS[1]) is None
-    mark_sent(results, description, "7")
-    address = "http://127.0.0.1:5000/#/experiments/7/runs?viewStateShareKey=arms&workflowType=machine_learning"
-    assert experiment_address(results, IDS[1]) == address
-    assert f'href="{html.escape(address)}"' in write()[1]
 
 
 def test_a_server_is_linked_without_its_password(results, monkeypatch):
