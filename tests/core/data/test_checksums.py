@@ -164,7 +164,7 @@ def test_altered_digits_are_refused(tmp_path, monkeypatch):
 
 def test_digits_without_scikit_learn_are_an_error(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(UserError, match="scikit-learn, which is not installed"):
+    with pytest.raises(UserError, match="scikit-learn is not installed: pip install"):
         digits_path()
 
 
