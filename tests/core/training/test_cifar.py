@@ -17,7 +17,7 @@ from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
 CIFAR = Path(__file__).parents[3] / "experiments" / "cifar-resnet.yaml"
-PER_CLASS = {"train": 100, "test": 50}
+PER_CLASS = {"train": 300, "test": 100}
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +41,14 @@ def test_a_residual_network_learns_photographs_and_knows_them_again(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    shorter = ["model.depth=8", "data.num_train=800", "data.num_validation=200", "data.batch_size=40"]
-    shorter += ["training.epochs=4", "training.validate_every=20", "probes.num_images=20", "probes.every=20"]
+    shorter = ["model.depth=8", "data.num_train=2500", "data.num_validation=400", "data.batch_size=50"]
+    shorter += ["training.epochs=4", "training.validate_every=50", "probes.num_images=50"]
     folder = [f"data.path={photographs}", "data.dataset=image_folder"]
     config = resolve_arms(CIFAR, load_experiment(CIFAR, ExperimentConfig), [*shorter, *folder])
     record, module = train_arm("residual-8", config["residual-20"], [0, 1], tmp_path, Hardware("cpu"))
     assert module.model.hidden_layers[0].get_parameter("linear.weight").shape == (2, 16, 3, 3, 3)
-    # Chance is 0.1; 0.2 is seven deviations of chance's count over 500 images.
-    assert (record.series["test_accuracy"] > 0.2).all()
+    # Chance is 0.1; 0.25 is five deviations of chance's count over 1,000 images, three times over.
+    assert (record.series["test_accuracy"] > 0.25).all()
     assert (record.series["train_loss"][:, -20:].mean(axis=1) < record.series["train_loss"][:, :20].mean(axis=1)).all()
     write_models(tmp_path, record, module)
     model = read_model(tmp_path / BEST)
@@ -56,4 +56,4 @@ def test_a_residual_network_learns_photographs_and_knows_them_again(
     pictures = np.stack([np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1) for file in files])
     known = [model.dataset["classes"].index(file.parent.name) for file in files]
     accuracy = (model.probabilities(pictures).argmax(axis=2) == np.array(known)).mean(axis=1)
-    assert (accuracy > 0.2).all()
+    assert (accuracy > 0.25).all()
