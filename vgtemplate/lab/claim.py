@@ -43,6 +43,8 @@ def _require_metric(name: str) -> None:
 class PartConfig(StrictModel):
     """One condition of a claim: a number per seed, and the threshold it must clear."""
 
+    role: Literal["assertion", "premise"] = "assertion"
+    """assertion: what the article says; premise: the situation it speaks of, without which nothing is tested."""
     metric: MetricName
     """A row of the catalogue's metrics, or `module:name` of one's own, a record to one number per seed; in an exact
     claim, a quantity of its check."""
