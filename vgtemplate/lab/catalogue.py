@@ -22,11 +22,13 @@ COMBINATIONS = Declared(CombinationRow, "combination", "lab/effects.py")
 
 @dataclass(frozen=True)
 class CheckRow:
-    """An exact check: a function without seeds, and the names of the quantities it returns, in one text."""
+    """An exact check: a function without seeds, the names of the quantities it returns, in one text, and the library
+    that it needs beyond those of the package; where that is missing the claim is not run."""
 
     name: str
     source: str
     quantities: str
+    needs: str = ""
 
 
 CHECKS = Declared(CheckRow, "check", "lab/checks")

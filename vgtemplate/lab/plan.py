@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import OWN_DATA, ArmConfig
 from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, Keys, with_dataset
-from vgtemplate.lab.catalogue import ARTICLES
+from vgtemplate.lab.catalogue import ARTICLES, CHECKS
 from vgtemplate.lab.check_job import CheckJob, plan_check
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import resolve_claim
+from vgtemplate.lab.cost import estimate_megabytes
+from vgtemplate.lab.judge import LOOKS
 from vgtemplate.lab.picks import as_patch, picked_settings, read_picks
 from vgtemplate.records import read_record
+from vgtemplate.text import describe_seeds
 
 Task = Job | CheckJob
 """A job of either kind: what a worker runs."""
+AnyTask = TypeVar("AnyTask", Job, Task)
+_PART_MEGABYTES = 250.0
+"""Most memory that the tensors of a later look's job may take, so that two workers stay below 3 GB; the seeds of a look
+are shared out to so many jobs. A constant: keys must not depend on the machine."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,11 @@ class Plan:
     setting: Setting = "quick"
     failures: Mapping[str, str] = field(default_factory=dict)
     """Claim to why it cannot be run on this data set."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Claim to why it is not run here, which is no failure: a library that nobody has to have is missing."""
+    later: Mapping[str, Mapping[str, Sequence[Sequence[Job]]]] = field(default_factory=dict)
+    """Claim to arm to the jobs of each further look, which have the seeds that the look adds; none unless the plan's
+    seeds are those of the first look."""
 
 
 def select_claims(
@@ -80,6 +96,18 @@ def _on_data(config: ArmConfig, dataset: str, cifar: Path | None) -> ArmConfig:
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 
+def _later_looks(keys: Keys, claim: str, arm: str, config: ArmConfig, seeds: Sequence[int]) -> list[list[Job]]:
+    """Return an arm's jobs for each look after the first; `seeds` are those of the first."""
+    looks, following = [], range(seeds[-1] + 1, seeds[-1] + 1 + LOOKS[-1].seeds)
+    for before, look in pairwise(LOOKS):
+        added = following[before.seeds - len(seeds) : look.seeds - len(seeds)]
+        number = math.ceil(estimate_megabytes(config, len(added)) / _PART_MEGABYTES)
+        size = math.ceil(len(added) / max(1, number))
+        parts = [added[start : start + size] for start in range(0, len(added), size)]
+        looks.append([keys.job(claim, f"{arm} ({describe_seeds(part)})", config, part) for part in parts])
+    return looks
+
+
 def plan_claims(
     claims: Mapping[str, ClaimConfig],
     folder: Path,
@@ -106,8 +134,15 @@ def plan_claims(
     """
     keys, picks = Keys(root), read_picks(folder, dataset)
     planned: dict[str, list[Task]] = {}
+    later: dict[str, dict[str, list[list[Job]]]] = {}
     failures: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    has_looks = list(seeds) == list(range(seeds[0], seeds[0] + LOOKS[0].seeds))
     for name, claim in claims.items():
+        missing = CHECKS[claim.check].needs if claim.check is not None else ""
+        if missing and importlib.util.find_spec(missing) is None:
+            planned[name], skipped[name] = [], f"needs {missing}"
+            continue
         planned[name] = [] if claim.check is None else [plan_check(claim.id, claim.check)]
         if claim.only_full and setting == "quick":
             failures[name] = f"judged in the full setting only: `vgt reproduce {name} --setting full`"
@@ -120,13 +155,15 @@ def plan_claims(
             for other in {config.data.dataset for config in chosen.values()} - {dataset}:
                 files.resolve(other, root)
             planned[name] += [keys.job(name, arm, config, seeds) for arm, config in chosen.items()]
+            if has_looks:
+                later[name] = {arm: _later_looks(keys, name, arm, each, seeds) for arm, each in chosen.items()}
         except UserError as error:
             failures[name] = str(error)
     jobs: dict[str, Task] = {}
     for task in (task for tasks in planned.values() for task in tasks):
         jobs.setdefault(task.key, task)
     wanted = {name: {task.name: task.key for task in tasks} for name, tasks in planned.items()}
-    return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures)
+    return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures, skipped, later)
 
 
 def only(plan: Plan, claims: Iterable[str]) -> Plan:
@@ -137,6 +174,6 @@ def only(plan: Plan, claims: Iterable[str]) -> Plan:
     return replace(plan, claims=chosen, jobs={key: job for key, job in plan.jobs.items() if key in wanted}, keys=keys)
 
 
-def missing_tasks(tasks: Iterable[Task], results: Path) -> list[Task]:
+def missing_tasks(tasks: Iterable[AnyTask], results: Path) -> list[AnyTask]:
     """Return the tasks that have no intact record."""
     return [task for task in tasks if read_record(results, task.key) is None]

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vgtemplate.jobs.job import Job
 from vgtemplate.lab.claim import ClaimConfig, Setting
-from vgtemplate.lab.judge import PartVerdict, Verdict, judge_quantities, judge_records
+from vgtemplate.lab.joined import read_joined
+from vgtemplate.lab.judge import LOOKS, OPEN, PartVerdict, Verdict, judge_quantities, judge_records
 from vgtemplate.lab.plan import Plan
 from vgtemplate.prediction import Comparison, compare_slopes
 from vgtemplate.records import Record, read_record
@@ -16,8 +18,8 @@ from vgtemplate.text import plain_number
 
 FAILED, NOT_RUN = "failed", "not run"
 """What stands in the place of a verdict where there is none."""
-Read = Callable[[str], Record | None]
-"""Key to record, None where there is none."""
+Read = Callable[[tuple[str, ...]], Record | None]
+"""The keys of an arm's records to one record of all their seeds, None where one is missing."""
 _NO_RECORD = "its record is missing or damaged, or the source changed while it ran; run the command again"
 
 
@@ -27,9 +29,11 @@ class Result:
 
     claim: ClaimConfig
     verdict: Verdict | None
-    keys: Mapping[str, str]
+    keys: Mapping[str, tuple[str, ...]]
+    """Arm to the keys of its records, one per set of seeds (`joined.read_joined` reads them as one)."""
     dataset: str
     seeds: tuple[int, ...]
+    """Those of the arm that was looked at with the most."""
     setting: Setting
     wall_seconds: float
     slopes: Mapping[str, Comparison]
@@ -37,7 +41,7 @@ class Result:
     failure: str | None = None
     """Why there is no verdict."""
     was_run: bool = True
-    """False where nothing was asked to run, so that nothing has failed."""
+    """False where nothing was asked to run, or a library is missing that nobody has to have: nothing has failed."""
 
     @property
     def outcome(self) -> str:
@@ -56,8 +60,13 @@ class Result:
 
     @property
     def deciding(self) -> PartVerdict | None:
-        """The part of which the smallest share of effects clears; None without a verdict."""
-        return min(self.parts, key=lambda part: part.cleared / len(part.effects), default=None)
+        """The part that made the verdict what it is; None without a verdict."""
+        return self.verdict.deciding if self.verdict else None
+
+    @property
+    def because(self) -> str:
+        """Why, where the word alone does not say it; else nothing."""
+        return self.verdict.because if self.verdict else self.failure or ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data; `effects` and `threshold` are those of the deciding part.
@@ -71,6 +80,7 @@ class Result:
             "kind": self.claim.kind,
             "statement": self.claim.statement,
             "verdict": self.outcome,
+            "because": self.because,
             "provisional": self.is_provisional,
             "effects": [plain_number(effect) for effect in deciding.effects] if deciding else [],
             "threshold": deciding.threshold if deciding else None,
@@ -87,35 +97,59 @@ class Result:
             "dataset": self.dataset,
             "setting": self.setting,
             "seeds": list(self.seeds),
-            "records": dict(self.keys),
+            "records": {arm: list(keys) for arm, keys in self.keys.items()},
             "wall_seconds": self.wall_seconds,
             "failure": self.failure,
         }
 
 
 def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str]) -> Result:
-    """Judge one claim from the records on disk."""
-    claim, keys = plan.claims[name], plan.keys[name]
-    records = {arm: record for arm, key in keys.items() if (record := read_record(results, key)) is not None}
-    missing = (f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in keys.items() if arm not in records)
-    failure = plan.failures.get(name) or next(missing, None)
+    """Judge one claim from the records on disk, with those of later looks where it is open and they are there."""
+    claim, first = plan.claims[name], plan.keys[name]
+    keys: dict[str, tuple[str, ...]] = {arm: (key,) for arm, key in first.items()}
+    records = {arm: record for arm, key in first.items() if (record := read_record(results, key)) is not None}
+    missing = (f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in first.items() if arm not in records)
+    failure = plan.failures.get(name) or plan.skipped.get(name) or next(missing, None)
     verdict, exact = None, claim.check is not None
     if failure is None and claim.check is not None:
         labels, series = records[claim.check].labels, records[claim.check].series
         verdict = judge_quantities(claim, dict(zip(labels["quantity"], series["quantities"].tolist(), strict=True)))
     elif failure is None:
         verdict = judge_records(claim, records)
+        while wanted := next_look(plan, verdict):
+            wider = {arm: keys[arm] + tuple(job.key for job in jobs) for arm, jobs in wanted.items()}
+            joined = {arm: record for arm in wider if (record := read_joined(results, wider[arm])) is not None}
+            if joined.keys() != wider.keys():
+                break
+            keys, records = keys | wider, records | joined
+            verdict = judge_records(claim, records)
     return Result(
         claim=claim,
         verdict=verdict,
         keys=keys,
         dataset="-" if exact else _name_dataset(plan, records),
         setting=plan.setting,
-        seeds=() if exact else plan.seeds,
+        seeds=() if exact else max((record.seeds for record in records.values()), key=len, default=plan.seeds),
         wall_seconds=sum(record.wall_seconds for record in records.values()),
         slopes={arm: found for arm, record in records.items() if (found := compare_slopes(record)) is not None},
         failure=failure,
+        was_run=name not in plan.skipped,
     )
+
+
+def next_look(plan: Plan, verdict: Verdict) -> dict[str, Sequence[Job]]:
+    """Return what an open claim's next look asks for: arm to the jobs whose seeds it adds; nothing if it is decided.
+
+    Only the arms of the parts that are open are looked at again.
+    """
+    later = plan.later.get(verdict.claim)
+    if verdict.verdict != OPEN or not later:
+        return {}
+    # Parts that are open were all looked at with the same seeds: each look takes in every one of them.
+    pairs = zip(plan.claims[verdict.claim].parts, verdict.parts, strict=True)
+    arms = dict.fromkeys(arm for config, part in pairs if part.verdict == OPEN for arm in config.arms)
+    index = [look.seeds for look in LOOKS].index(len(verdict.deciding.effects))
+    return {arm: later[arm][index] for arm in arms}
 
 
 def _name_dataset(plan: Plan, records: Mapping[str, Record]) -> str:

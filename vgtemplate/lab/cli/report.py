@@ -18,10 +18,11 @@ from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.gallery import GalleryConfig, drawn_keys, plan_gallery, read_gallery
+from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.plan import Plan, choose_dataset, plan_claims
-from vgtemplate.lab.result import Result, judge_claim
+from vgtemplate.lab.result import Read, Result, judge_claim
 from vgtemplate.lab.stability import describe, read_outcomes
-from vgtemplate.records import Record, make_results_folder, read_record
+from vgtemplate.records import Record, make_results_folder
 from vgtemplate.tracking.outbox import experiment_address, find_report
 from vgtemplate.tracking.tracker import Tracker
 
@@ -63,7 +64,7 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     outcomes = read_outcomes(results, plan.dataset)
     stability = {name: describe(outcomes[name]) for name in plan.claims if outcomes.get(name)}
     links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
-    gallery, read = read_gallery(claims_dir()), functools.cache(lambda key: read_record(results, key))
+    gallery, read = read_gallery(claims_dir()), functools.cache(lambda keys: read_joined(results, keys))
     drawn = _gallery_records(gallery, plan, read)
     inputs = [[result.to_json() for result in shown], stability, links, gallery.model_dump()]
     inputs.append({figure: {name: record.key for name, record in drawn[figure].items()} for figure in drawn})
@@ -80,13 +81,11 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     return path
 
 
-def _gallery_records(
-    gallery: GalleryConfig, plan: Plan, read: Callable[[str], Record | None]
-) -> dict[str, dict[str, Record]]:
+def _gallery_records(gallery: GalleryConfig, plan: Plan, read: Read) -> dict[str, dict[str, Record]]:
     """Return the records that each figure of the gallery draws, those that there are, by what it calls them."""
     jobs = plan_gallery(gallery, claims_dir(), plan, files.data_root())
     return {
-        figure: {title: record for title, key in drawn_keys(config, plan, jobs).items() if (record := read(key))}
+        figure: {title: record for title, key in drawn_keys(config, plan, jobs).items() if (record := read((key,)))}
         for figure, config in gallery
     }
 
@@ -121,12 +120,14 @@ def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
         jobs={**added.jobs, **plan.jobs},
         keys={**added.keys, **plan.keys},
         failures={**added.failures, **plan.failures},
+        skipped={**added.skipped, **plan.skipped},
+        later={**added.later, **plan.later},
     )
 
 
 def _unless_not_run(result: Result, plan: Plan) -> Result:
     """Return a result; one that could not be judged has not been run, rather than failed."""
-    if result.verdict is not None:
+    if result.verdict is not None or not result.was_run:
         return result
     name = result.claim.id
     return replace(result, was_run=False, failure=plan.failures.get(name) or f"run `vgt reproduce {name}`")

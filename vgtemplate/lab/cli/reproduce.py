@@ -20,15 +20,17 @@ from vgtemplate.jobs.job import Job
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.budget import DURATION, split_by_budget
+from vgtemplate.lab.cli.decide import decide
 from vgtemplate.lab.cli.judging import Judging
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.cli.report import track, write
 from vgtemplate.lab.cli.send import describe_result, planned_runs
-from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
+from vgtemplate.lab.cli.tables import coloured, print_details, verdict_line, verdict_table
 from vgtemplate.lab.gallery import plan_gallery, read_gallery
+from vgtemplate.lab.judge import FULL_SEEDS, VERDICTS
 from vgtemplate.lab.plan import Plan, Task, choose_dataset, missing_tasks, plan_claims, select_claims
-from vgtemplate.lab.result import Result
+from vgtemplate.lab.result import FAILED, NOT_RUN, Result
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import damaged, make_results_folder
@@ -46,6 +48,7 @@ from vgtemplate.tracking.outbox import Run
 @click.option("--budget", type=DURATION, default=None, metavar="TIME", help="E.g. 20m: judge what fits, say what not.")
 @click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
+@click.option("--decide", "goes_on", is_flag=True, help="Go on to 30 and 100 seeds with the claims that are open.")
 @click.option("--fresh", is_flag=True, help="Run also what has a record.")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--tracking/--no-tracking", default=True, help="Send the runs to MLflow.  [default: tracking]")
@@ -61,6 +64,7 @@ def reproduce(
     budget: float | None,
     cifar: Path | None,
     jobs: int | None,
+    goes_on: bool,
     fresh: bool,
     accelerator: str,
     tracking: bool,
@@ -71,12 +75,17 @@ def reproduce(
 
     A record that exists is not trained again: an interrupted call goes on where it stopped.
 
+    Ten seeds are the first of three looks. Where they disagree, a claim is open, and --decide goes on with it, and with
+    nothing else, to 30 and then to 100 seeds; what is open even then depends on the seed.
+
     The quick setting is that of the register (10,000 images, 500 steps); the full one takes 60,000 images and five
     epochs, and covers more claims. With --budget those claims that do not fit in the full setting are judged in a short
     one, on three seeds, or left out; what will be run is said first.
     """
     if budget is not None and setting != "full":
         raise UserError("--budget goes with --setting full: the quick setting has nothing shorter to fall back on")
+    if goes_on and (budget is not None or seeds != FULL_SEEDS):
+        raise UserError(f"--decide goes on from {FULL_SEEDS} seeds: it goes neither with --budget nor with --seeds")
     started, folder, root = time.perf_counter(), claims_dir(), files.data_root()
     claims = load_claims(folder)
     chosen = select_claims(claims, ids, article, setting)
@@ -89,17 +98,20 @@ def reproduce(
     plans = [plan]
     if budget is not None:
         plans = split_by_budget(plan, how, cifar, budget, console)
-    judged = _run(plans, extra, how, tracking, console)
+    sender = Sender(results, tracking, lambda text: console.print(escape(text)))
+    judged = _run(plans, extra, how, sender, console)
+    if goes_on:
+        judged = decide(plan, judged, how, sender, console)
     if as_json:
         print_json([result.to_json() for result in judged])
     else:
         _show(judged, f"on {name}, {_describe(plans)}", details or bool(ids), console)
     for result in (result for result in judged if result.verdict is None):
-        console.print(f"[red]failed[/red] {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
+        console.print(f"{coloured(result.outcome)} {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if whole:
         _report(plan, claims, judged, results, tracking, console)
-    if any(result.verdict is None for result in judged):
+    if any(result.outcome == FAILED for result in judged):
         raise click.exceptions.Exit(1)
 
 
@@ -140,11 +152,11 @@ def _show(judged: Sequence[Result], where: str, details: bool, console: Console)
 def summary(results: Sequence[Result]) -> str:
     """Count the verdicts in one line."""
     verdicts = [result.outcome for result in results]
-    kinds = ("confirmed", "refuted", "mixed", "inconclusive", "failed")
+    kinds = (*VERDICTS, FAILED, NOT_RUN)
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts)
 
 
-def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, tracking: bool, console: Console) -> list[Result]:
+def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, sender: Sender, console: Console) -> list[Result]:
     """Run what is missing, `extra` jobs too; while that goes on, judge what can be judged and send runs to MLflow."""
     # With few seeds an arm can have one key in both settings.
     jobs = [*{job.key: job for plan in plans for job in plan.jobs.values()}.values(), *extra]
@@ -153,7 +165,6 @@ def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, tracking: bool, 
         if not how.fresh and damaged(how.results, job.key):
             text = f"{job.experiment}: {job.name}: {how.results}/{job.key} is incomplete or altered; it is run again"
             console.print(escape(text), soft_wrap=True)
-    sender = Sender(how.results, tracking, lambda text: console.print(escape(text)))
     runs = [run for plan in plans for run in planned_runs(plan)]
     runs += [Run(job.experiment, job.name, job.key) for job in extra]
 

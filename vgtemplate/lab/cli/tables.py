@@ -11,23 +11,28 @@ from rich.padding import Padding
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.lab.judge import PartVerdict
 from vgtemplate.lab.result import Result
-from vgtemplate.text import write_number, write_spread
+from vgtemplate.text import describe_seeds, write_number, write_spread
 
 _COLOURS = {
     "confirmed": "green",
     "refuted": "red",
-    "mixed": "yellow",
-    "inconclusive": "yellow",
+    "partly": "yellow",
+    "depends on the seed": "magenta",
+    "not tested": "bright_black",
+    "open": "cyan",
+    "clears": "green",
+    "does not clear": "red",
+    "not run": "bright_black",
     "failed": "bold white on red",
 }
 _COLUMNS = (
     Column("claim", folds=True),
     Column("verdict"),
     Column("effect: median \\[min, max]", rank=1),
-    Column("cleared", rank=2, justify="right"),
+    Column("networks", rank=2, justify="right"),
     Column("threshold", rank=3),
 )
-_CAPTION = "effect and threshold: of the part that clears least (--details shows all parts)"
+_CAPTION = "effect, networks that clear, threshold: of the part that decides (--details shows all parts)"
 _PROVISIONAL = "* provisional: judged on fewer than ten seeds"
 
 
@@ -36,14 +41,10 @@ def coloured(verdict: str) -> str:
     return f"[{_COLOURS[verdict]}]{verdict}[/]"
 
 
-def count_cleared(part: PartVerdict) -> str:
-    """Say by how many of its effects a part's threshold is cleared."""
-    return f"{part.cleared} of {len(part.effects)}"
-
-
 def describe_part(part: PartVerdict) -> str:
-    """Say in a line what a part's effect is, what it has to be, and for how many seeds it is."""
-    return f"{part.title}: {write_spread(part.effects)}, to be {part.threshold}: {count_cleared(part)}"
+    """Say in a line what a part's effect is, what it has to be, and for how many networks of which seeds it is."""
+    seeds = f", {describe_seeds(part.seeds)}" if part.seeds else ""
+    return f"{part.title}: {write_spread(part.effects)}, to be {part.threshold}: {part.count}{seeds}"
 
 
 def verdict_line(result: Result) -> str:
@@ -51,7 +52,7 @@ def verdict_line(result: Result) -> str:
     start, part = f"{coloured(result.outcome)} [bold]{result.claim.id}[/bold]", result.deciding
     if part is None:
         return f"{start}: {escape(result.failure or '')}"
-    return f"{start}: {escape(write_spread(part.effects))}, to be {part.threshold}: {count_cleared(part)}"
+    return f"{start}: {escape(write_spread(part.effects))}, to be {part.threshold}: {part.count}"
 
 
 def _short(threshold: str) -> str:
@@ -66,7 +67,11 @@ def verdict_table(results: Sequence[Result], title: str, width: int) -> Group:
         part, mark = result.deciding, "*" if result.is_provisional else ""
         evidence = ["-", "-", "-"]
         if part is not None:
-            evidence = [escape(write_spread(part.effects)), count_cleared(part), _short(part.threshold)]
+            evidence = [
+                escape(write_spread(part.effects)),
+                f"{part.cleared} of {len(part.effects)}",
+                _short(part.threshold),
+            ]
         rows.append([result.claim.id, coloured(result.outcome) + mark, *evidence])
     provisional = any(result.is_provisional for result in results)
     return make_table(title, _COLUMNS, rows, width, f"{_CAPTION}\n{_PROVISIONAL}" if provisional else _CAPTION)
@@ -77,10 +82,13 @@ def print_details(result: Result, console: Console) -> None:
     provisional = " (provisional: judged on fewer than ten seeds)" if result.is_provisional else ""
     console.print(f"[bold]{result.claim.id}[/bold]: {coloured(result.outcome)}{provisional}")
     lines = [escape(result.claim.statement)]
+    if result.because:
+        lines.append(escape(result.because))
     for part in result.parts:
         published = result.claim.published.get(part.title)
         beside = "" if published is None else f" (published: {write_number(published)})"
-        lines.append(f"{escape(describe_part(part))}{beside}, {coloured(part.verdict)}")
+        role = "premise: " if part.role == "premise" else ""
+        lines.append(f"{role}{escape(describe_part(part))}{beside}, {coloured(part.verdict)}")
     if result.claim.kind == "initial" and result.slopes:
         pairs = [f"{arm} {found.predicted:+.3f} / {found.median:+.3f}" for arm, found in result.slopes.items()]
         lines.append(escape(f"gradient slope in theory / measured: {', '.join(pairs)}"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+from rich.console import Console
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
@@ -10,12 +13,13 @@ from vgtemplate.cli.console import make_console
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
+from vgtemplate.lab.choice import Wider, conclude
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir, require_own
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.picks import Pick, Picks, write_picks
 from vgtemplate.lab.plan import select_claims
-from vgtemplate.lab.search import conclude, plan_searches
+from vgtemplate.lab.search import Search, Tuning
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder, read_record
@@ -44,8 +48,9 @@ def tune(
 ) -> None:
     """Search the settings that claims leave open (all such claims, or those named) on seeds from 1000 up.
 
-    The picks and every candidate's score are written beside the claims, to picks/DATASET.yaml, which `vgt reproduce`
-    reads. Trials leave records, so an interrupted search goes on where it stopped.
+    A rate or a strength whose pick is on an end of its grid is tried beyond it, times or divided by three, until it is
+    not. The picks and every candidate's score are written beside the claims, to picks/DATASET.yaml, which `vgt
+    reproduce` reads. Trials leave records, so an interrupted search goes on where it stopped.
     """
     folder, root = claims_dir(), files.data_root()
     if not dry_run:
@@ -54,29 +59,57 @@ def tune(
     if not claims:
         raise UserError(f"{', '.join(ids) or folder}: nothing to search; the settings are fixed by the register")
     name = files.resolve(dataset, root)
-    searches = plan_searches(claims, folder, name, range(first_seed, first_seed + seeds), root)
-    results = make_results_folder(results_dir())
-    trials = {job.key: job for search in searches for job in search.jobs}
-    todo = [] if dry_run else [job for job in trials.values() if read_record(results, job.key) is None]
+    tuning = Tuning(claims, folder, name, range(first_seed, first_seed + seeds), root)
     console = make_console()
-    console.print(f"data set: [bold]{name}[/bold], {describe_seeds(searches[0].jobs[0].seeds)}, {len(trials)} trials")
-    failures = run_with_progress(todo, How(results, root, jobs or num_cores(), accelerator), console)
-    picks: Picks = {}
-    for search in searches:
-        records = [record for job in search.jobs if (record := read_record(results, job.key)) is not None]
-        if len(records) == len(search.jobs):
-            picks.setdefault(search.claim, {}).update(conclude(search, records))
+    console.print(f"data set: [bold]{name}[/bold], {describe_seeds(tuning.seeds)}")
+    results = make_results_folder(results_dir())
+    how = How(results, root, jobs or num_cores(), accelerator)
+    picks, failed = _search(tuning, how, console, dry_run)
     rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
     console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
     if not dry_run:
         console.print(f"picks in {escape(str(write_picks(folder, name, picks)))}")
-    if failures or len(picks) < len(claims):
+    if failed:
         raise click.exceptions.Exit(1)
+
+
+def _search(tuning: Tuning, how: How, console: Console, dry_run: bool) -> tuple[Picks, bool]:
+    """Run the trials, and those of wider grids, until every search is done; return the picks and whether one failed."""
+    picks: Picks = {}
+    searches, failed = tuning.plan_all(), False
+    while searches:
+        jobs = {job.key: job for search in searches for trial in search.trials for job in trial.values()}
+        todo = [] if dry_run else [job for job in jobs.values() if read_record(how.results, job.key) is None]
+        console.print(f"{len(jobs)} trials, {len(todo)} of them to be run")
+        failed |= bool(run_with_progress(todo, how, console))
+        wider = []
+        for search in searches:
+            try:
+                found = _conclude(search, how.results)
+            except UserError as error:
+                console.print(f"[red]failed[/red] {escape(str(error))}", soft_wrap=True)
+                found = None
+            if found is None:
+                failed = True
+            elif isinstance(found, Wider):
+                wider.append(tuning.plan(search.claim, search.arm, search.config, found.grid))
+            else:
+                picks.setdefault(search.claim, {}).update(found)
+        searches = wider
+    return picks, failed
+
+
+def _conclude(search: Search, results: Path) -> dict[str, Pick] | Wider | None:
+    """Return what comes of a search; None where a record of it is missing."""
+    records = [{arm: read_record(results, job.key) for arm, job in trial.items()} for trial in search.trials]
+    known = [{arm: record for arm, record in trial.items() if record is not None} for trial in records]
+    return conclude(search, known) if list(map(len, known)) == list(map(len, records)) else None
 
 
 def _row(pick: Pick) -> list[str]:
     """Return what was picked, beside each candidate's median."""
     picked = ", ".join(f"{name} {write_value(value)}" for name, value in pick.picked.items())
     medians = [candidate.median for candidate in pick.candidates]
-    words = ", ".join("diverged" if median is None else write_number(median) for median in medians)
+    never = "never" if pick.metric == "steps_to_loss" else "diverged"
+    words = ", ".join(never if median is None else write_number(median) for median in medians)
     return [escape(picked), escape(f"{pick.metric}: {words}")]

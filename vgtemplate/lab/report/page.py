@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vgtemplate.lab.catalogue import ARTICLES
-from vgtemplate.lab.judge import CONFIRMED, INCONCLUSIVE, MIXED, REFUTED
+from vgtemplate.lab.judge import CONFIRMED, REFUTED, VERDICTS
 from vgtemplate.lab.report.contradiction import settle
 from vgtemplate.lab.report.html import render, write_page
 from vgtemplate.lab.report.sections import build_section, describe_dataset
@@ -17,7 +17,7 @@ from vgtemplate.lab.result import FAILED, NOT_RUN, Read, Result
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds
 
-OUTCOMES = (CONFIRMED, MIXED, INCONCLUSIVE, REFUTED, FAILED, NOT_RUN)
+OUTCOMES = (*VERDICTS, FAILED, NOT_RUN)
 """In the order in which they are counted and drawn."""
 OWN = "own"
 """Stands for the articles of a claim that no article makes."""

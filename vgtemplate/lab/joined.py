@@ -1,0 +1,75 @@
+"""The records of several sets of seeds as one: ten seeds, then twenty more, give a record of thirty.
+
+A network's result does not depend on the seeds beside it but for rounding, so neither do the joined numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vgtemplate.records import SERIES, Array, Record, read_record
+
+
+def _stack(name: str, arrays: Sequence[Array]) -> Array:
+    """Join along the replicas; where sets of seeds stopped at different steps, NaN stands for what was not reached."""
+    shape = np.max([array.shape[1:] for array in arrays], axis=0).astype(int)
+    if not np.issubdtype(arrays[0].dtype, np.floating) and len({array.shape[1:] for array in arrays}) > 1:
+        raise ValueError(f"series {name}: whole numbers of different lengths cannot be joined")
+    padded = [
+        array
+        if array.shape[1:] == tuple(shape)
+        else np.pad(
+            array,
+            [(0, 0), *((0, int(whole) - own) for whole, own in zip(shape, array.shape[1:], strict=True))],
+            constant_values=np.nan,
+        )
+        for array in arrays
+    ]
+    return np.concatenate(padded)
+
+
+def join_records(records: Sequence[Record]) -> Record:
+    """Return one record of all seeds, in the order of the records; series without a replica axis are the longest's.
+
+    Only series that every record has are kept.
+
+    Raises:
+        ValueError: the records are of different settings, or share a seed.
+    """
+    first, seeds = records[0], tuple(seed for record in records for seed in record.seeds)
+    if any(record.configuration != first.configuration for record in records) or len(set(seeds)) < len(seeds):
+        raise ValueError(f"{first.name}: only records of the same settings and of different seeds can be joined")
+    if len(records) == 1:
+        return first
+    series = {}
+    for name in (name for name in first.series if all(name in record.series for record in records)):
+        arrays = [record.series[name] for record in records]
+        of_replicas = SERIES[name].axes[0] == "replica"
+        series[name] = _stack(name, arrays) if of_replicas else max(arrays, key=len)
+    return replace(
+        first,
+        seeds=seeds,
+        series=series,
+        wall_seconds=sum(record.wall_seconds for record in records),
+        weights_sha256="",
+    )
+
+
+def first_seeds(record: Record, number: int) -> Record:
+    """Return the part of a record that is its first seeds'."""
+    if number >= len(record.seeds):
+        return record
+    series = {
+        name: array[:number] if SERIES[name].axes[0] == "replica" else array for name, array in record.series.items()
+    }
+    return replace(record, seeds=record.seeds[:number], series=series)
+
+
+def read_joined(results: Path, keys: Sequence[str]) -> Record | None:
+    """Read the records of one arm's sets of seeds as one; None if one of them is missing or damaged."""
+    records = [record for key in keys if (record := read_record(results, key)) is not None]
+    return join_records(records) if records and len(records) == len(keys) else None
