@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.grid import candidates_of, grid_of, settings_on_an_end
 from vgtemplate.lab.picks import (
     Candidate,
     Pick,
     as_patch,
-    candidates_of,
+    describe_pick,
     picked_settings,
     picks_path,
     read_picks,
@@ -51,7 +52,8 @@ def pick(picked: dict[str, float] | None = None, grid: dict[str, list[float]] = 
         trial="a",
         picked=picked or {"optimiser.lr": 0.1, "model.dropout": 0.5},
         candidates=[
-            Candidate(settings=settings, median=1.0, lowest=0.5, highest=None) for settings in candidates_of(search)
+            Candidate(settings=settings, median=1.0, lowest=0.5, highest=None)
+            for settings in candidates_of(search.grid)
         ],
     )
 
@@ -66,15 +68,6 @@ def test_settings_of_any_depth_are_searched_and_whole_numbers_are_integers() -> 
             claim(grid={setting: [0.1]})
 
 
-def test_every_combination_of_a_grid_is_a_candidate() -> None:
-    assert candidates_of(claim().search[0]) == [
-        {"optimiser.lr": 0.1, "model.dropout": 0.0},
-        {"optimiser.lr": 0.1, "model.dropout": 0.5},
-        {"optimiser.lr": 0.3, "model.dropout": 0.0},
-        {"optimiser.lr": 0.3, "model.dropout": 0.5},
-    ]
-
-
 def test_settings_become_a_patch() -> None:
     assert as_patch({"optimiser.lr": 0.1, "optimiser.l1": 1e-3, "model.dropout": 0.5}) == {
         "optimiser": {"lr": 0.1, "l1": 1e-3},
@@ -84,9 +77,10 @@ def test_settings_become_a_patch() -> None:
 
 def test_what_is_written_is_read_back_and_other_claims_stay(tmp_path: Path) -> None:
     write_picks(tmp_path, "mnist", {"it": {"a": pick()}, "other": {"b": pick()}})
-    write_picks(tmp_path, "mnist", {"it": {"a": pick({"optimiser.lr": 0.3}), "b": pick()}})
+    other = pick({"optimiser.lr": 0.3, "model.dropout": 0.5})
+    write_picks(tmp_path, "mnist", {"it": {"a": other, "b": pick()}})
     picks = read_picks(tmp_path, "mnist")
-    assert picks["it"]["a"].picked == {"optimiser.lr": 0.3}
+    assert picks["it"]["a"] == other
     assert picks["it"]["b"] == picks["other"]["b"] == pick()
     assert [path.name for path in (tmp_path / "picks").iterdir()] == ["mnist.yaml"]
     assert read_picks(tmp_path, "digits") == {}
@@ -112,6 +106,25 @@ def test_picks_of_another_grid_are_refused() -> None:
     with pytest.raises(UserError, match="the grid of arm 'a' has changed since its search"):
         picked_settings(claim(), {"it": {"a": changed}}, "mnist")
     assert picked_settings(claim(), {"it": {"a": pick()}}, "mnist") == {"a": pick().picked}
+
+
+def test_picks_of_a_wider_grid_are_those_of_the_grid_but_not_where_the_first_is_asked_for() -> None:
+    wider = pick(grid={"optimiser.lr": [0.1, 0.3, 0.9, 2.7], "model.dropout": [0.0, 0.5]})
+    assert picked_settings(claim(), {"it": {"a": wider}}, "mnist") == {"a": wider.picked}
+    with pytest.raises(UserError, match="the grid of arm 'a' has changed since its search"):
+        picked_settings(claim(first="> 0.1"), {"it": {"a": wider}}, "mnist")
+
+
+def test_pick_is_said_with_its_spread_and_what_it_is_a_multiple_of() -> None:
+    said = "optimiser.lr 0.1, model.dropout 0.5 (validation_loss 1 [0.5, none], seeds 1000 to 1001)"
+    assert describe_pick(pick()) == said
+    tenth = pick().model_dump() | {"picked": {"optimiser.lr": 0.01, "model.dropout": 0.05}, "factor": 0.1}
+    assert describe_pick(Pick.model_validate(tenth)).startswith("optimiser.lr 0.01, model.dropout 0.05, 0.1 of a's (")
+
+
+def test_pick_that_was_no_candidate_is_refused() -> None:
+    with pytest.raises(ValidationError, match="is none of the candidates"):
+        pick({"optimiser.lr": 0.2, "model.dropout": 0.5})
 
 
 @pytest.mark.parametrize("text", ["it: 3", "it: {a: {date: x}}", "it: {a: [1]}", "it: ["])
@@ -154,10 +167,21 @@ def test_the_projects_picks_are_what_their_searches_say(dataset: str) -> None:
             for arm in search.arms:
                 entry = picks[name][arm]
                 assert min(entry.seeds) >= 1000
-                assert entry.metric == search.metric
+                fallback = search.metric == "steps_to_loss" and entry.metric == "validation_loss"
+                assert entry.metric == search.metric or fallback
+                assert entry.factor == search.factors.get(arm, 1.0)
+                assert found[arm] == entry.picked
                 medians = [float("inf") if c.median is None else c.median for c in entry.candidates]
-                factor = search.factors.get(arm, 1.0)
-                scaled = [{key: value * factor for key, value in c.settings.items()} for c in entry.candidates]
-                chosen = [pytest.approx(candidate) == found[arm] for candidate in scaled].index(True)
                 if search.first is None:
-                    assert medians[chosen] == min(medians)
+                    assert entry.candidate.median == min(medians)
+
+
+@pytest.mark.parametrize("path", sorted((CLAIMS / "picks").glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_pick_lies_on_an_end_of_what_was_tried(path: Path) -> None:
+    """Amendment 5; but where the first candidate at which something happens was asked for."""
+    claims = load_claims(CLAIMS)
+    for name, arms in read_picks(CLAIMS, path.stem).items():
+        firsts = {arm for search in claims[name].search if search.first is not None for arm in search.arms}
+        for arm in arms.keys() - firsts:
+            grid = grid_of([candidate.settings for candidate in arms[arm].candidates])
+            assert settings_on_an_end(grid, arms[arm].picked) == [], f"{name}: {arm}"

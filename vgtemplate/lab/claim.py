@@ -78,12 +78,15 @@ class SearchConfig(StrictModel):
     factors: dict[Slug, Annotated[float, Field(gt=0)]] = {}
     """Arms that are given a multiple of the pick, e.g. {tenth: 0.1}."""
     grid: Annotated[dict[str, Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
-    """Candidates by setting, e.g. {optimiser.lr: [0.01, 0.1]}; of several settings every combination is tried."""
+    """Candidates by setting, e.g. {optimiser.lr: [0.01, 0.1]}; of several settings every combination is tried. Where
+    the pick is a rate or a strength on an end of its candidates, the next one beyond is tried too."""
     metric: MetricName = "validation_loss"
-    """What is compared: its median over the tuning seeds."""
+    """What is compared: its median over the tuning seeds. Of steps_to_loss, where no candidate reaches the loss, the
+    validation loss."""
     first: Annotated[Threshold, Field(pattern=r"^[<>]")] | None = None
-    """Pick the first candidate whose every seed clears this; if there is none, the one that comes closest without a
-    seed that diverges. Not given: the one with the smallest median."""
+    """Pick the first candidate whose median clears this and at which no network of any of these arms diverges, those
+    with a factor aside; if there is none, the one that comes closest among those without a divergence. Not given: the
+    one with the smallest median."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> SearchConfig:

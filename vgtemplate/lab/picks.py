@@ -5,13 +5,13 @@ A claim whose settings were searched is judged with the picks of its data set, s
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
@@ -19,9 +19,8 @@ from vgtemplate.config.experiment import ExperimentConfig
 from vgtemplate.config.load import merge
 from vgtemplate.config.yaml import read_yaml
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
-
-Values = dict[str, float]
-"""Values by dotted setting, e.g. {"optimiser.lr": 0.1}."""
+from vgtemplate.lab.grid import Values, candidates_of, grid_of, is_widened_from
+from vgtemplate.text import describe_seeds, write_number
 
 _HEADER = """\
 # Written by `vgt tune`, never by hand: what was searched on tuning seeds, and what was picked, on the data set {}.
@@ -46,9 +45,28 @@ class Pick(BaseModel):
     date: str
     seeds: list[int]
     metric: str
+    """What decided between the candidates."""
     trial: str
+    """The arm that was searched."""
+    factor: float = 1.0
+    """What the arm is given is this times the picked candidate."""
     picked: Values
     candidates: list[Candidate]
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate that was picked, with its score."""
+        return next(filter(self._is_picked, self.candidates))
+
+    def _is_picked(self, candidate: Candidate) -> bool:
+        same = (math.isclose(value * self.factor, self.picked[name]) for name, value in candidate.settings.items())
+        return candidate.settings.keys() == self.picked.keys() and all(same)
+
+    @model_validator(mode="after")
+    def _a_candidate_was_picked(self) -> Pick:
+        if not any(map(self._is_picked, self.candidates)):
+            raise ValueError(f"{self.picked} is none of the candidates times {self.factor:g}")
+        return self
 
 
 Picks = dict[str, dict[str, Pick]]
@@ -58,11 +76,6 @@ Picks = dict[str, dict[str, Pick]]
 def picks_path(folder: Path, dataset: str) -> Path:
     """Return the file of a data set's picks in a folder of experiments."""
     return folder / "picks" / f"{dataset}.yaml"
-
-
-def candidates_of(search: SearchConfig) -> list[Values]:
-    """Return every combination of a search's grid, the last setting varying fastest."""
-    return [dict(zip(search.grid, values, strict=True)) for values in itertools.product(*search.grid.values())]
 
 
 def read_picks(folder: Path, dataset: str) -> Picks:
@@ -113,10 +126,34 @@ def picked_settings(claim: ClaimConfig, picks: Picks, dataset: str) -> dict[str,
             remedy = f"run `vgt tune {claim.id} --dataset {dataset}`"
             if pick is None:
                 raise UserError(f"{claim.id}: the settings of arm {arm!r} were not searched on {dataset} yet; {remedy}")
-            if [candidate.settings for candidate in pick.candidates] != candidates_of(search):
+            if not _fits(search, pick):
                 raise UserError(f"{claim.id}: the grid of arm {arm!r} has changed since its search; {remedy}")
             found[arm] = pick.picked
     return found
+
+
+def _fits(search: SearchConfig, pick: Pick) -> bool:
+    """Say whether a pick's candidates are those of the search's grid, widened or not; with `first` it never is."""
+    tried = [candidate.settings for candidate in pick.candidates]
+    if search.first is not None or any(settings.keys() != search.grid.keys() for settings in tried):
+        return tried == candidates_of(search.grid)
+    grid = grid_of(tried)
+    return tried == candidates_of(grid) and is_widened_from(search.grid, grid)
+
+
+def describe_pick(pick: Pick) -> str:
+    """Say in a line what was picked, by what, and the metric's median and range over the tuning seeds.
+
+    E.g. "optimiser.lr 0.1 (validation_loss 0.168 [0.164, 0.225], seeds 1000 to 1004)".
+    """
+    candidate = pick.candidate
+    median, *ends = (
+        "none" if value is None else write_number(value)
+        for value in (candidate.median, candidate.lowest, candidate.highest)
+    )
+    picked = ", ".join(f"{name} {write_number(value)}" for name, value in pick.picked.items())
+    share = "" if pick.factor == 1 else f", {write_number(pick.factor)} of {pick.trial}'s"
+    return f"{picked}{share} ({pick.metric} {median} [{', '.join(ends)}], {describe_seeds(pick.seeds)})"
 
 
 def as_patch(settings: Mapping[str, float]) -> dict[str, Any]:

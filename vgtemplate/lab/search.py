@@ -1,25 +1,19 @@
-"""Finds what a claim leaves open, on tuning seeds: which trials a search needs, and what comes out of them."""
+"""Which trials a search needs: what a claim leaves open, tried on tuning seeds."""
 
 from __future__ import annotations
 
-import datetime
-import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from vgtemplate import metrics
+from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data.sources import load_images
 from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
 from vgtemplate.lab.claims import resolve_claim
-from vgtemplate.lab.picks import Candidate, Pick, Values, as_patch, candidates_of
-from vgtemplate.lab.threshold import clears
-from vgtemplate.records import Record
+from vgtemplate.lab.grid import Grid, Values, candidates_of
+from vgtemplate.lab.picks import as_patch
 
 MOST_VALIDATION = 2_000
 """Most images held out for the validation loss; a sixth of the training split where that is less."""
@@ -27,19 +21,80 @@ MOST_VALIDATION = 2_000
 
 @dataclass(frozen=True)
 class Search:
-    """The search of one arm of a claim: one job per candidate."""
+    """The search of one arm of a claim over a grid: one trial per candidate."""
 
     claim: str
     arm: str
     config: SearchConfig
-    jobs: Sequence[Job]
+    grid: Grid
+    """The grid of the configuration, or what has come of it by widening."""
+    trials: Sequence[Mapping[str, Job]]
+    """Of each candidate, by arm: the arm's own, and where no other arm may diverge those of the others."""
 
 
-def _trial(config: ArmConfig, metric: str, num_validation: int) -> ArmConfig:
-    """Return an arm as a trial: its whole length, validated at its end, measured only where the metric needs it."""
-    whole = {"stop_loss": None, "stop_accuracy": None, "evaluate": False, "evaluate_train": False}
+@dataclass(frozen=True)
+class Tuning:
+    """Plans the trials of claims; equal trials of several claims have equal keys.
+
+    Args:
+        folder: where the claims' YAML files are.
+        dataset: a data set's name, not auto.
+        seeds: the tuning seeds.
+    """
+
+    claims: Mapping[str, ClaimConfig]
+    folder: Path
+    dataset: str
+    seeds: Sequence[int]
+    root: Path
+    keys: Keys = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", Keys(self.root))
+
+    def plan_all(self) -> list[Search]:
+        """Return the searches of all the claims, each over the grid that its file asks for."""
+        return [
+            self.plan(name, arm, config, config.grid)
+            for name, claim in self.claims.items()
+            for config in claim.search
+            for arm in ([config.trial] if config.trial else config.arms)
+        ]
+
+    def plan(self, claim: str, arm: str, config: SearchConfig, grid: Grid) -> Search:
+        """Return the search of an arm over a grid.
+
+        Raises:
+            UserError: a candidate is no value that the setting can have, or steps are compared without `stop_loss`.
+        """
+        others = [] if config.first is None else [other for other in config.arms if other not in config.factors]
+        tried = [arm, *(other for other in others if other != arm)]
+        trials = [
+            {name: self._trial(claim, name, settings, config.metric) for name in tried}
+            for settings in candidates_of(grid)
+        ]
+        return Search(claim, arm, config, grid, trials)
+
+    def _trial(self, claim: str, arm: str, settings: Values, metric: str) -> Job:
+        path, patches = self.folder / f"{claim}.yaml", {arm: as_patch(settings)}
+        config = with_dataset(resolve_claim(path, self.claims[claim], patches=patches)[arm], self.dataset)
+        if metric == "steps_to_loss" and config.training.stop_loss is None:
+            raise UserError(f"{path}: search: steps_to_loss needs training.stop_loss of arm {arm!r}")
+        label = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in settings.items())
+        trial = _as_trial(config, metric, _num_held_out(config.data, self.root))
+        return self.keys.job(claim, f"{arm} ({label})", trial, self.seeds)
+
+
+def _as_trial(config: ArmConfig, metric: str, num_validation: int) -> ArmConfig:
+    """Return an arm as a trial: validated at its end, measured only where the metric needs it.
+
+    It has its whole length, but where steps to a loss are compared it ends there.
+    """
+    whole: dict[str, object] = {"stop_accuracy": None, "evaluate": False, "evaluate_train": False}
+    if metric != "steps_to_loss":
+        whole["stop_loss"] = None
     data, every = config.data, config.training.steps
-    if metric == "validation_loss":
+    if metric in ("validation_loss", "steps_to_loss"):
         data, every = data.model_copy(update={"num_validation": num_validation}), 0
     training, probes = config.training.model_copy(update=whole), config.probes.model_copy(update={"every": every})
     return config.model_copy(update={"data": data, "training": training, "probes": probes})
@@ -59,80 +114,3 @@ def _num_held_out(data: DataConfig, root: Path) -> int:
             return 0
         num_images = split_length(found.splits["train"])
     return min(MOST_VALIDATION, num_images // 6)
-
-
-def plan_searches(
-    claims: Mapping[str, ClaimConfig], folder: Path, dataset: str, seeds: Sequence[int], root: Path
-) -> list[Search]:
-    """Return the searches of the claims that have any; equal trials of several claims have equal keys.
-
-    Args:
-        folder: where the claims' YAML files are.
-        dataset: a data set's name, not auto.
-        seeds: the tuning seeds.
-    """
-    keys = Keys(root)
-    searches = []
-    for name, claim in claims.items():
-        for search in claim.search:
-            for arm in [search.trial] if search.trial else search.arms:
-                jobs = []
-                for settings in candidates_of(search):
-                    patches = {arm: as_patch(settings)}
-                    config = resolve_claim(folder / f"{name}.yaml", claim, patches=patches)[arm]
-                    config = with_dataset(config, dataset)
-                    trial = _trial(config, search.metric, _num_held_out(config.data, root))
-                    label = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in settings.items())
-                    jobs.append(keys.job(name, f"{arm} ({label})", trial, seeds))
-                searches.append(Search(name, arm, search, jobs))
-    return searches
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
-def _score(settings: Values, values: Sequence[float]) -> Candidate:
-    """Return a candidate's median and range over the seeds; a NaN counts as the worst."""
-    known = [math.inf if math.isnan(value) else value for value in values]
-    median, lowest, highest = (_number(value) for value in (statistics.median(known), min(known), max(known)))
-    return Candidate(settings=settings, median=median, lowest=lowest, highest=highest)
-
-
-def choose(search: SearchConfig, values: Sequence[Sequence[float]]) -> int:
-    """Return the number of the picked candidate from each candidate's values over the seeds.
-
-    With `first`: the first candidate whose every seed clears it. If there is none: the one whose median comes closest,
-    among those of which no seed diverged. Without `first`: the one with the smallest median, NaN counting as infinite.
-    """
-    if search.first is None:
-        medians = [float(np.median(np.nan_to_num(np.asarray(seeds), nan=np.inf, posinf=np.inf))) for seeds in values]
-        return medians.index(min(medians))
-    for index, seeds in enumerate(values):
-        if all(clears(search.first, value) for value in seeds):
-            return index
-    sign = 1 if search.first.startswith("<") else -1
-    scores = [sign * float(np.median(seeds)) if np.isfinite(seeds).all() else math.inf for seeds in values]
-    return scores.index(min(scores))
-
-
-def conclude(search: Search, records: Sequence[Record]) -> dict[str, Pick]:
-    """Return the pick of every arm that the search is for, from its trials' records in the order of the candidates."""
-    settings = candidates_of(search.config)
-    values = [metrics.named(search.config.metric)(record).tolist() for record in records]
-    pick = Pick(
-        date=datetime.date.today().isoformat(),
-        seeds=list(records[0].seeds),
-        metric=search.config.metric,
-        trial=search.arm,
-        picked=settings[choose(search.config, values)],
-        candidates=[_score(*pair) for pair in zip(settings, values, strict=True)],
-    )
-    if search.config.trial is None:
-        return {search.arm: pick}
-    return {arm: _times(pick, search.config.factors.get(arm, 1.0)) for arm in search.config.arms}
-
-
-def _times(pick: Pick, factor: float) -> Pick:
-    scaled = {name: float(f"{value * factor:.6g}") for name, value in pick.picked.items()}
-    return pick.model_copy(update={"picked": scaled})
