@@ -18,6 +18,7 @@ from vgtemplate.lab.picks import (
     Pick,
     as_patch,
     describe_pick,
+    describe_picks,
     picked_settings,
     picks_path,
     read_picks,
@@ -120,6 +121,12 @@ def test_pick_is_said_with_its_spread_and_what_it_is_a_multiple_of() -> None:
     assert describe_pick(pick()) == said
     tenth = pick().model_dump() | {"picked": {"optimiser.lr": 0.01, "model.dropout": 0.05}, "factor": 0.1}
     assert describe_pick(Pick.model_validate(tenth)).startswith("optimiser.lr 0.01, model.dropout 0.05, 0.1 of a's (")
+
+
+def test_arms_that_were_given_the_same_are_said_together() -> None:
+    other = pick({"optimiser.lr": 0.3, "model.dropout": 0.5})
+    said = describe_picks({"relu": pick(), "tanh": other, "elu": pick()})
+    assert said == f"relu, elu: {describe_pick(pick())}; tanh: {describe_pick(other)}"
 
 
 def test_pick_that_was_no_candidate_is_refused() -> None:

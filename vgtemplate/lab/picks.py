@@ -156,6 +156,14 @@ def describe_pick(pick: Pick) -> str:
     return f"{picked}{share} ({pick.metric} {median} [{', '.join(ends)}], {describe_seeds(pick.seeds)})"
 
 
+def describe_picks(picks: Mapping[str, Pick]) -> str:
+    """Say in a line what the arms of a claim were given, those that were given the same together."""
+    arms: dict[str, list[str]] = {}
+    for arm, pick in picks.items():
+        arms.setdefault(describe_pick(pick), []).append(arm)
+    return "; ".join(f"{', '.join(names)}: {said}" for said, names in arms.items())
+
+
 def as_patch(settings: Mapping[str, float]) -> dict[str, Any]:
     """Turn {"optimiser.lr": 0.1} into {"optimiser": {"lr": 0.1}}; whole numbers are integers, as a width has to be."""
     patch: dict[str, Any] = {}

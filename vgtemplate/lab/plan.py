@@ -21,7 +21,7 @@ from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import resolve_claim
 from vgtemplate.lab.cost import estimate_megabytes
 from vgtemplate.lab.judge import LOOKS
-from vgtemplate.lab.picks import as_patch, picked_settings, read_picks
+from vgtemplate.lab.picks import Picks, as_patch, picked_settings, read_picks
 from vgtemplate.records import read_record
 from vgtemplate.text import describe_seeds
 
@@ -51,6 +51,8 @@ class Plan:
     later: Mapping[str, Mapping[str, Sequence[Sequence[Job]]]] = field(default_factory=dict)
     """Claim to arm to the jobs of each further look, which have the seeds that the look adds; none unless the plan's
     seeds are those of the first look."""
+    picks: Picks = field(default_factory=dict)
+    """What was searched on the data set."""
 
 
 def select_claims(
@@ -163,7 +165,7 @@ def plan_claims(
     for task in (task for tasks in planned.values() for task in tasks):
         jobs.setdefault(task.key, task)
     wanted = {name: {task.name: task.key for task in tasks} for name, tasks in planned.items()}
-    return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures, skipped, later)
+    return Plan(claims, jobs, wanted, dataset, tuple(seeds), setting, failures, skipped, later, picks)
 
 
 def only(plan: Plan, claims: Iterable[str]) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from vgtemplate.jobs.job import Job
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.judge import LOOKS, OPEN, PartVerdict, Verdict, judge_quantities, judge_records
+from vgtemplate.lab.picks import Pick
 from vgtemplate.lab.plan import Plan
 from vgtemplate.prediction import Comparison, compare_slopes
 from vgtemplate.records import Record, read_record
@@ -42,6 +43,8 @@ class Result:
     """Why there is no verdict."""
     was_run: bool = True
     """False where nothing was asked to run, or a library is missing that nobody has to have: nothing has failed."""
+    picks: Mapping[str, Pick] = field(default_factory=dict)
+    """Arm to what its settings were picked by; none of arms whose settings the claim says itself."""
 
     @property
     def outcome(self) -> str:
@@ -134,6 +137,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
         slopes={arm: found for arm, record in records.items() if (found := compare_slopes(record)) is not None},
         failure=failure,
         was_run=name not in plan.skipped,
+        picks=plan.picks.get(name, {}),
     )
 
 

@@ -10,6 +10,7 @@ from rich.padding import Padding
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.lab.judge import PartVerdict
+from vgtemplate.lab.picks import describe_picks
 from vgtemplate.lab.result import Result
 from vgtemplate.text import describe_seeds, write_number, write_spread
 
@@ -78,7 +79,7 @@ def verdict_table(results: Sequence[Result], title: str, width: int) -> Group:
 
 
 def print_details(result: Result, console: Console) -> None:
-    """Print a claim's statement, its parts, the theory beside what was measured, and the literature."""
+    """Print a claim's statement, its parts, the theory beside what was measured, the picks, and the literature."""
     provisional = " (provisional: judged on fewer than ten seeds)" if result.is_provisional else ""
     console.print(f"[bold]{result.claim.id}[/bold]: {coloured(result.outcome)}{provisional}")
     lines = [escape(result.claim.statement)]
@@ -92,6 +93,8 @@ def print_details(result: Result, console: Console) -> None:
     if result.claim.kind == "initial" and result.slopes:
         pairs = [f"{arm} {found.predicted:+.3f} / {found.median:+.3f}" for arm, found in result.slopes.items()]
         lines.append(escape(f"gradient slope in theory / measured: {', '.join(pairs)}"))
+    if result.picks:
+        lines.append(escape(f"picked: {describe_picks(result.picks)}"))
     lines += [f"literature: {escape(result.claim.literature)}", f"time: {result.wall_seconds:.1f} s"]
     for line in lines:
         console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
