@@ -1,4 +1,4 @@
-"""What a record says about where it was made: versions, commit, device, threads."""
+"""What a record says about where it was made: versions, commit, device, processor, threads."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 
 from vgtemplate.config.extras import EXTRAS
 from vgtemplate.lightning import pl
+from vgtemplate.training.processor import describe_processor
 
 _LIGHTNING = {"pytorch_lightning": "pytorch-lightning", "lightning.pytorch": "lightning"}[pl.__name__]
 _PACKAGES = ("vgtemplate", "torch", _LIGHTNING, "torchvision", "torchmetrics", "numpy")
@@ -54,6 +55,7 @@ def describe_environment(device: torch.device, not_seen: Sequence[str] = ()) -> 
         "platform": platform.platform(),
         "device": device.type,
         "device_name": name,
+        "processor": dict(describe_processor()),
         "threads": torch.get_num_threads(),
         **_commit(),
         **({"not_seen": list(not_seen)} if not_seen else {}),
