@@ -1,7 +1,7 @@
 """Statistics of a network's tensors, one number per replica: pure functions, no hooks, no storage.
 
 Every argument has the replica axis in front, (R, ...). Results are on the same device; they are float64 tensors (R,),
-except those of silent_units and moments, which have one value per unit.
+except those of dead_units and moments, which have one value per unit.
 Sums run in float64: the square of a vanished float32 gradient would underflow to zero.
 """
 
@@ -11,6 +11,9 @@ import math
 
 import torch
 from torch import Tensor
+
+DEAD = 1e-3
+"""A unit is dead where no |phi'(z)| is as large (docs/register.md, amendment 3)."""
 
 
 def norm(x: Tensor) -> Tensor:
@@ -40,13 +43,14 @@ def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
     return saturated.masked_fill(sizes.sum(dim=1).isnan(), torch.nan)
 
 
-def silent_units(outputs: Tensor) -> Tensor:
-    """Return which units are zero for every image: (R, N, C, ...) -> bool (R, C).
+def dead_units(derivative: Tensor) -> Tensor:
+    """Return which units let no gradient pass: (R, N, C, ...) of phi'(z) -> bool (R, C).
 
-    A convolution's unit is a channel, silent only if it is so at every pixel.
+    Dead is a unit whose |phi'(z)| is below 1e-3 for every image (docs/register.md, amendment 3); a convolution's unit
+    is a channel, dead only if it is so at every pixel. Never where a derivative is NaN.
     """
-    zero = outputs == 0
-    return zero.flatten(3).all(dim=3).all(dim=1) if outputs.dim() > 3 else zero.all(dim=1)
+    flat = (derivative.abs() < DEAD).flatten(3) if derivative.dim() > 3 else (derivative.abs() < DEAD)[..., None]
+    return flat.all(dim=3).all(dim=1)
 
 
 def update_ratio(before: Tensor, after: Tensor, size: Tensor | None = None) -> Tensor:

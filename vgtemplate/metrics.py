@@ -306,9 +306,9 @@ def steps_to_loss(record: Record) -> Array:
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + LOSS_WINDOW, np.inf)
 
 
-@metric("share of hidden units that are dead at the end (docs/register.md, Terms)")
+@metric("share of hidden units that are dead at the end (docs/register.md, amendment 3)")
 def dead_fraction(record: Record) -> Array:
-    """Return the share of dead hidden units at the end (docs/register.md, Terms), averaged over the layers."""
+    """Return the share of dead hidden units at the end (docs/register.md, amendment 3), averaged over the layers."""
     return np.asarray(record.hidden("dead_fraction", -1).mean(axis=1))
 
 

@@ -112,36 +112,36 @@ def test_saturated_is_strictly_below_a_tenth_of_the_largest_derivative() -> None
     assert measure.saturated_fraction(derivative, 0.25).tolist() == [0.75, 0.0]
 
 
-def test_silent_unit_is_zero_for_every_image() -> None:
-    outputs = torch.ones(2, 3, 4)
-    outputs[0, :, 1] = 0
-    outputs[1, :2, 1] = 0  # the third image wakes it
-    outputs[1, :, 3] = -0.0
-    assert measure.silent_units(outputs).tolist() == [[False, True, False, False], [False, False, False, True]]
+def test_dead_unit_lets_no_gradient_pass_for_any_image() -> None:
+    derivative = torch.ones(2, 3, 4)
+    derivative[0, :, 1] = 0.000999
+    derivative[1, :2, 1] = 0  # the third image wakes it
+    derivative[1, :, 3] = -0.0009
+    derivative[1, 0, 2] = 0.001
+    assert measure.dead_units(derivative).tolist() == [[False, True, False, False], [False, False, False, True]]
 
 
-def test_silent_channel_is_zero_at_every_pixel_of_every_image() -> None:
-    outputs = torch.zeros(2, 3, 4, 5, 6)
-    outputs[0, 2, 1, 4, 5] = 1e-45
-    expected = np.all(outputs.numpy() == 0, axis=(1, 3, 4))
-    found = measure.silent_units(outputs)
+def test_dead_channel_is_dead_at_every_pixel_of_every_image() -> None:
+    derivative = torch.zeros(2, 3, 4, 5, 6)
+    derivative[0, 2, 1, 4, 5] = -1e-3
+    found = measure.dead_units(derivative)
     assert found.shape == (2, 4)
-    assert found.tolist() == expected.tolist() == [[True, False, True, True], [True] * 4]
+    assert found.tolist() == [[True, False, True, True], [True] * 4]
 
 
 @settings(max_examples=50, deadline=None)
 @given(hnp.arrays(np.int64, st.tuples(*[st.integers(1, 3)] * 5), elements=st.integers(0, 1)))
-def test_silent_channels_are_numpys(x: npt.NDArray[np.int64]) -> None:
-    outputs = torch.from_numpy(x).float()
-    assert measure.silent_units(outputs).tolist() == np.all(x == 0, axis=(1, 3, 4)).tolist()
+def test_dead_channels_are_numpys(x: npt.NDArray[np.int64]) -> None:
+    derivative = torch.from_numpy(x).float()
+    assert measure.dead_units(derivative).tolist() == np.all(x == 0, axis=(1, 3, 4)).tolist()
     flat = x[..., 0, 0]
-    assert measure.silent_units(torch.from_numpy(flat).float()).tolist() == np.all(flat == 0, axis=1).tolist()
+    assert measure.dead_units(torch.from_numpy(flat).float()).tolist() == np.all(flat == 0, axis=1).tolist()
 
 
-def test_nan_is_not_silence() -> None:
-    outputs = torch.zeros(2, 3, 4)
-    outputs[0] = float("nan")
-    assert measure.silent_units(outputs).tolist() == [[False] * 4, [True] * 4]
+def test_nan_is_not_death() -> None:
+    derivative = torch.zeros(2, 3, 4)
+    derivative[0] = float("nan")
+    assert measure.dead_units(derivative).tolist() == [[False] * 4, [True] * 4]
 
 
 def test_update_ratio_is_the_step_over_the_weights() -> None:
@@ -163,7 +163,7 @@ def test_arguments_are_left_alone() -> None:
     kept = x.clone()
     for ours, _ in CASES.values():
         ours(x)
-    measure.silent_units(x)
+    measure.dead_units(x)
     measure.update_ratio(x, x)
     assert torch.equal(x, kept)
 

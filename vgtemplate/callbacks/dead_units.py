@@ -1,4 +1,4 @@
-"""Units that put out nothing, for any image: looked for before the first step and after the last."""
+"""Units that let no gradient pass, for any image: looked for before the first step and after the last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vgtemplate import measure
 from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking
-from vgtemplate.callbacks.layers import find_layers
+from vgtemplate.callbacks.layers import derivative, find_layers
 from vgtemplate.callbacks.loggers import log_values
 from vgtemplate.callbacks.recorder import to_host
 from vgtemplate.callbacks.stopping import StopAtAccuracy
@@ -73,13 +73,14 @@ class DeadUnitProbe(pl.Callback):
 
 @torch.no_grad()
 def _dead_fractions(pl_module: Any, activations: list[Any]) -> Tensor:
-    """Return each layer's share of units that are zero for every image, (R, L), in evaluation mode."""
-    silent: dict[int, Tensor] = {}
+    """Return each layer's share of units that are dead over all images, (R, L), in evaluation mode."""
+    dead: dict[int, Tensor] = {}
     broken: dict[int, Tensor] = {}
 
-    def look(index: int, _: nn.Module, __: object, output: Tensor) -> None:
-        units, nan = measure.silent_units(output), output.isnan().flatten(1).any(dim=1)
-        silent[index] = units & silent[index] if index in silent else units
+    def look(index: int, activation: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        units = measure.dead_units(derivative(activation, inputs[0]))
+        nan = output.isnan().flatten(1).any(dim=1)
+        dead[index] = units & dead[index] if index in dead else units
         broken[index] = nan | broken[index] if index in broken else nan
 
     handles = [activation.register_forward_hook(partial(look, index)) for index, activation in enumerate(activations)]
@@ -93,5 +94,5 @@ def _dead_fractions(pl_module: Any, activations: list[Any]) -> Tensor:
             module.training = mode
         for handle in handles:
             handle.remove()
-    shares = [measure.mean(silent[index].float()).masked_fill(broken[index], torch.nan) for index in sorted(silent)]
+    shares = [measure.mean(dead[index].float()).masked_fill(broken[index], torch.nan) for index in sorted(dead)]
     return torch.stack(shares, dim=1)

@@ -21,7 +21,7 @@ RRELU_RANGE = (1 / 8, 1 / 3)
 
 
 FUNCTIONS: dict[str, Any] = {}
-"""By name: a function of a tensor (R, ...) to the same, or, with parameters or noise, a class built of seeds and layer.
+"""By name: a function of a tensor (R, ...) to the same; with parameters or noise a class built of seeds, layer, width.
 
 To add one, write it below: the decorator names its source, its largest derivative and its usual initialiser.
 """
@@ -101,13 +101,34 @@ class Activation(nn.Module):
 class PReLU(Activation):
     """max(0, z) + slope * min(0, z), one learned slope per replica (He et al. 2015). Shape: (R, ...) to the same."""
 
-    def __init__(self, seeds: Sequence[int], layer: int) -> None:
+    def __init__(self, seeds: Sequence[int], layer: int, width: int = 1) -> None:
         super().__init__("prelu")
         self.slope = nn.Parameter(torch.full((len(seeds),), PRELU_START))
 
     def forward(self, z: Tensor) -> Tensor:
         # The replicas stand where torch has the channels.
         return F.prelu(z[None], self.slope)[0]
+
+
+@activation(
+    "Keras' PReLU; one slope per unit, starts at 0", max_derivative=1.0, initialiser="he_normal", name="prelu_unit"
+)
+class PReLUPerUnit(Activation):
+    """max(0, z) + slope * min(0, z), one learned slope per unit, 0 at the start, as Keras has it.
+
+    Of convolutions one per channel, as of He et al. 2015; Keras has one per pixel there, unless told to share them.
+
+    Shape: slope (R, C); input (R, B, C, ...) to the same, or (R, ...) where C is 1.
+    """
+
+    def __init__(self, seeds: Sequence[int], layer: int, width: int = 1) -> None:
+        super().__init__("prelu_unit")
+        self.slope = nn.Parameter(torch.zeros(len(seeds), width))
+
+    def forward(self, z: Tensor) -> Tensor:
+        slope = self.slope if z.dim() == 2 else self.slope.view(len(z), 1, -1, *[1] * (z.dim() - 3))
+        # As where(z > 0, z, slope * z), bit for bit and at 0 too.
+        return torch.relu(z) + slope * z.clamp(max=0)
 
 
 @activation("Xu et al. 2015; slope from U[1/8, 1/3]", max_derivative=1.0, initialiser="he_normal", name="rrelu")
@@ -117,7 +138,7 @@ class RReLU(Activation):
     Shape: (R, ...) to the same.
     """
 
-    def __init__(self, seeds: Sequence[int], layer: int) -> None:
+    def __init__(self, seeds: Sequence[int], layer: int, width: int = 1) -> None:
         super().__init__("rrelu")
         self.noise = Noise(seeds, layer)
 
@@ -130,7 +151,7 @@ class RReLU(Activation):
         return torch.relu(z) + slope * z.clamp(max=0)
 
 
-def build_activation(name: str, seeds: Sequence[int], layer: int) -> Activation:
-    """Return the module of an activation for a population of len(seeds) replicas, as hidden layer `layer`."""
+def build_activation(name: str, seeds: Sequence[int], layer: int, width: int = 1) -> Activation:
+    """Return the module of an activation for len(seeds) replicas, as hidden layer `layer` of a width."""
     function = FUNCTIONS[check_name("activation", name, ACTIVATIONS)]
-    return function(seeds, layer) if isinstance(function, type) else Activation(name)
+    return function(seeds, layer, width) if isinstance(function, type) else Activation(name)

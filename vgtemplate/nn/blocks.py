@@ -32,7 +32,7 @@ class HiddenLayer(nn.Module):
         norm = build_norm(config.norm, len(seeds), width)
         self.linear = linear
         self.norm_before = norm if config.norm_position == "before" else None
-        self.activation = build_activation(config.activation, seeds, 2 * index)
+        self.activation = build_activation(config.activation, seeds, 2 * index, width)
         self.norm_after = norm if config.norm_position == "after" else None
         self.dropout = Dropout(config.dropout, seeds, 2 * index + 1) if config.dropout else None
         self.residual = config.residual and index > 0 and in_width == width

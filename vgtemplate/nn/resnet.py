@@ -44,8 +44,9 @@ class ConvLayer(nn.Module):
     def __init__(self, config: ModelConfig, linear: Conv2d, index: int, seeds: Sequence[int]) -> None:
         super().__init__()
         self.linear = linear
-        self.norm = build_norm(config.norm, len(seeds), linear.weight.shape[1])
-        self.activation = build_activation(config.activation, seeds, 2 * index)
+        width = linear.weight.shape[1]
+        self.norm = build_norm(config.norm, len(seeds), width)
+        self.activation = build_activation(config.activation, seeds, 2 * index, width)
 
     def forward(self, x: Tensor, carried: Tensor | None = None) -> Tensor:
         h: Tensor = self.linear(x)

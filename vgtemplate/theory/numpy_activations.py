@@ -1,6 +1,6 @@
 """The catalogue's activations as numpy functions with their derivatives; never torch, never parameters or noise.
 
-PReLU stands at its initial slope and RReLU at the mean of its range (its draws would add 0.0008 decades per layer).
+Both PReLUs stand at their initial slopes, RReLU at the mean of its range (its draws would add 0.0008 decades per layer).
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ FORMULAS: Mapping[str, Activation] = {
     "leaky_relu": leaky(LEAKY_SLOPE),
     "rrelu": leaky(sum(RRELU_RANGE) / 2),
     "prelu": leaky(PRELU_START),
+    "prelu_unit": leaky(0.0),
     "elu": exponential(1.0, 1.0),
     "selu": exponential(SELU_SCALE, SELU_ALPHA),
     "gelu": Activation(lambda z: z * ndtr(z), lambda z: ndtr(z) + z * _normal_density(z)),

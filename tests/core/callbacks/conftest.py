@@ -105,7 +105,9 @@ def dead_fractions(network: Reference, images: Tensor) -> list[float]:
     with torch.no_grad():
         network(images)
     network.train()
-    return [float((a == 0).transpose(0, 1).flatten(1).all(dim=1).double().mean()) for a in network.a]
+    slopes = [slope_of(*pair) for pair in zip(network.activations, network.z, strict=True)]
+    largest = [slope.abs().transpose(0, 1).flatten(1).amax(dim=1) for slope in slopes]
+    return [float((each < 1e-3).double().mean()) for each in largest]
 
 
 def probe_by_hand(module: PopulationModule, batches: list[Batch], probe_images: Tensor) -> dict[str, Tensor]:

@@ -35,6 +35,42 @@ def test_silenced_units_are_counted_in_their_replica_and_layer(lab: Any) -> None
     np.testing.assert_allclose(dead_fraction(lab, with_silenced(lab))[:, 0], expected)
 
 
+SLOPES = {
+    "relu": lambda z: (z > 0) * 1.0,
+    "leaky_relu": lambda z: np.where(z > 0, 1.0, 0.01),
+    "prelu": lambda z: np.where(z > 0, 1.0, 0.25),
+    "prelu_unit": lambda z: (z > 0) * 1.0,
+    "rrelu": lambda z: np.where(z > 0, 1.0, (1 / 8 + 1 / 3) / 2),
+    "elu": lambda z: np.exp(np.minimum(z, 0)),
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, 1, 1.6732632423543772 * np.exp(np.minimum(z, 0))),
+    "tanh": lambda z: 1 - np.tanh(z) ** 2,
+    "sigmoid": lambda z: 1 / (2 + np.exp(z) + np.exp(-z)),
+}
+
+
+@pytest.mark.parametrize("norm_position", [None, "before", "after"])
+@pytest.mark.parametrize("name", SLOPES)
+def test_dead_is_a_unit_whose_derivative_is_below_a_thousandth_for_every_image(
+    name: str, norm_position: str | None, lab: Any
+) -> None:
+    """By hand, from the weights and the derivatives in closed form; biases from -12 to 12 bring units near death."""
+    norm = {} if norm_position is None else {"norm": "batch", "norm_position": norm_position}
+    module = lab.module(model={"depth": 1, "width": 9, "activation": name, **norm}, optimiser={"lr": 0.0})
+    linear = module.model.hidden_layers[0].linear
+    linear.bias.data += torch.linspace(-12, 12, 9, dtype=torch.float64)
+    images = module.probe_images.flatten(1).numpy()
+    expected = []
+    for weight, bias in zip(linear.weight.detach().numpy(), linear.bias.detach().numpy(), strict=True):
+        z = images @ weight + bias
+        # Before the first step the running statistics are 0 and 1.
+        z = z / np.sqrt(1 + 1e-5) if norm_position == "before" else z
+        expected.append(np.mean(np.abs(SLOPES[name](z)).max(axis=0) < 1e-3))
+    found = dead_fraction(lab, module)[:, 0, 0]
+    assert found.tolist() == pytest.approx(expected)
+    never = name in ("leaky_relu", "prelu", "rrelu")
+    assert (found == 0).all() if never else (found > 0.1).all()
+
+
 def test_silenced_channels_are_counted(lab: Any) -> None:
     found = dead_fraction(lab, with_silenced(lab, kind="cnn", num_stages=1))
     assert found[1, :, 1] == pytest.approx(2 / 5)

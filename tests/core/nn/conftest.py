@@ -18,6 +18,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": nn.LeakyReLU,
     "rrelu": nn.RReLU,
     "prelu": nn.PReLU,
+    "prelu_unit": lambda: nn.PReLU(init=0.0),
     "elu": nn.ELU,
     "selu": nn.SELU,
     "gelu": nn.GELU,
@@ -40,7 +41,8 @@ class PlainLayer(nn.Module):
         elif config.norm == "layer":
             norm = nn.GroupNorm(1, width) if images else nn.LayerNorm(width)
         self.norm = norm
-        self.activation = ACTIVATIONS[config.activation]()
+        per_unit = config.activation == "prelu_unit"
+        self.activation = nn.PReLU(width, init=0.0) if per_unit else ACTIVATIONS[config.activation]()
         steps = [norm, self.activation] if config.norm_position == "before" else [self.activation, norm]
         self.branch = nn.Sequential(self.linear, *steps)
         self.subsample = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
@@ -92,7 +94,7 @@ class Plain:
                 yield from _pairs(replica, ours.linear, theirs.linear)
                 yield from _pairs(replica, ours.norm_before or ours.norm_after, theirs.norm)
                 if isinstance(theirs.activation, nn.PReLU):
-                    yield ours.activation.slope[replica : replica + 1], theirs.activation.weight
+                    yield ours.activation.slope[replica].reshape(-1), theirs.activation.weight
             yield from _pairs(replica, self.population.output, network.output)
 
     def __call__(self, x: Tensor) -> Tensor:

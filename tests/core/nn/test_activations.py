@@ -88,6 +88,23 @@ def test_prelu_learns_one_slope_per_replica(shape: tuple[int, ...]) -> None:
         torch.testing.assert_close(ours.slope.grad[replica], network.weight.grad[0])
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 4), (3, 5, 4, 2, 2)])
+def test_prelu_per_unit_learns_a_slope_for_each_unit_or_channel_from_zero(shape: tuple[int, ...]) -> None:
+    ours = build_activation("prelu_unit", [0, 1, 2], 0, 4).double()
+    assert ours.slope.tolist() == [[0.0] * 4] * 3
+    plain = [nn.PReLU(4).double() for _ in range(3)]
+    with torch.no_grad():
+        ours.slope.copy_(torch.arange(12).view(3, 4) / 8 - 0.5)
+        for replica, network in enumerate(plain):
+            network.weight.copy_(ours.slope[replica])
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours(z).square().sum().backward()
+    for replica, network in enumerate(plain):
+        torch.testing.assert_close(ours(z)[replica], network(z[replica]), rtol=0, atol=0)
+        network(z[replica]).square().sum().backward()
+        torch.testing.assert_close(ours.slope.grad[replica], network.weight.grad)
+
+
 def test_rrelu_draws_slopes_uniform_between_an_eighth_and_a_third() -> None:
     module = RReLU([0, 1], layer=0).double()
     slopes = -module(torch.full((2, 100_000), -1.0, dtype=torch.float64))

@@ -18,6 +18,7 @@ TORCH: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": F.leaky_relu,
     "rrelu": lambda z: F.rrelu(z, training=False),
     "prelu": torch.nn.PReLU(dtype=torch.float64),
+    "prelu_unit": torch.nn.PReLU(init=0.0, dtype=torch.float64),
     "elu": F.elu,
     "selu": F.selu,
     "gelu": F.gelu,
