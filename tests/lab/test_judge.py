@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.judge import (
+    CLEARS,
     CONFIRMED,
-    INCONCLUSIVE,
-    MIXED,
+    DEPENDS,
+    FAILS,
+    LOOKS,
+    NOT_TESTED,
+    OPEN,
+    PARTLY,
     REFUTED,
     PartVerdict,
+    Verdict,
     join_parts,
     judge_effects,
     judge_quantities,
@@ -39,33 +49,98 @@ def thresholds(draw: st.DrawFn) -> str:
 
 
 @given(
-    st.permutations([0.5] * 6 + [1.5] * 6),
-    st.integers(1, 12),
+    st.permutations([0.5] * 5 + [1.5] * 4),
+    st.integers(1, 9),
     st.sampled_from([("< 1", 0.5), ("<= 0.5", 0.5), ("> 1", 1.5), (">= 1.5", 1.5), ("between 0.5 and 1", 0.5)]),
 )
-def test_all_clear_confirms_none_refutes_and_some_is_inconclusive(
+def test_below_ten_seeds_all_have_to_clear_or_none(
     values: list[float], count: int, threshold: tuple[str, float]
 ) -> None:
     text, clear = threshold
     effects = values[:count]
     part = judge_effects(effects, text)
     assert (part.cleared, part.effects) == (effects.count(clear), tuple(effects))
-    expected = {0: REFUTED, count: CONFIRMED}.get(effects.count(clear), INCONCLUSIVE)
-    assert part.verdict == expected
+    assert part.verdict == {0: FAILS, count: CLEARS}.get(effects.count(clear), OPEN)
 
 
 @given(EFFECTS, thresholds(), st.randoms())
-def test_order_of_the_seeds_makes_no_difference(effects: list[float], threshold: str, random: Any) -> None:
-    shuffled = list(effects)
+def test_order_of_the_seeds_of_a_look_makes_no_difference(effects: list[float], threshold: str, random: Any) -> None:
+    shuffled = effects[:10]
     random.shuffle(shuffled)
-    assert judge_effects(shuffled, threshold).verdict == judge_effects(effects, threshold).verdict
+    assert judge_effects(shuffled, threshold).verdict == judge_effects(effects[:10], threshold).verdict
+
+
+def clear_of(*counts: tuple[int, int]) -> list[float]:
+    """Effects of which so many of so many clear "> 0", set after set."""
+    return [float(index < clear) for clear, number in counts for index in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected", "seen"),
+    [
+        ([(10, 10)], CLEARS, 10),
+        ([(0, 10)], FAILS, 10),
+        ([(9, 10)], OPEN, 10),
+        ([(1, 10)], OPEN, 10),
+        ([(9, 10), (5, 10)], OPEN, 20),
+        ([(9, 10), (17, 20)], CLEARS, 30),
+        ([(9, 10), (16, 20)], OPEN, 30),
+        ([(1, 10), (3, 20)], FAILS, 30),
+        ([(1, 10), (4, 20)], OPEN, 30),
+        ([(10, 10), (0, 20)], CLEARS, 10),
+        ([(9, 10), (16, 20), (45, 70)], CLEARS, 100),
+        ([(9, 10), (16, 20), (44, 70)], DEPENDS, 100),
+        ([(1, 10), (4, 20), (25, 70)], FAILS, 100),
+        ([(1, 10), (4, 20), (26, 70)], DEPENDS, 100),
+        ([(9, 10), (16, 20), (45, 70), (0, 900)], CLEARS, 100),
+    ],
+)
+def test_a_part_ends_at_the_first_look_that_decides(counts: list[tuple[int, int]], expected: str, seen: int) -> None:
+    effects = clear_of(*counts)
+    part = judge_effects(effects, "> 0", seeds=range(len(effects)))
+    assert (part.verdict, len(part.effects), part.seeds) == (expected, seen, tuple(range(seen)))
+    assert part.cleared == sum(effects[:seen])
+
+
+def probabilities(share: float) -> dict[str, float]:
+    """The probability of each word for a part whose networks clear with probability `share`: every outcome is judged.
+
+    A word depends on the number that clear in the first ten, the next twenty and the last seventy alone.
+    """
+    sizes = (10, 20, 70)
+    weights = [[math.comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)] for n in sizes]
+    found = dict.fromkeys((CLEARS, FAILS, DEPENDS), 0.0)
+    for counts in itertools.product(*(range(n + 1) for n in sizes)):
+        part = judge_effects(clear_of(*zip(counts, sizes, strict=True)), "> 0")
+        found[part.verdict] += math.prod(weights[index][count] for index, count in enumerate(counts))
+    return found
+
+
+def test_error_of_the_three_looks_is_the_registers_by_enumeration() -> None:
+    even = probabilities(0.5)
+    assert sum(even.values()) == pytest.approx(1)
+    assert even[CLEARS] == pytest.approx(even[FAILS])
+    assert f"{even[CLEARS]:.2e}" == "1.04e-03"
+    for share in (0.8, 0.9):
+        decided, mirrored = probabilities(share), probabilities(1 - share)
+        assert decided[CLEARS] >= 0.994
+        assert mirrored[FAILS] == pytest.approx(decided[CLEARS])
+        assert decided[FAILS] < 1e-5
+
+
+def test_looks_are_the_registers() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "register.md").read_text()
+    rows = re.findall(
+        r"^\| (\d+) seeds \| (?:at least )?(\d+) clear \| (?:at most )?(\d+) clear \|$", text, re.MULTILINE
+    )
+    assert [tuple(map(int, row)) for row in rows] == [tuple(look) for look in LOOKS]
 
 
 @given(thresholds(), EFFECTS)
 def test_number_that_is_none_never_clears(threshold: str, effects: list[float]) -> None:
     assert not clears(threshold, math.nan)
-    assert judge_effects([math.nan], threshold).verdict == REFUTED
-    assert judge_effects([*effects, math.nan], threshold).verdict != CONFIRMED
+    assert judge_effects([math.nan], threshold).verdict == FAILS
+    assert judge_effects([*effects[:9], math.nan], threshold).verdict != CLEARS
 
 
 @pytest.mark.parametrize(
@@ -106,26 +181,67 @@ def test_nothing_to_judge_is_an_error() -> None:
         judge_effects([], "< 1")
 
 
-def part(verdict: str) -> PartVerdict:
-    return PartVerdict("", "< 1", (0.0,), 1, verdict)
+def part(text: str) -> PartVerdict:
+    """A part by its word, with a "p" before it for a premise."""
+    role = "premise" if text.startswith("p:") else "assertion"
+    return PartVerdict("it", "< 1", (0.0,) * 100, 50, text.removeprefix("p:"), role, tuple(range(100)))
 
 
 @pytest.mark.parametrize(
     ("verdicts", "joined"),
     [
-        ([CONFIRMED], CONFIRMED),
-        ([REFUTED], REFUTED),
-        ([INCONCLUSIVE], INCONCLUSIVE),
-        ([CONFIRMED] * 3, CONFIRMED),
-        ([REFUTED] * 3, REFUTED),
-        ([INCONCLUSIVE] * 3, MIXED),
-        ([CONFIRMED, CONFIRMED, REFUTED], MIXED),
-        ([REFUTED, INCONCLUSIVE], MIXED),
-        ([INCONCLUSIVE, CONFIRMED], MIXED),
+        ([CLEARS], CONFIRMED),
+        ([FAILS], REFUTED),
+        ([OPEN], OPEN),
+        ([DEPENDS], DEPENDS),
+        ([CLEARS] * 3, CONFIRMED),
+        ([FAILS] * 3, REFUTED),
+        ([DEPENDS] * 3, DEPENDS),
+        ([CLEARS, DEPENDS], DEPENDS),
+        ([CLEARS, CLEARS, FAILS], PARTLY),
+        ([CLEARS, FAILS, DEPENDS], PARTLY),
+        ([CLEARS, FAILS, OPEN], PARTLY),
+        ([FAILS, DEPENDS], REFUTED),
+        ([FAILS, OPEN], OPEN),
+        ([OPEN, CLEARS], OPEN),
+        ([OPEN, DEPENDS], OPEN),
+        (["p:" + CLEARS, CLEARS], CONFIRMED),
+        (["p:" + CLEARS, FAILS], REFUTED),
+        (["p:" + FAILS, CLEARS], NOT_TESTED),
+        (["p:" + FAILS, OPEN], NOT_TESTED),
+        (["p:" + DEPENDS, CLEARS], NOT_TESTED),
+        (["p:" + CLEARS, "p:" + FAILS, CLEARS], NOT_TESTED),
+        (["p:" + OPEN, "p:" + FAILS], NOT_TESTED),
+        (["p:" + OPEN, CLEARS], OPEN),
+        (["p:" + OPEN, CLEARS, FAILS], OPEN),
     ],
 )
 def test_parts_are_joined_as_the_register_says(verdicts: list[str], joined: str) -> None:
-    assert join_parts([part(verdict) for verdict in verdicts]) == joined
+    parts = tuple(part(verdict) for verdict in verdicts)
+    assert join_parts(parts) == joined
+    assert join_parts(parts[::-1]) == joined
+
+
+def test_the_verdict_says_why_where_the_word_alone_does_not() -> None:
+    def why(*verdicts: str) -> str:
+        parts = tuple(part(verdict) for verdict in verdicts)
+        return Verdict("it", join_parts(parts), False, parts).because
+
+    evidence = "it < 1: 50 of 100 networks, seeds 0 to 99"
+    assert why("p:" + FAILS, CLEARS) == (
+        f"a premise does not hold ({evidence}), so the statement was not put to the test"
+    )
+    assert why(CLEARS, FAILS) == f"clears: {evidence}; does not clear: {evidence}"
+    assert why(DEPENDS) == f"{evidence}; 95 % interval of the share 0.40 to 0.60"
+    assert why(OPEN) == f"{evidence}; more seeds decide: `vgt reproduce it --decide`"
+    assert why(CLEARS) == why(FAILS) == ""
+
+
+@pytest.mark.parametrize(("cleared", "number"), [(0, 10), (1, 30), (28, 30), (55, 100), (100, 100)])
+def test_interval_is_that_of_clopper_and_pearson(cleared: int, number: int) -> None:
+    expected = stats.binomtest(cleared, number).proportion_ci(0.95, method="exact")
+    effects = clear_of((cleared, number))
+    assert PartVerdict("", "> 0", tuple(effects), cleared, OPEN).interval == pytest.approx(tuple(expected))
 
 
 def record(values: list[float], seeds: tuple[int, ...] | None = None) -> Record:
@@ -155,15 +271,18 @@ def claim(*parts: dict[str, Any], **changes: Any) -> ClaimConfig:
     return ClaimConfig.model_validate(content | changes)
 
 
-BOTH = ({}, {"arms": ["a", "b"], "combine": "difference", "threshold": "> 0", "label": "lead"})
+BOTH: tuple[dict[str, Any], ...] = (
+    {},
+    {"arms": ["a", "b"], "combine": "difference", "threshold": "> 0", "label": "lead"},
+)
 
 
 def test_claim_is_judged_from_its_arms_records() -> None:
     a, b = record([0.9, 0.95, 0.7]), record([0.8, 0.99, 0.6])
     verdict = judge_records(claim(*BOTH), {"a": a, "b": b})
-    assert (verdict.claim, verdict.verdict, verdict.provisional) == ("it", MIXED, True)
+    assert (verdict.claim, verdict.verdict, verdict.provisional) == ("it", OPEN, True)
     first, second = verdict.parts
-    assert (first.verdict, first.cleared, first.effects) == (INCONCLUSIVE, 2, (0.9, 0.95, 0.7))
+    assert (first.verdict, first.cleared, first.effects) == (OPEN, 2, (0.9, 0.95, 0.7))
     assert (second.title, second.threshold, second.cleared) == ("lead", "> 0", 2)
     assert second.effects == pytest.approx((0.1, -0.04, 0.1))
     assert judge_records(claim(*BOTH), {"a": record([0.9]), "b": record([0.1])}).verdict == CONFIRMED
@@ -181,7 +300,7 @@ def test_diverged_run_is_judged_as_chance_and_never_dropped() -> None:
     values = record([0.9, 0.95])
     diverged = Record("k", "a", {}, (0, 1), {}, {}, 0.0, dict(values.series) | {"diverged_at": np.array([-1, 3])})
     (judged,) = judge_records(claim({}), {"a": diverged, "b": values}).parts
-    assert (judged.effects, judged.verdict) == ((0.9, 0.1), INCONCLUSIVE)
+    assert (judged.effects, judged.verdict) == ((0.9, 0.1), OPEN)
 
 
 @settings(max_examples=50)
@@ -195,16 +314,19 @@ def test_literature_notes_and_published_values_never_change_a_verdict(
     assert judge_records(changed, records) == plain
 
 
-@pytest.mark.parametrize("seeds", [(0, 2), (1, 0), (0, 1, 2)])
+@pytest.mark.parametrize("seeds", [(0, 2), (1, 0), (1, 0, 2)])
 def test_records_of_different_seeds_are_refused(seeds: tuple[int, ...]) -> None:
     records = {"a": record([0.9, 0.9]), "b": record([0.9] * len(seeds), seeds)}
     with pytest.raises(ValueError, match=r"it: the arms were run with different seeds: \[\("):
         judge_records(claim(*BOTH), records)
 
 
-def test_no_records_are_refused() -> None:
-    with pytest.raises(ValueError, match="different seeds"):
-        judge_records(claim(*BOTH), {})
+def test_parts_are_judged_on_the_seeds_that_all_of_their_arms_have() -> None:
+    """An arm of an open part has more seeds than the part that was decided before needs."""
+    a, b = record([0.9] * 9 + [0.7] + [0.9] * 20), record([0.1] * 10)
+    first, second = judge_records(claim(*BOTH), {"a": a, "b": b}).parts
+    assert (first.verdict, first.count, first.seeds) == (CLEARS, "29 of 30 networks", tuple(range(30)))
+    assert (second.verdict, second.count, second.seeds) == (CLEARS, "10 of 10 networks", tuple(range(10)))
 
 
 def exact(*parts: tuple[str, str]) -> ClaimConfig:
@@ -220,10 +342,10 @@ def test_exact_claim_is_judged_from_its_quantities_and_is_never_provisional() ->
     both = exact(("error_at_depth_50", "< 1e-10"), ("error_at_depth_4", "< 1e-10"))
     verdict = judge_quantities(both, {"error_at_depth_4": [1e-16], "error_at_depth_50": [1e-9], "other": [0.0]})
     assert [(part.title, part.effects, part.verdict) for part in verdict.parts] == [
-        ("error_at_depth_50", (1e-9,), REFUTED),
-        ("error_at_depth_4", (1e-16,), CONFIRMED),
+        ("error_at_depth_50", (1e-9,), FAILS),
+        ("error_at_depth_4", (1e-16,), CLEARS),
     ]
-    assert (verdict.verdict, verdict.provisional) == (MIXED, False)
+    assert (verdict.verdict, verdict.provisional) == (PARTLY, False)
     alone = exact(("error_at_depth_4", "< 1e-10"))
     assert judge_quantities(alone, {"error_at_depth_4": [0.0]}).verdict == CONFIRMED
     for never in (math.nan, math.inf):
@@ -234,5 +356,5 @@ def test_exact_claim_is_judged_from_its_quantities_and_is_never_provisional() ->
 
 def test_blocks_of_a_quantity_are_judged_as_seeds_are() -> None:
     alone = exact(("error_at_depth_4", "< 1"))
-    for values, expected in (([0.5] * 10, CONFIRMED), ([0.5] * 9 + [2.0], INCONCLUSIVE), ([2.0] * 10, REFUTED)):
+    for values, expected in (([0.5] * 10, CONFIRMED), ([0.5] * 9 + [2.0], DEPENDS), ([2.0] * 10, REFUTED)):
         assert judge_quantities(alone, {"error_at_depth_4": values}).verdict == expected

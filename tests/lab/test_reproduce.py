@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from tests.processes import Running
+from vgtemplate.jobs.job import Job
 from vgtemplate.jobs.run import run_job
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cost import estimate_megabytes
 from vgtemplate.lab.judge import Verdict, judge_effects
 from vgtemplate.lab.plan import missing_tasks, plan_claims, select_claims
 from vgtemplate.lab.result import Result, judge_all
@@ -194,7 +196,28 @@ def test_json_has_what_a_reader_needs(tmp_path: Path) -> None:
 def test_json_has_no_nan_and_no_infinity(claims: dict[str, ClaimConfig]) -> None:
     effects = [float("nan"), float("inf"), float("-inf"), 0.01]
     parts = tuple(judge_effects(effects, "<= 0.03", "|slope|") for _ in range(2))
-    verdict = Verdict("relu-keeps-gradient", "mixed", True, parts)
+    verdict = Verdict("relu-keeps-gradient", "open", True, parts)
     result = Result(claims["relu-keeps-gradient"], verdict, {}, "mnist", (0, 1, 2), "quick", 1.0, {})
     text = json.dumps(result.to_json(), allow_nan=False)
     assert json.loads(text)["effects"] == [None, "Infinity", "-Infinity", 0.01]
+
+
+def test_later_looks_add_each_seed_once_in_jobs_that_fit_into_memory(
+    claims: dict[str, ClaimConfig], tmp_path: Path
+) -> None:
+    named = {name: claims[name] for name in ("residual-trains-deep", "relu-replaces-sigmoid", "derivative-bounds")}
+    plan = plan_claims(named, EXPERIMENTS, "digits", range(100, 110), tmp_path)
+    assert plan.later["derivative-bounds"] == {}
+    numbers = []
+    for name, arms in plan.later.items():
+        for arm, looks in arms.items():
+            first = plan.jobs[plan.keys[name][arm]]
+            assert isinstance(first, Job)
+            sets = [first.seeds, *(tuple(seed for job in jobs for seed in job.seeds) for jobs in looks)]
+            assert sets == [tuple(range(100, 110)), tuple(range(110, 130)), tuple(range(130, 200))]
+            assert all(job.config == first.config for jobs in looks for job in jobs)
+            assert all(estimate_megabytes(job.config, len(job.seeds)) <= 300 for jobs in looks for job in jobs)
+            numbers.append([len(jobs) for jobs in looks])
+    assert [1, 1] in numbers
+    assert max(numbers) > [1, 1]
+    assert plan_claims(named, EXPERIMENTS, "digits", range(9), tmp_path).later == {}

@@ -16,7 +16,7 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
-from vgtemplate.lab.judge import Verdict, judge_effects, judge_records
+from vgtemplate.lab.judge import Verdict, join_parts, judge_effects, judge_records
 from vgtemplate.lab.result import Result
 from vgtemplate.prediction import compare_slopes
 from vgtemplate.records import Record
@@ -55,25 +55,27 @@ def result(kind: str = "initial") -> Result:
     compared = compare_slopes(found)
     assert compared is not None
     judged = judge_records(claim, {"half": found})
-    return Result(claim, judged, {"half": "k"}, "digits", (0,), "quick", 1.0, {"half": compared})
+    return Result(claim, judged, {"half": ("k",)}, "digits", (0,), "quick", 1.0, {"half": compared})
 
 
 def with_effects(effects: Sequence[Sequence[float]], threshold: str = "between 1.5 and 2.5") -> Result:
-    parts = tuple(judge_effects(each, threshold, f"part {index}") for index, each in enumerate(effects))
-    return replace(result(), verdict=Verdict("half-vanishes", "mixed", False, parts))
+    parts = tuple(
+        judge_effects(each, threshold, f"part {index}", seeds=range(len(each))) for index, each in enumerate(effects)
+    )
+    return replace(result(), verdict=Verdict("half-vanishes", join_parts(parts), False, parts))
 
 
-def test_a_claim_is_one_line_of_the_part_that_clears_least() -> None:
+def test_a_claim_is_one_line_of_the_part_that_decides() -> None:
     shown = with_effects([[2.0, 2.0], [2.0, 9.0], [2.4, 2.4]])
     lines = printed(lambda console: console.print(verdict_table([shown, result()], "claims", 200)))
-    assert lines[1] == "claim verdict effect: median [min, max] cleared threshold"
+    assert lines[1] == "claim verdict effect: median [min, max] networks threshold"
     assert lines[3:5] == [
-        "half-vanishes mixed 5.5 [2, 9] 1 of 2 1.5 to 2.5",
+        "half-vanishes open 5.5 [2, 9] 1 of 2 1.5 to 2.5",
         "half-vanishes confirmed* -0.29 1 of 1 < -0.1",
     ]
     assert "* provisional" in lines[-1]
     assert printed(lambda console: console.print(verdict_line(shown))) == [
-        "mixed half-vanishes: 5.5 [2, 9], to be between 1.5 and 2.5: 1 of 2"
+        "open half-vanishes: 5.5 [2, 9], to be between 1.5 and 2.5: 1 of 2 networks"
     ]
 
 
@@ -103,7 +105,7 @@ def test_details_are_the_parts_the_theory_and_the_literature() -> None:
     assert lines == [
         "half-vanishes: confirmed (provisional: judged on fewer than ten seeds)",
         "It [really] vanishes.",
-        "slope: -0.29, to be < -0.1: 1 of 1 (published: -0.3), confirmed",
+        "slope: -0.29, to be < -0.1: 1 of 1 networks, seed 0 (published: -0.3), clears",
         "gradient slope in theory / measured: half -0.301 / -0.290",
         "literature: True.",
         "time: 1.0 s",

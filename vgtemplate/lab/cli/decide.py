@@ -22,8 +22,13 @@ Wanted = Mapping[str, Mapping[str, Sequence[Job]]]
 """Claim to arm to the jobs of its next look."""
 
 
-def decide(plan: Plan, judged: Sequence[Result], how: How, sender: Sender, console: Console) -> list[Result]:
-    """Go on with what is open until nothing is; return every result. Whatever ends it, the same call goes on."""
+def decide(
+    plan: Plan, judged: Sequence[Result], how: How, sender: Sender, console: Console
+) -> tuple[list[Result], dict[str, str]]:
+    """Go on with what is open until nothing is; return every result, and what failed by key.
+
+    Whatever ends it, the same call goes on.
+    """
     results = {result.claim.id: result for result in judged}
     failures: dict[str, str] = {}
     while wanted := _open(plan, results, failures):
@@ -35,7 +40,7 @@ def decide(plan: Plan, judged: Sequence[Result], how: How, sender: Sender, conso
             results[name] = judge_claim(plan, name, how.results, failures)
             console.print(verdict_line(results[name]), soft_wrap=True, highlight=False)
             sender.send(describe_result(results[name], how.results))
-    return list(results.values())
+    return list(results.values()), failures
 
 
 def _open(plan: Plan, results: Mapping[str, Result], failures: Mapping[str, str]) -> Wanted:
@@ -63,8 +68,8 @@ def _announce(
     networks = sum(len(job.seeds) for job in todo)
     console.print(
         escape(
-            f"{len(wanted)} claims are open: {', '.join(wanted)}; the next look trains {networks} networks, "
-            f"about {describe_seconds(seconds)}; at most {describe_seconds(most)} until all is decided"
+            f"open: {', '.join(wanted)}; the next look trains {networks} networks, about {describe_seconds(seconds)}; "
+            f"at most {describe_seconds(most)} until all is decided"
         ),
         soft_wrap=True,
     )

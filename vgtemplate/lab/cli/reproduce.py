@@ -100,8 +100,9 @@ def reproduce(
         plans = split_by_budget(plan, how, cifar, budget, console)
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
     judged = _run(plans, extra, how, sender, console)
+    failures: dict[str, str] = {}
     if goes_on:
-        judged = decide(plan, judged, how, sender, console)
+        judged, failures = decide(plan, judged, how, sender, console)
     if as_json:
         print_json([result.to_json() for result in judged])
     else:
@@ -111,7 +112,7 @@ def reproduce(
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if whole:
         _report(plan, claims, judged, results, tracking, console)
-    if any(result.outcome == FAILED for result in judged):
+    if failures or any(result.outcome == FAILED for result in judged):
         raise click.exceptions.Exit(1)
 
 
