@@ -1,6 +1,6 @@
 """The catalogue's activations as numpy functions with their derivatives; never torch, never parameters or noise.
 
-Both PReLUs stand at their initial slopes, RReLU at the mean of its range (its draws would add 0.0008 decades per layer).
+PReLUs stand at their initial slopes, RReLU at the mean of its range (its draws would add 0.0008 decades per layer).
 """
 
 from __future__ import annotations
