@@ -9,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce reproduce-full report stability test test-fast bench lint format wheel lock audit ui clean
+.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench lint format wheel lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,8 +31,11 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 # From here to article-%: the laboratory's; to be deleted with it.
-reproduce: $(READY) ## judge every claim over ten seeds and print the verdicts
+reproduce: $(READY) ## judge every claim over ten seeds, the first look, and print the verdicts
 	@$(BIN)/vgt reproduce
+
+decide: $(READY) ## go on to 30 and 100 seeds with the claims on which ten disagree
+	@$(BIN)/vgt reproduce --decide
 
 reproduce-full: $(READY) ## the same in the register's full setting, three claims more; BUDGET=20m: what fits into that
 	@$(BIN)/vgt reproduce --setting full $(if $(BUDGET),--budget $(BUDGET))
