@@ -37,6 +37,9 @@ class DataConfig(StrictModel):
     num_train: Count = 10_000
     """Number of training images, the first of the official split; less if the data set has fewer. Of data of one's
     own (`factory`): all, unless given."""
+    draw: Literal["first", "per_seed"] = "first"
+    """Which images of the training split, without those held out: the first, the same for every seed; or per_seed:
+    each seed draws its own. They are scaled by the statistics of all that was drawn from."""
     num_validation: int = Field(0, ge=0, le=MOST)
     """Images held out from the end of the official training split."""
     num_test: Count | None = None
@@ -187,6 +190,14 @@ class ProbeConfig(StrictModel):
     """Measure how far the distribution of each hidden layer's input moves in a step (internal covariate shift)."""
     gradient_change: bool = False
     """Measure how far a layer's gradient turns when the layers below it take their step (Santurkar et al. 2018)."""
+    growth: bool = False
+    """Measure at every step the norm of the whole gradient, before clipping, and that of all weights."""
+    removal: bool = False
+    """Measure the test accuracy without each hidden layer but the first in turn, at the end (Veit et al. 2016): mlp of
+    one width only."""
+    zero_gradients: bool = False
+    """Count the entries of dL/dx that are exactly 0, x the input of each layer, before the first step and after the
+    last: mlp of one width only."""
 
 
 def _kind_of_model(value: Any) -> str:
@@ -283,3 +294,8 @@ class ArmConfig(StrictModel):
             )
         if model is not None and model.norm == "batch" and self.data.batch_size == 1:
             raise ValueError("model.norm: batch needs data.batch_size above 1")
+        needing = [name for name in ("removal", "zero_gradients") if getattr(self.probes, name)]
+        if needing and (model is None or model.kind != "mlp" or len(set(model.widths())) > 1):
+            raise ValueError(f"probes.{needing[0]} needs a built-in mlp whose hidden layers have one width")
+        if self.probes.removal and self.training.score_name != "accuracy":
+            raise ValueError("probes.removal needs training.score: accuracy")

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     DATA = 4
     CHECKS = 5
     AUGMENTATION = 6
+    TRAINING_IMAGES = 7
 
 
 def derive(seed: int, stream: Stream, *counters: int) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.data.augment import CropFlip
+from vgtemplate.data.drawn import Drawn
 from vgtemplate.data.split import Content, Split, each_tensor
 
 
@@ -136,7 +137,7 @@ def _parts(start: int, stop: int, number: int) -> list[tuple[int, int]]:
 
 
 class EvaluationBatches:
-    """Yields a split in order, batches (R, b, ...), the same for all replicas; tensors are expanded without a copy.
+    """Yields a split in order, batches (R, b, ...): each replica's own images, or the same for all without a copy.
 
     Args:
         split: what the batches are taken from.
@@ -164,8 +165,12 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Content]:
         for start, stop in self._bounds:
-            batch = self._split.ordered(start, stop)
-            yield batch if self._num_replicas is None else expanded(batch, self._num_replicas)
+            if self._num_replicas is None:
+                yield self._split.ordered(start, stop)
+            elif isinstance(self._split, Drawn):
+                yield self._split.ordered_of_each(start, stop)
+            else:
+                yield expanded(self._split.ordered(start, stop), self._num_replicas)
 
 
 def expanded(batch: Content, num_replicas: int) -> Content:

@@ -17,6 +17,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data.augment import CropFlip
 from vgtemplate.data.batches import BatchOrder, EvaluationBatches, TrainBatches
+from vgtemplate.data.drawn import Drawn
 from vgtemplate.data.prepare import prepare
 from vgtemplate.data.split import Split, Tensors
 from vgtemplate.data.statistics import MOST_IMAGES, typical_mean_squares
@@ -25,6 +26,8 @@ from vgtemplate.lightning import pl
 
 class PopulationData(pl.LightningDataModule):
     """The data of an arm: the first of the official training split, the last of it as validation, the test split.
+
+    Or, with `draw: per_seed`, for each replica its own of the training split.
 
     After `setup`: `input_shape` (C, H, W), `num_classes`, `steps_per_epoch`, `batch_size` (at most the number of
     training images) and `info`, what the record says of the data: `num_train` is less than `num_train_asked` where the
@@ -65,7 +68,7 @@ class PopulationData(pl.LightningDataModule):
             UserError: it cannot be had, a file is damaged, or validation would leave no training image.
         """
         if not self._splits:
-            self._splits, self.info = prepare(self.config, self.root)
+            self._splits, self.info = prepare(self.config, self.root, self.seeds)
         self._splits = {name: split.to(self._device) for name, split in self._splits.items()}
         self._order = BatchOrder(self.seeds, self.info["num_train"], self.config.batch_size, self._device)
         self.steps_per_epoch, self.batch_size = self._order.steps_per_epoch, self._order.batch_size
@@ -127,12 +130,14 @@ class PopulationData(pl.LightningDataModule):
         return self._evaluation("test")
 
     def ordered_train_dataloader(self) -> Iterable[Any]:
-        """Return the loader of the training images in order, the same for every replica, to evaluate on."""
+        """Return the loader of the training images in order, each replica's own, to evaluate on."""
         return self._evaluation("train")
 
     def _inputs(self, name: str, most: int) -> Tensor | None:
         """Return the first inputs of a split, (N, ...), where they are numbers in memory rather than names or items."""
         split = self._splits[name]
+        if isinstance(split, Drawn):
+            split = split.pool
         if not isinstance(split, Tensors) or not isinstance(split.content, tuple):
             return None
         inputs = split.content[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from torch.utils.data import Subset
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.config.strict import MOST
+from vgtemplate.data.drawn import Drawn, Indices, draw
 from vgtemplate.data.lengths import num_held_out
 from vgtemplate.data.notes import note
 from vgtemplate.data.own import as_array, call_factory, is_dataset, is_integer, is_pair, leaves, own_fingerprint
 from vgtemplate.data.sources import load_images
 from vgtemplate.data.split import Items, Split, Tensors, each_leaf
-from vgtemplate.data.statistics import measure_channels, scale_pixels
+from vgtemplate.data.statistics import MOST_IMAGES, measure_channels, scale_pixels
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,19 @@ def _cut(split: Any, start: int, stop: int) -> Any:
 
 
 def _divide(config: DataConfig, raw: _Raw) -> dict[str, Any]:
-    """Return the training split's first `num_train`, what is held out from its end or given for it, and the test's."""
+    """Return the training split's first `num_train`, what is held out from its end or given for it, and the test's.
+
+    Where each seed draws its own training images, all that are not held out are returned in their place.
+    """
     whole = raw.splits["train"]
     available, own = split_length(whole), raw.splits.get("validation")
     if own is not None and config.num_validation:
         note(f"data.num_validation: {config.num_validation} is not used; {raw.name} has a validation split of its own")
     held_out = num_held_out(config, available) if own is None else 0
     num_test = split_length(raw.splits["test"])
+    most = config.num_train if config.draw == "first" else available
     return {
-        "train": _cut(whole, 0, min(config.num_train, available - held_out)),
+        "train": _cut(whole, 0, min(most, available - held_out)),
         "validation": _cut(whole, available - held_out, available) if own is None else own,
         "test": _cut(raw.splits["test"], 0, min(config.num_test or num_test, num_test)),
     }
@@ -92,29 +97,49 @@ def _are_pictures(split: Any, name: str) -> bool:
     return True
 
 
-def prepare(config: DataConfig, root: Path) -> tuple[dict[str, Split], dict[str, Any]]:
+def _draw(config: DataConfig, pool: Any, name: str, seeds: Sequence[int]) -> tuple[Any, Indices]:
+    """Return what the seeds draw of a training split, with its first images, and where in it each one's are, (R, N).
+
+    The first images stand for all, whichever seeds train (`statistics.typical_mean_squares`).
+
+    Raises:
+        UserError: it is a Dataset, whose items are asked for one by one.
+    """
+    if is_dataset(pool):
+        raise UserError(f"data.draw: per_seed needs arrays in memory, which {name}, a Dataset, is not; allowed: first")
+    chosen = draw(seeds, split_length(pool), config.num_train)
+    used = np.union1d(chosen, np.arange(min(MOST_IMAGES, split_length(pool))))
+    return each_leaf(lambda leaf: leaf[used], pool), np.searchsorted(used, chosen)
+
+
+def prepare(config: DataConfig, root: Path, seeds: Sequence[int]) -> tuple[dict[str, Split], dict[str, Any]]:
     """Return the splits train, validation (which may be empty) and test, and what the record says of the data.
 
-    Pictures of 8 bits in pairs (x, y) are scaled as the configuration says, by the training pictures; all else is
-    handed on as it is.
+    Pictures of 8 bits in pairs (x, y) are scaled as the configuration says, by the training pictures, or by all that
+    the seeds draw theirs from; all else is handed on as it is.
 
     Raises:
         UserError: the data cannot be had or used.
     """
     raw = _find(config, root)
     divided = _divide(config, raw)
+    whole, chosen = divided["train"], None
+    if config.draw == "per_seed":
+        divided["train"], chosen = _draw(config, whole, raw.name, seeds)
     mean: list[float] = []
     std: list[float] = []
     splits: dict[str, Split] = {}
     if is_dataset(divided["train"]):
         splits = {name: Items(split, f"data.factory {raw.name}: {name}") for name, split in divided.items()}
-    elif _are_pictures(divided["train"], raw.name):
-        mean, std = measure_channels(as_array(divided["train"][0]), raw.max_value)
+    elif _are_pictures(whole, raw.name):
+        mean, std = measure_channels(as_array(whole[0]), raw.max_value)
         for name, (x, y) in divided.items():
             scaled = scale_pixels(as_array(x), config.scaling, mean, std, raw.max_value)
             splits[name] = Tensors((torch.from_numpy(scaled), to_tensor(y)))
     else:
         splits = {name: Tensors(each_leaf(to_tensor, split)) for name, split in divided.items()}
+    if chosen is not None and isinstance(pool := splits["train"], Tensors):
+        splits["train"] = Drawn(pool, torch.from_numpy(chosen))
     info = {
         "name": raw.name,
         "fingerprint": raw.fingerprint,

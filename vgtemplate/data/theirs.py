@@ -160,7 +160,7 @@ class TheirData(PopulationData):
         """Raise UserError at a setting that the LightningDataModule decides itself; of numbers of data, say so."""
         what = f"{self._what.removeprefix('data.factory ')}, a LightningDataModule, splits and batches its data itself"
         usual = DataConfig()
-        for name in ("batch_size", "augment"):
+        for name in ("batch_size", "augment", "draw"):
             if (value := getattr(self.config, name)) != (allowed := getattr(usual, name)):
                 raise UserError(f"data.{name}: {value} says nothing; {what}; allowed: {allowed}, or nothing")
         # These may stand in a base, for other data.

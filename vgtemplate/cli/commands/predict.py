@@ -171,7 +171,10 @@ def _images(config: ArmConfig, name: str | None, root: Path) -> _Images:
         shape = _CIFAR_SHAPE if config.data.dataset.startswith("cifar") else _MNIST_SHAPE
         return _Images(shape, None, f"standardised images of {shape[1]}x{shape[2]} pixels")
     images = load_images(config.data.model_copy(update={"dataset": name}), root)
-    scaled = scale_first(images, config.data.num_train, config.data.scaling)
+    num_train = config.data.num_train
+    if config.data.draw == "per_seed":
+        num_train = len(images.train_images) - config.data.num_validation
+    scaled = scale_first(images, num_train, config.data.scaling)
     return _Images(
         images.train_images.shape[1:], typical_mean_squares(scaled, built_in(config).kind == "mlp"), f"images of {name}"
     )
