@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from vgtemplate.lab.catalogue import ARTICLES
 from vgtemplate.lab.gallery import GalleryConfig
+from vgtemplate.lab.report.gallery_batchnorm import STEPS, UNITS, draw_batchnorm
+from vgtemplate.lab.report.gallery_descent import draw_loss_surface, draw_update_rule
 from vgtemplate.lab.report.gallery_figures import (
     draw_derivatives,
     draw_good_range,
@@ -48,6 +50,20 @@ class Entry:
 
 _BEFORE = (
     Entry(
+        "The loss surface and the way down",
+        "Loss over the two weights of two neurons in a row, (w2 tanh(w1 x) - sin x)² averaged over 41 inputs, and the "
+        "paths of gradient descent from two starting points (dots), which end in different valleys (stars).",
+        (("causes-cures", "on why gradients are used"),),
+        draw_loss_surface,
+    ),
+    Entry(
+        "The update rule",
+        "One sigmoid neuron, input 1, target 0, L = σ(w)² / 2; each dot is the weight after one of ten updates. Where "
+        "the neuron is saturated next to no gradient is left, so that the new weight is nearly the old one.",
+        (("bn-relu", "section 1.2"),),
+        draw_update_rule,
+    ),
+    Entry(
         "Sigmoid and tanh, their derivatives, and where they saturate",
         "Shaded: derivative below a tenth of its maximum. There next to no gradient passes.",
         (("bn-relu", "section 1.3"), ("causes-cures", "on activation functions")),
@@ -74,6 +90,17 @@ _BEFORE = (
     ),
 )
 _AFTER = (
+    Entry(
+        "Batch normalisation and its four vectors",
+        f"The {UNITS} units of a layer of a small network, after {STEPS} steps of training in NumPy: μ and σ are "
+        "running estimates over the batches, γ and β are learned by gradient descent; dotted: where each begins.",
+        (
+            ("slow-training", "on batch normalisation"),
+            ("unstable-gradients", "on batch normalisation"),
+            ("causes-cures", "on BatchNorm"),
+        ),
+        draw_batchnorm,
+    ),
     Entry(
         "ReLU and its relatives",
         "All but ReLU pass a gradient where the pre-activation is negative.",
