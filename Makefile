@@ -9,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench lint format wheel lock audit ui clean
+.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench lint format readme-table wheel lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ claim-%: $(READY) ## judge one claim, e.g. make claim-relu-keeps-gradient
 
 stability: $(READY) ## judge the claims on three sets of seeds, on 1 and 2 threads and in float64: what changes?
 	@$(BIN)/vgt stability --sets 3
+
+readme-table: $(READY) ## fill the README's table from the committed verdicts that it names
+	@$(BIN)/vgt verdicts fill README.md
 
 article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unstable-gradients, causes-cures
 	@$(BIN)/vgt reproduce --article $*

@@ -104,6 +104,7 @@ def test_wheel_has_every_file_of_package_and_experiments(wheel: Path) -> None:
         names = set(archive.namelist())
     expected = {f"vgtemplate/{name}" for name in files_below(REPOSITORY / "vgtemplate")}
     expected |= {f"vgtemplate/experiments/{name}" for name in files_below(REPOSITORY / "experiments")}
+    expected |= {f"vgtemplate/verdicts/{name}" for name in files_below(REPOSITORY / "docs" / "verdicts")}
     beside = {name for name in names if ".dist-info/" not in name}
     assert beside == expected
     assert {"vgtemplate/py.typed", "vgtemplate/experiments/claims/picks/mnist.yaml"} <= beside
