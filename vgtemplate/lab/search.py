@@ -48,6 +48,8 @@ class Tuning:
     seeds: Sequence[int]
     root: Path
     keys: Keys = field(init=False)
+    held_out: dict[str, int] = field(init=False, default_factory=dict)
+    """By data set, since to count its images it is loaded."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", Keys(self.root))
@@ -81,7 +83,10 @@ class Tuning:
         if metric == "steps_to_loss" and config.training.stop_loss is None:
             raise UserError(f"{path}: search: steps_to_loss needs training.stop_loss of arm {arm!r}")
         label = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in settings.items())
-        trial = _as_trial(config, metric, _num_held_out(config.data, self.root))
+        which = config.data.model_dump_json(include={"dataset", "path", "factory", "settings"})
+        if which not in self.held_out:
+            self.held_out[which] = _num_held_out(config.data, self.root)
+        trial = _as_trial(config, metric, self.held_out[which])
         return self.keys.job(claim, f"{arm} ({label})", trial, self.seeds)
 
 
