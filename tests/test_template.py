@@ -257,7 +257,7 @@ def test_data_set_is_one_function(copy: Path, python: Callable[..., str], vgt: C
 def test_metric_is_one_function_and_a_claim_one_file(
     copy: Path, python: Callable[..., str], vgt: Callable[..., str]
 ) -> None:
-    add(copy / "vgtemplate/metrics.py", MIDDLE)
+    add(copy / "vgtemplate/metrics/trained.py", MIDDLE)
     (copy / "experiments/claims/middle-is-alive.yaml").write_text(CLAIM)
     (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --jobs 1 --no-tracking --json"))
     assert (result["verdict"], result["articles"]) == ("confirmed", [])

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.network import InitialiserConfig, ModelConfig
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.metrics import gradient_slope, log10
+from vgtemplate.metrics.initial import gradient_slope
+from vgtemplate.metrics.registry import log10
 from vgtemplate.records import Array, Record
 from vgtemplate.text import plain_number
 from vgtemplate.theory.layers import Layer
@@ -50,6 +51,8 @@ def why_not_predicted(config: ArmConfig) -> str | None:
         return "pretrained weights are no independent draws"
     if _is_resnet(model) and model.norm != "batch":
         return "the activation stands after the shortcut, and no normalisation over the batch makes its branch Gaussian"
+    if model.norm_noise:
+        return "noise that is drawn anew at each step stands after the normalisation"
     if model.norm == "batch" and model.norm_position == "after" and model.bias in ("normal", "pytorch_default"):
         return "with random biases every unit has another variance for the normalisation to take out"
     return None

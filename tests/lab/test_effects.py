@@ -37,6 +37,7 @@ VALUES = [np.array([1.0, 2.0, -1.0]), np.array([3.0, 1.0, -2.0]), np.array([2.0,
         ("spread_difference", [*VALUES[:2], VALUES[0], VALUES[2]], [1, -5, -4]),
         ("smallest_growth", VALUES, [-1, -1, -1]),
         ("smallest_growth", [VALUES[0], VALUES[2]], [1, 6, 5]),
+        ("share_of_gain", VALUES, [-1, 6 / 7, 5 / 6]),
         ("margin_above", VALUES[:2], [-2, 1, 1]),
         ("margin_below", VALUES[:2], [2, -1, -1]),
     ],
@@ -50,8 +51,9 @@ def test_combination(name: str, values: list[Array], expected: list[float]) -> N
 def test_nan_in_any_arm_is_nan(name: str, position: int) -> None:
     values = [np.ones(2), np.ones(2)][: 1 if name == "only" else 2]
     values[min(position, len(values) - 1)][1] = np.nan
-    combined = FUNCTIONS[name](values if name != "spread_difference" else [*values, np.ones(2), np.ones(2)])
-    assert combined[0] == (1 if name in ("only", "largest", "smallest", "ratio") else 0)
+    values += {"spread_difference": [np.ones(2), np.ones(2)], "share_of_gain": [np.zeros(2)]}.get(name, [])
+    combined = FUNCTIONS[name](values)
+    assert combined[0] == (1 if name in ("only", "largest", "smallest", "ratio", "share_of_gain") else 0)
     assert np.isnan(combined[1])
 
 

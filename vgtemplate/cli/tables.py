@@ -9,7 +9,8 @@ from rich.console import Group
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.metrics import final_loss, gradient_slope, test_accuracy, test_score
+from vgtemplate.metrics.initial import gradient_slope
+from vgtemplate.metrics.trained import final_loss, test_accuracy, test_score
 from vgtemplate.prediction import compare_slopes
 from vgtemplate.records import Array, Record
 from vgtemplate.text import write_number, write_spread

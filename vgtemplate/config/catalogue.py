@@ -97,4 +97,4 @@ class MetricRow:
     options: tuple[str, ...] = ()
 
 
-METRICS = Declared(MetricRow, "metric", "metrics.py")
+METRICS = Declared(MetricRow, "metric", "metrics")

@@ -63,6 +63,11 @@ class ModelConfig(StrictModel):
     """Normalisation of each hidden layer."""
     norm_position: Literal["before", "after"] = "before"
     """Whether the normalisation stands before or after the activation."""
+    norm_affine: bool = True
+    """Whether the normalisation learns a scale and a shift (gamma and beta)."""
+    norm_noise: bool = False
+    """mlp and cnn, norm: batch: after the normalisation every unit is scaled and shifted at random, anew at each step
+    of the training ("noisy" BatchNorm of Santurkar et al. 2018)."""
     residual: bool = False
     """Add each hidden layer's input to its output (identity shortcut), from the second on, where the widths agree."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -71,6 +76,12 @@ class ModelConfig(StrictModel):
     """cnn only: the image is halved between stages of equal length."""
     output: Literal["logits", "image"] = "logits"
     """logits: one per class; image (cnn only): a convolution back to an image of the input's size, never halved."""
+
+    @model_validator(mode="after")
+    def _noise_stands_after_a_batch_norm(self) -> ModelConfig:
+        if self.norm_noise and (self.norm != "batch" or self.kind == "resnet"):
+            raise ValueError("norm_noise: true needs norm: batch and kind: mlp or cnn")
+        return self
 
     @model_validator(mode="after")
     def _resnet_is_the_papers(self) -> ModelConfig:
@@ -83,7 +94,7 @@ class ModelConfig(StrictModel):
             raise ValueError(f"depth {self.depth} of a resnet must be 6n + 2, e.g. {below} or {below + 6}")
         if not isinstance(self.width, int):
             raise ValueError("width of a resnet is one number: the channels of its first stage, doubled at each stage")
-        fixed = {"norm_position": "before", "dropout": 0.0, "num_stages": 3, "output": "logits"}
+        fixed = {"norm_position": "before", "norm_affine": True, "dropout": 0.0, "num_stages": 3, "output": "logits"}
         for name, value in fixed.items():
             if getattr(self, name) != value:
                 raise ValueError(f"{name} of a resnet is always {value}")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vgtemplate.figures.style import dress, shorten
-from vgtemplate.metrics import log10
+from vgtemplate.metrics.registry import log10
 from vgtemplate.records import Array, Record
 
 _SIZE_INCHES = (7.2, 4.4)

@@ -14,7 +14,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.figures.records import LAYER_AXIS, finite
 from vgtemplate.figures.style import GRID, INK, SERIES_COLOURS, start_figure
-from vgtemplate.metrics import log10
+from vgtemplate.metrics.registry import log10
 from vgtemplate.prediction import TOLERANCE, Comparison
 from vgtemplate.theory.phase import PhaseDiagram
 from vgtemplate.theory.profiles import Prediction

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vgtemplate import metrics
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.grid import (
     MOST_ADDED,
@@ -25,6 +24,7 @@ from vgtemplate.lab.grid import (
 from vgtemplate.lab.picks import Candidate, Pick
 from vgtemplate.lab.search import Search
 from vgtemplate.lab.threshold import clears
+from vgtemplate.metrics.registry import named
 from vgtemplate.records import Record
 
 Records = Sequence[Mapping[str, Record]]
@@ -60,7 +60,7 @@ def first_that_clears(threshold: str, values: Sequence[Sequence[float]], diverge
 
 
 def _values(metric: str, arm: str, records: Records) -> list[list[float]]:
-    return [metrics.named(metric)(by_arm[arm]).tolist() for by_arm in records]
+    return [named(metric)(by_arm[arm]).tolist() for by_arm in records]
 
 
 def _compare(search: Search, records: Records) -> tuple[str, list[list[float]]]:
@@ -77,7 +77,7 @@ def _choose(search: Search, records: Records, values: Sequence[Sequence[float]])
     first = search.config.first
     if first is None:
         return smallest(values)
-    diverged = [any(metrics.named("diverged")(record).any() for record in by_arm.values()) for by_arm in records]
+    diverged = [any(named("diverged")(record).any() for record in by_arm.values()) for by_arm in records]
     chosen = first_that_clears(first, values, diverged)
     if chosen is None:
         arms = ", ".join(search.trials[0])

@@ -203,7 +203,7 @@ class ClaimConfig(ExperimentConfig):
             options = () if is_own(part.metric) else catalogue.METRICS[part.metric].options
             require(f"option of {part.metric}", option, options)
         least = COMBINATIONS[part.combine].arms
-        exactly = part.combine in {"only", "difference", "ratio"}
+        exactly = part.combine in {"only", "difference", "ratio", "share_of_gain"}
         if len(part.arms) < least or (exactly and len(part.arms) != least):
             raise ValueError(
                 f"combination {part.combine!r} takes {'' if exactly else 'at least '}{least} arms, not {len(part.arms)}"

@@ -7,10 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from vgtemplate import metrics
 from vgtemplate.lab.catalogue import COMBINATIONS
 from vgtemplate.lab.claim import PartConfig
-from vgtemplate.metrics import Array
+from vgtemplate.metrics.registry import Array, named
 from vgtemplate.records import Record
 
 FUNCTIONS: dict[str, Callable[[Sequence[Array]], Array]] = {}
@@ -73,6 +72,12 @@ def spread_difference(values: Sequence[Array]) -> Array:
     return spread(values[: len(values) // 2]) - spread(values[len(values) // 2 :])
 
 
+@combination("what the first arm gains over the third, over what the second does", arms=3)
+def share_of_gain(values: Sequence[Array]) -> Array:
+    """Return (first - third) / (second - third)."""
+    return ratio([values[0] - values[2], values[1] - values[2]])
+
+
 @combination("the smallest rise from one arm to the next", arms=2)
 def smallest_growth(values: Sequence[Array]) -> Array:
     """Return the smallest rise from one arm to the next."""
@@ -81,6 +86,6 @@ def smallest_growth(values: Sequence[Array]) -> Array:
 
 def compute_effects(part: PartConfig, records: Mapping[str, Record]) -> Array:
     """Return a part's effects, one per seed, (R,), in the order of the records' seeds."""
-    values = [metrics.named(part.metric)(records[arm], **part.options) for arm in part.arms]
+    values = [named(part.metric)(records[arm], **part.options) for arm in part.arms]
     with np.errstate(invalid="ignore"):
         return FUNCTIONS[part.combine](values)

@@ -11,7 +11,7 @@ from vgtemplate.nn.activations import build_activation
 from vgtemplate.nn.conv import Conv2d
 from vgtemplate.nn.linear import Linear
 from vgtemplate.nn.noise import Dropout
-from vgtemplate.nn.norm import build_norm
+from vgtemplate.nn.norm import UnitNoise, build_norm
 
 if TYPE_CHECKING:
     from vgtemplate.config.network import ModelConfig
@@ -29,7 +29,8 @@ class HiddenLayer(nn.Module):
         self, config: ModelConfig, linear: Linear | Conv2d, in_width: int, width: int, index: int, seeds: Sequence[int]
     ) -> None:
         super().__init__()
-        norm = build_norm(config.norm, len(seeds), width)
+        plain = build_norm(config.norm, len(seeds), width, config.norm_affine)
+        norm = nn.Sequential(plain, UnitNoise(seeds, index)) if config.norm_noise and plain is not None else plain
         self.linear = linear
         self.norm_before = norm if config.norm_position == "before" else None
         self.activation = build_activation(config.activation, seeds, 2 * index, width)

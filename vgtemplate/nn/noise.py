@@ -44,13 +44,16 @@ def splitmix64(start: Tensor, count: int) -> Tensor:
 
 
 class Noise(nn.Module):
-    """A source of random numbers for the layer of that number in the network: each replica's own, new at each step."""
+    """A source of random numbers for the layer of that number in the network: each replica's own, new at each step.
+
+    Several sources of one layer are told apart by further numbers, `parts`.
+    """
 
     keys: Tensor
 
-    def __init__(self, seeds: Sequence[int], layer: int) -> None:
+    def __init__(self, seeds: Sequence[int], layer: int, *parts: int) -> None:
         super().__init__()
-        keys = [derive(seed, Stream.NOISE, layer) for seed in seeds]
+        keys = [derive(seed, Stream.NOISE, layer, *parts) for seed in seeds]
         self.register_buffer("keys", torch.tensor(keys, dtype=torch.int64), persistent=False)
         self.step = 0
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vgtemplate.metrics import final_loss, gradient_slope
+from vgtemplate.metrics.initial import gradient_slope
+from vgtemplate.metrics.trained import final_loss
 from vgtemplate.records import Array, Record
 
 MAX_STEPS = 50

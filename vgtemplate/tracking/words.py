@@ -10,7 +10,8 @@ from typing import Any
 
 from vgtemplate.config.catalogue import BLOCKS
 from vgtemplate.config.strict import MOST
-from vgtemplate.metrics import final_loss, gradient_slope
+from vgtemplate.metrics.initial import gradient_slope
+from vgtemplate.metrics.trained import final_loss
 from vgtemplate.records import Record, record_path
 from vgtemplate.text import describe_seeds, flatten, write_spread
 from vgtemplate.tracking.outbox import Description, runs_of

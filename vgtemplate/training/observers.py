@@ -13,6 +13,7 @@ from vgtemplate.callbacks.dead_units import DeadUnitProbe
 from vgtemplate.callbacks.divergence import DivergenceRecorder
 from vgtemplate.callbacks.gradient import GradientProbe
 from vgtemplate.callbacks.gradient_change import GradientChangeProbe
+from vgtemplate.callbacks.growth import GrowthRecorder
 from vgtemplate.callbacks.live import LiveCurves, Tell
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.progress import ProgressBar
@@ -20,6 +21,7 @@ from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.callbacks.shift import ShiftProbe
 from vgtemplate.callbacks.stopping import StopAtAccuracy, StopAtLoss
 from vgtemplate.callbacks.weight import WeightProbe
+from vgtemplate.callbacks.zero_gradients import ZeroGradientProbe
 from vgtemplate.config.schema import LARGEST_IS_BEST, ArmConfig, ProbeConfig
 from vgtemplate.data.module import PopulationData
 from vgtemplate.lightning import pl
@@ -50,8 +52,10 @@ class Observers:
             self._stop = StopAtAccuracy(config.training.stop_accuracy, data.ordered_train_dataloader())
             self.callbacks.append(self._stop)
         self._dead_units = DeadUnitProbe()
+        self._measured: list[GrowthRecorder | ZeroGradientProbe] = []
         if config.probes.every != 0:
-            self.callbacks.append(self._dead_units)
+            self._measured = self._whole_run_probes(config.probes, data)
+            self.callbacks += [self._dead_units, *self._measured]
         if progress is not None:
             self.callbacks.append(ProgressBar(progress))
         if tell is not None:
@@ -67,10 +71,19 @@ class Observers:
             kinds.append(GradientChangeProbe)
         return [*(kind(recorder=self.recorder) for kind in kinds), self.recorder]
 
+    @staticmethod
+    def _whole_run_probes(config: ProbeConfig, data: PopulationData) -> list[GrowthRecorder | ZeroGradientProbe]:
+        """Return what keeps its series itself: of every step, or of the first and the last state."""
+        found: list[GrowthRecorder | ZeroGradientProbe] = [GrowthRecorder()] if config.growth else []
+        if config.zero_gradients:
+            found.append(ZeroGradientProbe(data.test_dataloader(), config.num_images))
+        return found
+
     def series(self, trainer: pl.Trainer, module: PopulationModule) -> dict[str, Any]:
         """Return everything measured while training, by the names of the record."""
         series = {**self.recorder.series(), **self._curves.series(trainer, module.score), **self._divergence.series()}
-        series |= self._dead_units.series()
+        for measured in (self._dead_units, *self._measured):
+            series |= measured.series()
         if self.recorder.steps:
             series["probe_steps"] = np.array(self.recorder.steps)
         if self._stop is not None:

@@ -33,6 +33,7 @@ from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
 from vgtemplate.training.own_module import train_modules
 from vgtemplate.training.pretraining import pretrain
+from vgtemplate.training.removal import scores_without_layers
 from vgtemplate.training.split import Trained, train_what_fits
 from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, quiet_lightning, trained_on
 from vgtemplate.training.usage import Usage
@@ -73,6 +74,8 @@ def _evaluate(trainer: pl.Trainer, module: PopulationModule, data: PopulationDat
         series["test_loss"] = module.test_losses.cpu().numpy()
         if module.score:
             series[f"test_{module.score}"] = module.test_scores.cpu().numpy()
+        if module.config.probes.removal and module.config.probes.every != 0:
+            series["accuracy_without_layer"] = scores_without_layers(module, data.test_dataloader()).cpu().numpy()
     if module.config.training.evaluate_train:
         series["final_train_accuracy"] = module.score_over(data.ordered_train_dataloader()).cpu().numpy()
     return series

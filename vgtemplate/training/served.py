@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import LARGEST_IS_BEST, ArmConfig
 from vgtemplate.data.theirs import build_data
-from vgtemplate.metrics import final_loss
+from vgtemplate.metrics.trained import final_loss
 from vgtemplate.nn.build import build_model
 from vgtemplate.nn.replicate import Population
 from vgtemplate.records import Array, Record

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vgtemplate.config.schema import LOSS_WINDOW, ArmConfig
-from vgtemplate.metrics import steps_to_loss
+from vgtemplate.metrics.trained import steps_to_loss
 from vgtemplate.records import Record
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.run import train_arm

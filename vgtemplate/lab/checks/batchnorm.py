@@ -20,6 +20,10 @@ def _moments(x: Array) -> tuple[Array, Array]:
     return x.mean(axis=axes), x.var(axis=axes)
 
 
+def _set(norm: BatchNorm, gamma: Array, beta: Array) -> None:
+    norm.get_parameter("weight").data, norm.get_parameter("bias").data = map(torch.from_numpy, (gamma, beta))
+
+
 def _training_moment_errors(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[float, float]:
     """Return the largest |mean - beta| / |gamma| and |deviation / |gamma| - 1| of a training batch's outputs.
 
@@ -27,7 +31,7 @@ def _training_moment_errors(shape: tuple[int, ...], rng: np.random.Generator) ->
     """
     norm = BatchNorm(shape[0], shape[2]).double()
     gamma, beta = rng.normal(size=(2, shape[0], shape[2]))
-    norm.weight.data, norm.bias.data = torch.from_numpy(gamma), torch.from_numpy(beta)
+    _set(norm, gamma, beta)
     wide = (shape[0], 1, shape[2]) + (1,) * (len(shape) - 3)
     x = rng.exponential(size=shape)
     x = (x - x.mean()) / np.sqrt(_moments(x)[1]).reshape(wide)
@@ -74,7 +78,7 @@ def _measure_test_mode(norm: BatchNorm, mean: Array, variance: Array, rng: np.ra
     batches = [np.concatenate([row, rest]) for rest in others]
     in_training = [_run(copy.deepcopy(norm), batch)[0] for batch in batches]
     gamma, beta = rng.normal(size=(2, len(mean)))
-    norm.weight.data, norm.bias.data = torch.from_numpy(gamma)[None], torch.from_numpy(beta)[None]
+    _set(norm, gamma[None], beta[None])
     norm.eval()
     held = norm.running_mean.clone(), norm.running_var.clone()
     at_test = [_run(norm, batch) for batch in batches]

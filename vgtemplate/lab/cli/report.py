@@ -94,9 +94,9 @@ def _digest(inputs: list[Any]) -> str:
     """Return the hash of what the pages are made of: the results and the texts, and the source that draws them."""
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
     package = Path(__file__).parents[2]
-    rooms = ("lab/report", "figures", "theory")
+    rooms = ("lab/report", "figures", "theory", "metrics")
     sources = [path for room in rooms for path in (package / room).rglob("*") if path.suffix != ".pyc"]
-    for path in sorted([*sources, package / "prediction.py", package / "metrics.py", package / "text.py"]):
+    for path in sorted([*sources, package / "prediction.py", package / "text.py"]):
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 
 from vgtemplate.lab.claim import PartConfig
 from vgtemplate.lab.report.panels import Bars, Curves, Panel, Profile
-from vgtemplate.metrics import signal_offset, signal_variance
+from vgtemplate.metrics.initial import signal_offset, signal_variance
 from vgtemplate.records import Array, Record
 
 

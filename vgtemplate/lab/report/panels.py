@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from vgtemplate import metrics
 from vgtemplate.config.catalogue import METRICS
 from vgtemplate.figures.records import LAYER_AXIS, finite, median_of_seeds
 from vgtemplate.figures.style import FONT, INK, shorten
+from vgtemplate.metrics.registry import log10, named
 from vgtemplate.prediction import predict_record
 from vgtemplate.records import Array, Record
 from vgtemplate.theory.profiles import Prediction
@@ -76,7 +76,7 @@ class Profile:
     """Whether theory knows the values relative to the last hidden layer only; it is drawn from the median there."""
 
     def _shown(self, values: Array) -> Array:
-        return finite(metrics.log10(values)) if self.logarithmic else values
+        return finite(log10(values)) if self.logarithmic else values
 
     def draw(self, axes: Axes, arms: Arms, styles: Styles, _: Thresholds) -> None:
         """Draw every arm."""
@@ -147,7 +147,7 @@ class Bars:
 
     def values(self, record: Record) -> Array:
         """Return the metric, (R,)."""
-        return np.asarray(metrics.named(self.metric)(record, **dict(self.options)), dtype=np.float64)
+        return np.asarray(named(self.metric)(record, **dict(self.options)), dtype=np.float64)
 
     def draw(self, axes: Axes, arms: Arms, styles: Styles, thresholds: Thresholds) -> None:
         """Draw every arm."""
