@@ -46,7 +46,7 @@ report: $(READY) ## write results/report/index.html from the records, training n
 claim-%: $(READY) ## judge one claim, e.g. make claim-relu-keeps-gradient
 	@$(BIN)/vgt reproduce $*
 
-stability: $(READY) ## judge the claims on three sets of seeds, on 1 and 2 threads and in float64: what changes?
+stability: $(READY) ## judge the claims on other seeds, threads, precisions, widths, data sets, machines: what changes?
 	@$(BIN)/vgt stability --sets 3
 
 readme-table: $(READY) ## fill the README's table from the committed verdicts that it names

@@ -56,11 +56,12 @@ def gather(plan: Plan, judged: Sequence[Result], results: Path) -> Verdicts:
 
 def _claim(result: Result) -> ClaimEntry:
     assert result.deciding is not None
-    parts = [_part(part) for part in result.parts]
+    parts = [describe_part(part) for part in result.parts]
     return ClaimEntry(kind=result.claim.kind, verdict=result.outcome, deciding=result.deciding.title, parts=parts)
 
 
-def _part(part: PartVerdict) -> PartEntry:
+def describe_part(part: PartVerdict) -> PartEntry:
+    """Return a part as it is kept: its counts, and the spread of its effect."""
     known = [effect for effect in part.effects if effect == effect]
     spread: dict[str, Plain] = dict.fromkeys(("lowest", "median", "highest", *_QUANTILES))
     if known:

@@ -92,8 +92,9 @@ def choose_dataset(claims: Mapping[str, ClaimConfig], folder: Path, name: str, r
 
 def _on_data(config: ArmConfig, dataset: str, cifar: Path | None) -> ArmConfig:
     """Return the arm on a data set, unless it names one of its own; `cifar`, a folder, takes CIFAR-10's place."""
+    config = with_dataset(config, dataset)
     if config.data.dataset != "cifar10" or cifar is None:
-        return with_dataset(config, dataset)
+        return config
     update = {"dataset": "image_folder", "path": str(cifar)}
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
 

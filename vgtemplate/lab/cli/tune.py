@@ -18,7 +18,7 @@ from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir, require_own
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.picks import Pick, Picks, write_picks
-from vgtemplate.lab.plan import select_claims
+from vgtemplate.lab.plan import choose_dataset, select_claims
 from vgtemplate.lab.search import Search, Tuning
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
@@ -58,7 +58,7 @@ def tune(
     claims = {name: claim for name, claim in select_claims(load_claims(folder), ids).items() if claim.search}
     if not claims:
         raise UserError(f"{', '.join(ids) or folder}: nothing to search; the settings are fixed by the register")
-    name = files.resolve(dataset, root)
+    name = choose_dataset(claims, folder, dataset, root)
     tuning = Tuning(claims, folder, name, range(first_seed, first_seed + seeds), root)
     console = make_console()
     console.print(f"data set: [bold]{name}[/bold], {describe_seeds(tuning.seeds)}")
