@@ -13,28 +13,40 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from vgtemplate.callbacks.contracts import check_order
-from vgtemplate.config.errors import Stopped
+from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.lightning import pl
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def _fault(path: Path, versions: Mapping[str, str]) -> str | None:
-    """Return why a checkpoint cannot be used; None if it can."""
+_WORTH_SECONDS = 1.0
+"""A checkpoint of the finished training is written if at least so much work would be lost without it."""
+
+
+def _read(path: Path, versions: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return a checkpoint, and why it cannot be used; "" if it can.
+
+    Raises:
+        UserError: it cannot be read just now, which says nothing against it.
+    """
     try:
         # torch reads past a flipped bit; the archive's own checksums tell.
         with zipfile.ZipFile(path) as archive:
             if (member := archive.testzip()) is not None:
-                return f"{member} in it is altered"
-        found = torch.load(path, map_location="cpu", weights_only=True)["versions"]
+                return {}, f"{member} in it is altered"
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        fault = "" if found["versions"] == versions else "other versions of the libraries wrote it"
+    except (OSError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: the checkpoint cannot be read ({reason}); it stays as it is") from None
     except Exception as error:  # which errors a damaged archive leads to, neither library says
-        return " ".join(str(error).split()) or type(error).__name__
-    return None if found == versions else "other versions of the libraries wrote it"
+        return {}, " ".join(str(error).split()) or type(error).__name__
+    return found, fault
 
 
 class Checkpointer(pl.Callback):
@@ -49,7 +61,7 @@ class Checkpointer(pl.Callback):
         keeps_end: leave a checkpoint of the finished stage too.
 
     `parts` says where the run was taken up, and by what: one entry per process that worked on it; `earlier_seconds` how
-    long those before this one have trained.
+    long those before this one have trained; `ended_at`, of a checkpoint of a finished training, its last step.
 
     Raises:
         ValueError: at the start of the training, if a callback that acts before a step stands before it.
@@ -64,16 +76,24 @@ class Checkpointer(pl.Callback):
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
         self.earlier_seconds = 0.0
+        self.ended_at: int | None = None
         self._started = self._saved = time.monotonic()
 
     def usable(self) -> Path | None:
-        """Return the file to go on from, or None; one that cannot be used is said, and dropped."""
+        """Return the file to go on from, or None; one that cannot be used is said, and set aside.
+
+        Raises:
+            UserError: there is one that cannot be read just now.
+        """
         if not self.path.exists():
             return None
-        if (fault := _fault(self.path, self._versions)) is None:
+        found, fault = _read(self.path, self._versions)
+        if not fault:
+            self.ended_at = found["callbacks"][self.state_key]["ended_at"]
             return self.path
+        aside = self.path.with_suffix(".unusable")
         warnings.warn(f"{self.path}: the checkpoint cannot be used ({fault}); the run starts anew", stacklevel=2)
-        self.path.unlink(missing_ok=True)
+        self.path.replace(aside)
         return None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,7 +131,11 @@ class Checkpointer(pl.Callback):
         if trainer.global_step and (is_due or self._signal is not None):
             self._save(trainer)
         if self._signal is not None:
-            raise Stopped(f"stopped at step {trainer.global_step}; the same command goes on from there", self._signal)
+            self._stop(trainer)
+
+    def _stop(self, trainer: pl.Trainer) -> NoReturn:
+        assert self._signal is not None
+        raise Stopped(f"stopped at step {trainer.global_step}; the same command goes on from there", self._signal)
 
     def _save(self, trainer: pl.Trainer) -> None:
         try:
@@ -131,16 +155,29 @@ class Checkpointer(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._put_handlers_back()
-        if self._keeps_end:
+
+    def finish(self, trainer: pl.Trainer) -> None:
+        """Keep the finished training, so that whatever ends what follows, a test pass say, does not cost it.
+
+        To be called when every callback has seen the end.
+
+        Raises:
+            Stopped: a signal came during the last step.
+        """
+        is_new = self.ended_at is None
+        self.ended_at = trainer.global_step
+        is_worth_it = self._keeps_end or time.monotonic() - self._saved >= min(_WORTH_SECONDS, self._every_seconds)
+        if is_new and (is_worth_it or self._signal is not None):
             self._save(trainer)
         if self._signal is not None:
-            signal.raise_signal(self._signal)
+            self._stop(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._put_handlers_back()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"parts": self.parts, "seconds": self.earlier_seconds + time.monotonic() - self._started}
+        seconds = self.earlier_seconds + time.monotonic() - self._started
+        return {"parts": self.parts, "seconds": seconds, "ended_at": self.ended_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.parts = state_dict["parts"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import signal
 import sys
 import warnings
@@ -70,7 +71,10 @@ def vgt() -> None:
 
 def main() -> None:
     """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in _SIGNALS:
+        # What is ignored stays ignored, as Ctrl-C is by what runs in the background.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     warnings.formatwarning = _note
     try:
         # Without its standalone mode click returns the code of an Exit rather than raising it.
@@ -89,15 +93,25 @@ def main() -> None:
         sys.exit(_say(error.format_message(), 2))
     except click.ClickException as error:
         sys.exit(_say(f"error: {' '.join(error.format_message().split())}", 2))
-    except KeyboardInterrupt:
-        sys.exit(_say(_STOPPED, 130))
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOPPED = "stopped; the same command goes on from here"
+_STOPPED_AT_ONCE = b"stopped at once; the same command goes on from the last checkpoint\n"
 
 
 def _stop(number: int, _: object) -> None:
+    """End with what was done so far kept. Ctrl-C too: at a KeyboardInterrupt Lightning exits with a code of its own."""
+    for each in _SIGNALS:
+        if signal.getsignal(each) is _stop:
+            signal.signal(each, _stop_at_once)
     raise Stopped(_STOPPED, number)
+
+
+def _stop_at_once(number: int, _: object) -> None:
+    """End without waiting for anything: asked for the second time."""
+    os.write(2, _STOPPED_AT_ONCE)
+    os._exit(128 + number)
 
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -15,8 +15,11 @@ class UserError(Exception):
         super().__init__("".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in line))
 
 
-class Stopped(Exception):  # noqa: N818 - a request that was met, no error
-    """A signal asked for the end, and what was done so far is kept; the command line exits with 128 + the signal."""
+class Stopped(BaseException):
+    """A signal asked for the end, and what was done so far is kept; the command line exits with 128 + the signal.
+
+    No Exception, as KeyboardInterrupt is none: whoever guards against what may go wrong must not swallow it.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from vgtemplate.config.errors import Stopped, UserError, unknown_name
+from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.config.strict import StrictModel, require
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -175,7 +175,7 @@ def their_errors(what: str, doing: str = "") -> Iterator[None]:
     """Turn whatever people's own code raises within it into a UserError: what, the reason, file and line."""
     try:
         yield
-    except (UserError, Stopped):
+    except UserError:
         raise
     except (Exception, SystemExit) as error:
         # A file that cannot be parsed has no line that was run.

@@ -66,8 +66,6 @@ def _attempt(task: Task, how: How) -> str | None:
         run_task(task, how.results, how.root, how.accelerator, how.fresh)
     except UserError as error:
         return str(error)
-    except Stopped as stopped:
-        os._exit(128 + stopped.signal_number)
     except Exception as error:  # one arm's failure must not take the others' results with it
         if isinstance(error, ImportError) and (text := explain(error)) is not None:
             return text
@@ -89,16 +87,23 @@ def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> N
     for name in lightnings:
         importlib.import_module(name)
     # While an arm trains, SIGTERM means a checkpoint first (callbacks/checkpointer.py). At any other time it raises
-    # SystemExit, so that a half-written record is taken away.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # Stopped, so that a half-written record is taken away.
+    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    while True:
-        try:
-            task, how = connection.recv()
-        except EOFError:
-            return
-        connection.send(_attempt(task, how))
+    try:
+        while True:
+            try:
+                task, how = connection.recv()
+            except EOFError:
+                return
+            connection.send(_attempt(task, how))
+    except Stopped as stopped:
+        os._exit(128 + stopped.signal_number)
+
+
+def _stop(number: int, _: object) -> None:
+    raise Stopped("asked to end", number)
 
 
 @contextlib.contextmanager

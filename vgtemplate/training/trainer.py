@@ -152,14 +152,18 @@ class Fitting:
     ) -> pl.Trainer:
         """Train a module: as the configuration asks, or for so many steps and without validation."""
         min_steps = 0 if steps is not None else self._min_steps
-        found = None
+        found = checkpointer = None
         if self._checkpoints is not None:
             path = self._checkpoints.folder / f"{stage}.ckpt"
             checkpointer = Checkpointer(path, versions(), self._checkpoints.every_seconds, keeps_end=steps is not None)
             self._checkpointers.append(checkpointer)
             callbacks, found = [checkpointer, *callbacks], checkpointer.usable()
-        trainer = build_trainer(self._config, self._hardware, [*callbacks], steps, min_steps)
+        # A training that had ended is read back, with what its callbacks had seen, and nothing is trained.
+        ended_at = checkpointer.ended_at if checkpointer is not None else None
+        trainer = build_trainer(self._config, self._hardware, [*callbacks], ended_at or steps, min_steps)
         trainer.fit(module, datamodule=self._data, ckpt_path=found, weights_only=True)
+        if checkpointer is not None:
+            checkpointer.finish(trainer)
         return trainer
 
     @property

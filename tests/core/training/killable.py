@@ -22,7 +22,7 @@ from vgtemplate.callbacks.curves import CurveRecorder
 from vgtemplate.config.errors import Stopped
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import write_record
-from vgtemplate.training import trainer
+from vgtemplate.training import run, trainer
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Checkpoints, Hardware
 
@@ -31,6 +31,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "after a step": (CurveRecorder, "on_train_batch_end"),
     "inside a step": (CurveRecorder, "on_before_zero_grad"),
     "while writing a checkpoint": (trainer, "write_whole"),
+    "in the test pass": (run, "_evaluate"),
 }
 
 

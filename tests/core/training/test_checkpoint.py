@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vgtemplate.callbacks.checkpointer import Checkpointer
+from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.config.load import overlay
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record, read_record
@@ -121,7 +122,6 @@ class Laboratory:
             ended = self.train_once(folder, configuration, kill, every_seconds)
             if "code" in ended and ended["code"] == 0:  # the moment did not come any more
                 break
-            # A request that comes in the very last step ends the process once that is done, without a checkpoint.
             assert ended in ({"signal": kill[2]}, {"code": 128 + kill[2]})
             self.num_kills += 1
         else:
@@ -160,6 +160,18 @@ def test_run_killed_twice_ends_as_one_that_never_was(laboratory: Laboratory, fam
     killed = laboratory.train(configuration, kills)
     assert laboratory.num_kills - before == 2
     assert_same(laboratory.train(configuration, every_seconds=1e9), killed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_that_had_ended_is_not_done_again(laboratory: Laboratory, family: str) -> None:
+    """Killed in the test pass, it is read back with what its callbacks had seen; no step is trained twice."""
+    configuration = overlay(BASE, FAMILIES[family])
+    record, content = laboratory.train(configuration, [("in the test pass", 1, int(signal.SIGKILL))])
+    whole = laboratory.train(configuration, every_seconds=1e9)
+    assert_same(whole, (record, content))
+    steps = whole[0].series["train_loss"].shape[1]
+    assert record.environment.get("parts", [{"from_step": 0}])[-1]["from_step"] in (0, steps)
 
 
 @pytest.mark.slow
@@ -294,6 +306,39 @@ def test_damaged_checkpoint_is_said_and_the_run_starts_anew(
         record = train(tmp_path)
     assert "parts" not in record.environment
     assert record.weights_sha256 == train(tmp_path / "whole").weights_sha256
+    assert path.with_suffix(".unusable").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_checkpoint_that_cannot_be_read_just_now_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    path = stopped_at(5, tmp_path, monkeypatch)
+    before = path.read_bytes()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vgtemplate.callbacks.checkpointer.torch.load", refuse)
+        with pytest.raises(UserError, match=r"training\.ckpt: the checkpoint cannot be read .*; it stays as it is"):
+            train(tmp_path)
+    assert path.read_bytes() == before
+    assert train(tmp_path).environment["parts"][-1]["from_step"] == 5
+
+
+def test_request_to_stop_while_a_checkpoint_is_read_is_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stopped_at(5, tmp_path, monkeypatch)
+    before = path.read_bytes()
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Stopped("stopped", int(signal.SIGTERM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vgtemplate.callbacks.checkpointer.torch.load", stop)
+        with pytest.raises(Stopped):
+            train(tmp_path)
+    assert path.read_bytes() == before
 
 
 def test_checkpoint_of_other_versions_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,9 @@ def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
                 server.wait(patience)
 
 
+_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """Turn a request to end this process into KeyboardInterrupt, and end quietly on it."""
@@ -157,7 +160,7 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         yield
     except KeyboardInterrupt:
