@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.schema import ArmConfig, DataConfig
+from vgtemplate.config.schema import ArmConfig, DataConfig, ProbeConfig
 from vgtemplate.data.sources import load_images
 from vgtemplate.jobs.job import Job, Keys, with_dataset
 from vgtemplate.lab.claim import ClaimConfig, SearchConfig
@@ -98,10 +98,12 @@ def _as_trial(config: ArmConfig, metric: str, num_validation: int) -> ArmConfig:
     whole: dict[str, object] = {"stop_accuracy": None, "evaluate": False, "evaluate_train": False}
     if metric != "steps_to_loss":
         whole["stop_loss"] = None
-    data, every = config.data, config.training.steps
+    data, probes = config.data, config.probes.model_copy(update={"every": config.training.steps})
     if metric in ("validation_loss", "steps_to_loss"):
-        data, every = data.model_copy(update={"num_validation": num_validation}), 0
-    training, probes = config.training.model_copy(update=whole), config.probes.model_copy(update={"every": every})
+        data = data.model_copy(update={"num_validation": num_validation})
+    if metric in ("validation_loss", "steps_to_loss", "diverged"):
+        probes = ProbeConfig(every=0)
+    training = config.training.model_copy(update=whole)
     return config.model_copy(update={"data": data, "training": training, "probes": probes})
 
 
