@@ -5,9 +5,10 @@ The measured networks and the theory share one text, the arm's configuration.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -183,7 +184,9 @@ def _configuration(record: Record) -> ArmConfig | None:
 
 
 def why_not_compared(record: Record) -> str:
-    """Say why `compare_slopes` has no answer for a record with gradients."""
+    """Say why `compare_slopes` has no answer for a record."""
+    if "gradient_rms" not in record.series:
+        return "no gradient was probed"
     config = _configuration(record)
     if config is None:
         return "recorded with other settings than this version knows"
@@ -244,21 +247,73 @@ class Comparison:
         }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Alike:
     """A network with the names of the arms that begin as it, and differ in how they are trained."""
 
     comparison: Comparison
+    """Of all seeds of these arms."""
     names: list[str]
 
 
-def group_alike(records: Iterable[tuple[str, Record]]) -> list[Alike]:
-    """Return every unlike network of named records that has a prediction, the largest error first."""
-    names: dict[Comparison, list[str]] = {}
-    for name, record in records:
-        if (comparison := compare_slopes(record)) is not None:
-            names.setdefault(comparison, []).append(name)
-    return sorted(map(Alike, names, names.values()), key=lambda alike: -abs(alike.comparison.error))
+@dataclass(frozen=True)
+class Networks:
+    """What some records say of the theory: every unlike network once, and the arms that are left out."""
+
+    compared: list[Alike]
+    """The largest error first."""
+    left_out: dict[str, list[str]]
+    """Reason to the names of each record."""
+
+    @property
+    def summary(self) -> str:
+        """How many networks lie within the tolerance, how many of the plain and wide ones, and what is left out."""
+        compared = [alike.comparison for alike in self.compared]
+        wide = [found for found in compared if found.is_wide_and_plain]
+        near, wide_near = (sum(not found.reason for found in some) for some in (compared, wide))
+        text = (
+            f"{near} of {len(compared)} networks within {TOLERANCE:g} decades per layer; of the {len(wide)} plain ones "
+            f"of width {WIDE} and more, {wide_near}."
+        )
+        reasons = "; ".join(f"{len(names)}: {reason}" for reason, names in self.left_out.items())
+        return f"{text} Left out: {reasons}." if reasons else text
+
+
+def compare_networks(records: Iterable[tuple[Sequence[str], Record]]) -> Networks:
+    """Set the networks of records, each with its names, beside the theory; an arm's seeds may be in several records.
+
+    Two arms are one network if a seed gives both the same slope to the last bit, and the theory too.
+    """
+    found: list[tuple[Alike, dict[int, float], set[str]]] = []
+    left_out: dict[str, list[str]] = {}
+    for names, record in records:
+        if (comparison := compare_slopes(record)) is None:
+            left_out.setdefault(why_not_compared(record), []).append(", also ".join(names))
+            continue
+        slopes = dict(zip(record.seeds, comparison.measured, strict=True))
+        alike, settings, others = Alike(comparison, [*names]), {_settings(record)}, []
+        for other in found:
+            same = other[1].items() & slopes.items()
+            more = other[2] & settings and not other[1].keys() & slopes.keys()
+            if (same or more) and _alone(other[0].comparison) == _alone(comparison):
+                alike.names = [*other[0].names, *alike.names]
+                slopes, settings = other[1] | slopes, other[2] | settings
+            else:
+                others.append(other)
+        measured = tuple(slopes[seed] for seed in sorted(slopes))
+        alike = Alike(replace(comparison, measured=measured), list(dict.fromkeys(alike.names)))
+        found = [*others, (alike, slopes, settings)]
+    networks = [alike for alike, _, _ in found]
+    return Networks(sorted(networks, key=lambda alike: (-abs(alike.comparison.error), alike.names)), left_out)
+
+
+def _settings(record: Record) -> str:
+    return json.dumps([record.configuration, dict(record.dataset)], sort_keys=True, default=str)
+
+
+def _alone(comparison: Comparison) -> Comparison:
+    """Return the prediction without what was measured."""
+    return replace(comparison, measured=())
 
 
 def _slopes(prediction: Prediction, record: Record) -> tuple[float, tuple[float, float], Array]:

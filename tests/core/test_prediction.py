@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.prediction import (
+    compare_networks,
     compare_slopes,
     describe_layers,
     predict_arm,
@@ -236,6 +238,22 @@ def test_arms_without_a_word_or_a_slope_are_not_compared() -> None:
     assert compare_slopes(record(pretrained, [0.3, 0.2, 0.1, 0.0])) is None
     silent = record(arm({"depth": 4}), [0.3, 0.2, 0.1, 0.0])
     assert compare_slopes(Record("k", "a", silent.configuration, (0,), silent.dataset, {}, 0.0, {})) is None
+
+
+def test_seeds_of_an_arm_are_one_network_in_however_many_records_they_are() -> None:
+    fast, slow = (arm({"depth": 4}, optimiser={"lr": rate}) for rate in (0.1, 0.01))
+    first, twin = record(fast, [0.3, 0.2, 0.1, 0.0]), record(slow, [0.3, 0.2, 0.1, 0.0])
+    later, odd = replace(record(fast, [0.6, 0.4, 0.2, 0.0]), seeds=(2, 3)), record(fast, [0.9, 0.6, 0.3, 0.0])
+    silent = replace(first, series={})
+    records = {"first": first, "later": later, "twin": twin, "odd": odd, "silent": silent}
+    for order in (list(records), ["twin", "later", "silent", "first", "odd"]):
+        found = compare_networks(([name], records[name]) for name in order)
+        assert [sorted(each.names) for each in found.compared] == [["odd"], ["first", "later", "twin"]]
+        assert found.compared[1].comparison.measured == pytest.approx((0.1, 0.102, 0.2, 0.204))
+        assert found.left_out == {"no gradient was probed": ["silent"]}
+        assert found.summary.endswith(
+            "of the 2 plain ones of width 64 and more, 0. Left out: 1: no gradient was probed."
+        )
 
 
 def test_recorded_images_are_what_is_sent_in() -> None:

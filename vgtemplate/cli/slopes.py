@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console, Group
 from rich.markup import escape
 
@@ -11,7 +9,7 @@ from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import print_json
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
-from vgtemplate.prediction import TOLERANCE, WIDE, Comparison, group_alike
+from vgtemplate.prediction import TOLERANCE, Comparison, compare_networks
 from vgtemplate.records import read_all
 
 Arms = list[tuple[str, Comparison]]
@@ -49,29 +47,19 @@ def print_slopes(console: Console, as_json: bool) -> None:
         UserError: there is none.
     """
     results = results_dir()
-    networks = group_alike((record.name, record) for record in read_all(results))
-    if not networks:
+    networks = compare_networks(([record.name], record) for record in read_all(results))
+    if not networks.compared:
         raise UserError(f"{results}: holds no record of a gradient that the theory covers; `vgt train` makes some")
-    arms = [(_join(network.names), network.comparison) for network in networks]
+    arms = [(_join(network.names), network.comparison) for network in networks.compared]
     if as_json:
         print_json([{"arm": name} | found.to_json() for name, found in arms])
         return
     title = "Gradient slope at initialisation, decades per layer; negative vanishes"
     console.print(slope_table(arms, title, console.width))
-    console.print(summary([found for _, found in arms]), highlight=False)
-
-
-def summary(compared: Sequence[Comparison]) -> str:
-    """Say how many networks lie within the tolerance, and how many of the plain and wide ones."""
-    wide = [found for found in compared if found.is_wide_and_plain]
-    near = sum(not found.reason for found in compared)
-    return (
-        f"{near} of {len(compared)} networks within {TOLERANCE:g} decades per layer; of the {len(wide)} plain ones of "
-        f"width {WIDE} and more, {sum(not found.reason for found in wide)}."
-    )
+    console.print(networks.summary, markup=False, highlight=False)
 
 
 def _join(names: list[str]) -> str:
     """Return the names of arms that begin as the same network: they only differ in how they are trained."""
-    unlike = sorted(set(names))
-    return unlike[0] if len(unlike) == 1 else f"{unlike[0]} and {len(unlike) - 1} more"
+    first, *others = sorted(names)
+    return f"{first} and {len(others)} more" if others else first

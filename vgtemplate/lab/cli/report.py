@@ -22,7 +22,7 @@ from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.plan import Plan, choose_dataset, plan_claims
 from vgtemplate.lab.result import Read, Result, judge_claim
 from vgtemplate.lab.stability import describe, read_outcomes
-from vgtemplate.records import Record, make_results_folder
+from vgtemplate.records import Record, make_results_folder, read_all
 from vgtemplate.tracking.outbox import experiment_address, find_report
 from vgtemplate.tracking.tracker import Tracker
 
@@ -68,6 +68,7 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     drawn = _gallery_records(gallery, plan, read)
     inputs = [[result.to_json() for result in shown], stability, links, gallery.model_dump()]
     inputs.append({figure: {name: record.key for name, record in drawn[figure].items()} for figure in drawn})
+    inputs.append(sorted(path.parent.name for path in results.glob("*/record.json")))
     inputs.append({name: claim.model_dump(mode="json") for name, claim in plan.claims.items()})
     folder = results / "report"
     digest, stamp, path = _digest(inputs), folder / ".inputs", folder / "index.html"
@@ -75,7 +76,7 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
         return path
     stamp.unlink(missing_ok=True)
     write_gallery(folder, gallery, drawn)
-    write_theory(folder, shown, read)
+    write_theory(folder, shown, read_all(results))
     write_report(folder, shown, read, links, stability)
     stamp.write_text(digest)
     return path

@@ -1,38 +1,32 @@
 """The report's page of theory beside measurement: every arm's gradient slope before training, and the phase diagrams.
 
-Results and records in, one HTML file out; judges nothing.
+The networks are counted as `vgt predict --records` counts them: all that have a record in the folder. Judges nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vgtemplate.figures.theory import draw_comparison, draw_phase_diagram
 from vgtemplate.lab.report.html import embed, render, write_page
-from vgtemplate.lab.result import Read, Result
-from vgtemplate.prediction import TOLERANCE, WIDE, Alike, group_alike, why_not_compared
+from vgtemplate.lab.result import Result
+from vgtemplate.prediction import TOLERANCE, WIDE, compare_networks
+from vgtemplate.records import Record
 from vgtemplate.theory.numpy_activations import FORMULAS
 from vgtemplate.theory.phase import grid_around_critical, phase_diagram
 
 _PHASES = ("tanh", "relu")
 
 
-def collect(results: Sequence[Result], read: Read) -> tuple[list[Alike], dict[str, list[str]]]:
-    """Return the networks whose slope has a prediction, the largest error first, and the other arms by the reason."""
-    probed = [
-        (f"{result.claim.id}: {arm}", record)
-        for result in results
-        for arm, key in result.keys.items()
-        if (record := read(key)) is not None and "gradient_rms" in record.series
-    ]
-    rows = group_alike(probed)
-    shown = {name for row in rows for name in row.names}
-    others: dict[str, list[str]] = {}
-    for name, record in probed:
-        if name not in shown:
-            others.setdefault(why_not_compared(record), []).append(name)
-    return rows, others
+def name_records(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return what the claims call a record, by its key: the arms of claims that use it."""
+    names: dict[str, list[str]] = {}
+    for result in results:
+        for arm, keys in result.keys.items():
+            for key in keys:
+                names.setdefault(key, []).append(f"{result.claim.id}: {arm}")
+    return names
 
 
 def draw_phases(activation: str) -> str:
@@ -42,20 +36,23 @@ def draw_phases(activation: str) -> str:
     return embed(draw_phase_diagram(diagram, activation), f"phase diagram of {activation}")
 
 
-def write_theory(folder: Path, results: Sequence[Result], read: Read) -> Path:
-    """Write theory.html, of every arm of the results, into `folder` as `write_page` does, and return its path."""
-    rows, others = collect(results, read)
-    compared = [row.comparison for row in rows]
-    wide = [comparison for comparison in compared if comparison.is_wide_and_plain]
+def write_theory(folder: Path, results: Sequence[Result], records: Iterable[Record]) -> Path:
+    """Write theory.html, of every record, into `folder` as `write_page` does, and return its path.
+
+    Args:
+        results: they name the records; one that no claim uses is called by its own name.
+    """
+    names = name_records(results)
+    networks = compare_networks((names.get(each.key, [f"{each.name} (of no claim)"]), each) for each in records)
+    compared = [row.comparison for row in networks.compared]
+    alt = "measured less predicted gradient slope of every arm"
     text = render(
         "theory.html",
         here="theory",
-        rows=rows,
-        others=others,
-        figure=embed(draw_comparison(compared), "measured less predicted gradient slope of every arm") if rows else "",
-        near=sum(not comparison.reason for comparison in compared),
-        wide=len(wide),
-        wide_near=sum(not comparison.reason for comparison in wide),
+        rows=networks.compared,
+        others=networks.left_out,
+        figure=embed(draw_comparison(compared), alt) if compared else "",
+        summary=networks.summary,
         tolerance=TOLERANCE,
         wide_from=WIDE,
         phases={name: draw_phases(name) for name in _PHASES},
