@@ -6,6 +6,7 @@ evidence: training writes it, judgement reads it. It appears on disk whole or no
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -172,9 +173,16 @@ def drop_checkpoints(results: Path, key: str) -> None:
 
 
 def drop_leftovers(results: Path, key: str) -> None:
-    """Remove what a process that was cut off while writing has left; only for whoever alone may train the key."""
-    for leftover in results.glob(f".writing-{key}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Remove what a process that was cut off while writing has left; only for whoever alone may train the key.
+
+    A record that was to make room for a newer one, which never came, is put back.
+    """
+    for replaced in results.glob(f".replaced-{key}-*"):
+        with contextlib.suppress(OSError):
+            replaced.rename(record_path(results, key))
+    for kind in ("writing", "replaced"):
+        for leftover in results.glob(f".{kind}-{key}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _metadata(record: Record, checksum: str) -> dict[str, Any]:
@@ -215,7 +223,8 @@ def make_results_folder(results: Path) -> Path:
 def write_record(results: Path, record: Record, add: Callable[[Path], object] | None = None) -> Path:
     """Write a record under a temporary name, flush it to disk, and rename it to its key.
 
-    Where another process writes the same key at the same time, one of the two records stays: they are equal.
+    Where another process writes the same key at the same time, one of the two records stays: they are equal. A record
+    that is replaced is there until the new one is.
 
     Args:
         add: called with the record's folder while that still has its temporary name; what it writes there appears with
@@ -230,9 +239,10 @@ def write_record(results: Path, record: Record, add: Callable[[Path], object] | 
     metadata = _metadata(record, hashlib.sha256(content).hexdigest())
     metadata["metadata_sha256"] = _checksum(metadata)
     target = record_path(results, record.key)
-    staging: Path | None = None
+    staging = replaced = None
     try:
         staging = Path(tempfile.mkdtemp(prefix=f".writing-{record.key}-", dir=results))
+        replaced = results / staging.name.replace("writing", "replaced", 1)
         _write_file(staging / "series.npz", content)
         _write_file(staging / "record.json", json.dumps(metadata, indent=1).encode())
         if add is not None:
@@ -241,15 +251,20 @@ def write_record(results: Path, record: Record, add: Callable[[Path], object] | 
         if target.is_symlink() or target.is_file():
             # What a link leads to is somebody else's.
             target.unlink(missing_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(replaced)
         staging.rename(target)
         sync_folder(results)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        is_there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) and read_record(results, record.key) is not None
+        if not is_there:
             raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None
     finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+        if replaced is not None and replaced.exists() and not target.exists():
+            replaced.rename(target)
+        for leftover in (staging, replaced):
+            if leftover is not None:
+                shutil.rmtree(leftover, ignore_errors=True)
     return target
 
 

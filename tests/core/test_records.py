@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -145,11 +146,52 @@ def test_crash_leaves_no_record_and_no_temporary_folder(
         write_record(tmp_path, replace(make(), wall_seconds=9.0))
     monkeypatch.undo()
     left = read_record(tmp_path, "k")
-    if earlier and where != "rename":
+    if earlier:
         assert_equal(left, make())
     else:
         assert left is None
     assert contents(tmp_path) <= {"k"}
+
+
+def test_record_that_is_replaced_is_there_until_the_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def crash(self: Path, target: Path) -> Path:
+        if ".writing-" in self.name:
+            raise Crash
+        return rename(self, target)
+
+    write_record(tmp_path, make())
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(Crash):
+        write_record(tmp_path, replace(make(), wall_seconds=9.0))
+    monkeypatch.undo()
+    assert_equal(read_record(tmp_path, "k"), make())
+    assert contents(tmp_path) == {"k"}
+
+
+def test_record_that_was_replaced_by_a_killed_process_is_put_back(tmp_path: Path) -> None:
+    write_record(tmp_path, make()).rename(tmp_path / ".replaced-k-1")
+    (tmp_path / ".writing-k-1").mkdir()
+    assert read_record(tmp_path, "k") is None
+    drop_leftovers(tmp_path, "k")
+    assert_equal(read_record(tmp_path, "k"), make())
+    assert contents(tmp_path) == {"k"}
+    # Where the new one has come, the old one goes.
+    write_record(tmp_path, replace(make(), wall_seconds=9.0)).rename(tmp_path / ".replaced-k-2")
+    write_record(tmp_path, make())
+    drop_leftovers(tmp_path, "k")
+    assert_equal(read_record(tmp_path, "k"), make())
+    assert contents(tmp_path) == {"k"}
+
+
+def test_record_that_cannot_take_its_place_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match=r"the record cannot be written \(Directory not empty\)"):
+        write_record(tmp_path, make())
 
 
 @pytest.mark.parametrize("where", ["fsync", "rename", "mkdtemp", "chmod"])

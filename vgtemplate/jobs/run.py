@@ -16,8 +16,16 @@ from typing import TYPE_CHECKING
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.jobs.job import Job
-from vgtemplate.jobs.locks import hold
-from vgtemplate.records import Record, checkpoint_path, drop_checkpoints, drop_leftovers, read_record, write_record
+from vgtemplate.jobs.locks import hold, is_held
+from vgtemplate.records import (
+    Record,
+    checkpoint_path,
+    drop_checkpoints,
+    drop_leftovers,
+    read_record,
+    record_path,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,6 +76,13 @@ def _run_arm(
     return train_arm(job.name, job.config, job.seeds, root, hardware, progress, checkpoints, tell)
 
 
+def sweep_checkpoints(results: Path) -> None:
+    """Remove the checkpoints of arms that have a record: a process was killed when it had just written that."""
+    for folder in (results / ".checkpoints").glob("*"):
+        if record_path(results, folder.name).exists() and not is_held(results, folder.name):
+            drop_checkpoints(results, folder.name)
+
+
 def run_job(
     job: Job,
     results: Path,
@@ -95,6 +110,7 @@ def run_job(
     with hold(results, job.key) as waited:
         drop_leftovers(results, job.key)
         if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
+            drop_checkpoints(results, job.key)  # of a process that was killed when it had just written the record
             return known
         record, module = _run_arm(job, results, root, accelerator, strategy, progress, tell)
         add = None

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from vgtemplate.jobs.locks import is_held
+from vgtemplate.jobs.run import sweep_checkpoints
 from vgtemplate.lab.cost import task_megabytes, task_seconds
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How, Worker
@@ -82,6 +83,7 @@ def run_jobs(
         watch: called about every second with the jobs that are running.
         say: given a line where a worker died.
     """
+    sweep_checkpoints(how.results)
     queue = sorted(jobs, key=lambda job: -task_seconds(job))
     if not queue:
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vgtemplate.jobs.locks import hold
 from vgtemplate.records import read_record
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
@@ -44,3 +45,14 @@ def test_training_killed_between_record_and_models_has_both_or_neither(tmp_path:
     record = read_record(tmp_path, folder.parent.name)
     assert record is not None
     assert record.environment["parts"]  # taken up from the checkpoint, not trained again
+
+
+def test_checkpoints_of_what_has_a_record_are_swept_away_unless_it_is_being_trained(tmp_path: Path) -> None:
+    for key, has_record in (("done", True), ("again", True), ("half", False)):
+        (tmp_path / ".checkpoints" / key).mkdir(parents=True)
+        if has_record:
+            (tmp_path / key).mkdir()
+    with hold(tmp_path, "again"):
+        code = f"from pathlib import Path; from vgtemplate.jobs.run import sweep_checkpoints as s; s(Path({str(tmp_path)!r}))"
+        subprocess.run([sys.executable, "-c", code], check=True)
+    assert {path.name for path in (tmp_path / ".checkpoints").iterdir()} == {"again", "half"}

@@ -20,7 +20,7 @@ from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, plan_arms, with_dataset
 from vgtemplate.jobs.locks import is_held
-from vgtemplate.jobs.run import run_job
+from vgtemplate.jobs.run import run_job, sweep_checkpoints
 from vgtemplate.records import (
     Record,
     damaged,
@@ -109,6 +109,7 @@ def train(
         print_json([_plain(job) for job in jobs])
         return
     results, console = make_results_folder(results_dir()), make_console()
+    sweep_checkpoints(results)
     words = override_words(variants, overrides)
     view = _View(Sender(results, tracking, lambda text: console.print(text, markup=False)), words)
     view.sender.plan(view.run(job) for job in jobs)
