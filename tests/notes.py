@@ -22,8 +22,8 @@ from vgtemplate.lab.verdicts import PartEntry, Verdicts
 from vgtemplate.text import read_number
 
 ELSEWHERE = re.compile(
-    r"\bdigits\b|seeds? (?!0 to (9|29|99)\b)\d|\bwidths?\b(?! 64\b)|\b\d+ (units|channels)\b|theory|predict|setting|float32|"
-    r"CIFAR|published|had been|tuning|processor|machine|[Ww]ithout the",
+    r"\bdigits\b|seeds? (?!0 to (9|29|99)\b)\d|\bwidths?\b(?! 64\b)|\b\d+ (units|channels)\b|theory|predict|setting|"
+    r"float32|CIFAR|published|had been|tuning|processor|machine|[Ww]ithout the",
 )
 """A sentence of what no committed verdict is about."""
 SETTINGS = re.compile(
