@@ -103,13 +103,16 @@ class Checkpointer(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = self._saved = time.monotonic()
-        place = {"from_step": trainer.global_step, "device": pl_module.device.type, "threads": torch.get_num_threads()}
-        self.parts.append(place)
+        self._take_up(trainer)
         if threading.current_thread() is threading.main_thread():
             # Instead of Lightning's own, which end the run without a checkpoint. What is ignored stays ignored: Ctrl-C
             # reaches a worker as well as its parent, which will ask it to end.
             heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
             self._handlers = {number: signal.signal(number, self._notice) for number in heard}
+
+    def _take_up(self, trainer: pl.Trainer) -> None:
+        device, threads = trainer.strategy.root_device.type, torch.get_num_threads()
+        self.parts.append({"from_step": trainer.global_step, "device": device, "threads": threads})
 
     def _notice(self, number: int, _: object) -> None:
         if self._signal is not None:  # asked twice: at once
@@ -164,7 +167,8 @@ class Checkpointer(pl.Callback):
         Raises:
             Stopped: a signal came during the last step.
         """
-        is_new = self.ended_at is None
+        if not (is_new := self.ended_at is None):
+            self._take_up(trainer)
         self.ended_at = trainer.global_step
         is_worth_it = self._keeps_end or time.monotonic() - self._saved >= min(_WORTH_SECONDS, self._every_seconds)
         if is_new and (is_worth_it or self._signal is not None):
