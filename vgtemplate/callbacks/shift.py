@@ -12,6 +12,8 @@ from vgtemplate.callbacks.contracts import ShowsImages, require
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.callbacks.replay import alone, call
 from vgtemplate.lightning import pl
+from vgtemplate.nn.noise import set_step
+from vgtemplate.nn.norm import UnitNoise
 
 _NOISE_STEP = 0
 """The step whose noise every measurement sees, so that noise is no shift."""
@@ -32,7 +34,8 @@ class ShiftProbe(Probe):
     units with sigma_j = 0 left out, NaN where none is left. The input of layer l is the output of layer l - 1,
     shortcut, normalisation and dropout included; layer 1's is the image, which never moves: 0. The network runs in
     the mode of the training, so batch normalisation takes the moments of the probe images, all at once, and dropout
-    and random slopes are those of one fixed step.
+    and random slopes are those of one fixed step. The noise of `norm_noise` is a shift itself: it is that of the step
+    before which the moments are taken.
 
     Raises:
         ValueError: at the start of the training, if the module is no population with `hidden_layers` or offers no
@@ -73,6 +76,9 @@ class ShiftProbe(Probe):
             found.append(measure.moments(inputs[0]))
 
         with alone(pl_module, _NOISE_STEP):
+            for noise in pl_module.modules():
+                if isinstance(noise, UnitNoise):
+                    set_step(noise, pl_module.global_step)
             for layer in self.layers[1:]:
                 layer.output.register_forward_pre_hook(watch)
             call(pl_module, "forward", self._images(pl_module), parameters={})

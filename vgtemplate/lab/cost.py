@@ -27,6 +27,8 @@ _OWN_STEP, _OWN_MEGABYTES = 0.1, 50.0
 """Of a network of one's own nothing is known: seconds of a step of 128 images, and memory per seed."""
 _OWN_NUM_TRAIN = 10_000
 """Of data of one's own that are taken whole nobody says how many there are before they are loaded."""
+_NORMS = 5e-5
+"""Seconds of the norms of a layer's gradient and weights."""
 _COPIES = 8
 """Tensors of a layer's size that are alive for each layer of a convolutional network; half as many for others."""
 
@@ -83,6 +85,9 @@ def estimate_seconds(config: ArmConfig, num_seeds: int) -> float:
         replayed = 2 * look if probes.shift else 0.0
         replayed += step * depth / 2 if probes.gradient_change else 0
         seconds += probed * (step + replayed)
+        seconds += steps * depth * _NORMS if probes.growth else 0.0
+        seconds += (depth - 1) * (config.data.num_test or _TEST_IMAGES) * forward_only if probes.removal else 0.0
+        seconds += 6 * look if probes.zero_gradients else 0.0
     if config.pretraining.kind != "none":
         seconds += depth * config.pretraining.steps * 6e-3
     double = 1.5 if training.precision == "64-true" else 1.0

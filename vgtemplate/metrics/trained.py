@@ -131,6 +131,13 @@ def input_shift(record: Record) -> Array:
     return _mean_above_first_layer(record, "input_shift")
 
 
+@metric("drift of each layer's input per step, of the median layer", unit="deviations")
+def median_input_shift(record: Record) -> Array:
+    """Return the drift per step of the input of hidden layers 2 to L, averaged over steps; the median of the layers."""
+    drift = _series(record, "input_shift")[:, :, 1:].mean(axis=1)
+    return np.asarray(np.median(drift, axis=1)) if drift.shape[1] else np.full(len(drift), np.nan)
+
+
 @metric("Santurkar et al. 2018, definition 2.1: ||G - G'|| / ||G||, averaged")
 def gradient_change(record: Record) -> Array:
     """Return ||G - G'|| / ||G|| of hidden layers 2 to L, averaged over steps and layers (Santurkar et al. 2018)."""
