@@ -58,7 +58,7 @@ def build_result(claim: ClaimConfig, records: Mapping[str, Record], **changes: A
     result = Result(
         claim=claim,
         verdict=judge_records(claim, records),
-        keys={arm: record.key for arm, record in records.items()},
+        keys={arm: (record.key,) for arm, record in records.items()},
         dataset="digits",
         seeds=next(iter(records.values())).seeds,
         setting="quick",
@@ -66,6 +66,16 @@ def build_result(claim: ClaimConfig, records: Mapping[str, Record], **changes: A
         slopes={},
     )
     return replace(result, **changes)
+
+
+def read_from(records: Iterable[Record]) -> Callable[[tuple[str, ...]], Record | None]:
+    """What finds a record by its keys."""
+    return {(record.key,): record for record in records}.get
+
+
+@pytest.fixture
+def reader() -> Callable[..., Callable[[tuple[str, ...]], Record | None]]:
+    return read_from
 
 
 @pytest.fixture

@@ -49,10 +49,10 @@ def report(tmp_path, make_claim, make_record, make_result) -> Path:
     records, results = {}, []
     for claim in claims:
         of_claim = {arm: make_record(arm, seeds=10) for arm in claim.arms}
-        records |= {record.key: record for record in of_claim.values()}
+        records |= {(record.key,): record for record in of_claim.values()}
         results.append(make_result(claim, of_claim))
     losses = np.where(np.arange(60) < 30, 2.0, np.nan) * np.ones((10, 1))
-    records[f"key-{arms[0]}"].series["train_loss"][:] = losses
+    records[(f"key-{arms[0]}",)].series["train_loss"][:] = losses
     results[1] = replace(results[1], verdict=replace(results[1].verdict, verdict="refuted"))
     results[3] = replace(results[3], verdict=None, was_run=False, failure="run it")
     return write_report(tmp_path / "report", results, records.get)

@@ -104,7 +104,7 @@ def test_a_diverged_replica_ends_in_a_cross_and_its_neighbours_go_on(make_claim,
     assert list(cross.get_xdata()) == [19]
     ended = [np.isfinite(line.get_ydata()).sum() for line in axes.lines[:4]]
     assert ended == [50, 20, 50, 50]
-    assert "a seed that diverged" in describe_marks(claim, {"relu": record})
+    assert "a seed that diverged" in describe_marks(choose_panels(claim, {"relu": record}))
 
 
 def test_seeds_that_never_got_there_are_counted(make_claim, make_record):
@@ -181,7 +181,7 @@ def test_theory_is_dotted_beside_what_was_measured_at_the_start(make_claim, make
     np.testing.assert_allclose(expected.get_ydata(), [measured.get_ydata()[-1]] * 4, atol=1e-9)
     np.testing.assert_allclose(signal.lines[1].get_ydata(), 0, atol=1e-9)
     assert expected.get_linestyle() != measured.get_linestyle()
-    assert "dotted: the theory of wide networks" in describe_marks(claim, {"relu": record})
+    assert "dotted: the theory of wide networks" in describe_marks(choose_panels(claim, {"relu": record}))
 
 
 def test_a_record_without_a_prediction_has_no_line_of_theory(make_claim, make_record):

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.load import merge
 from vgtemplate.lab.claim import ClaimConfig
-from vgtemplate.lab.judge import PartVerdict, Verdict
+from vgtemplate.lab.judge import Verdict, judge_effects, judge_records
+from vgtemplate.lab.picks import Candidate, Pick
 from vgtemplate.lab.report.arms import compare_arms, describe_searches
 from vgtemplate.lab.report.page import describe_basis, write_report
 from vgtemplate.lab.report.strips import draw_strip
@@ -40,15 +42,14 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def written(tmp_path, make_claim, make_record, make_result):
+def written(tmp_path, make_claim, make_record, make_result, reader):
     """Write the report of a claim with one arm, its settings and result changed as asked."""
 
     def write(changes=None, links=None, record=None, stability=None, **settings):
         claim = make_claim(**settings)
         records = {arm: record or make_record(arm) for arm in claim.arms}
         result = make_result(claim, records, **(changes or {}))
-        by_key = {found.key: found for found in records.values()}
-        path = write_report(tmp_path / "report", [result], by_key.get, links, stability)
+        path = write_report(tmp_path / "report", [result], reader(records.values()), links, stability)
         return SimpleNamespace(path=path, source=path.read_text(), page=Page(path.read_text()))
 
     return write
@@ -73,7 +74,8 @@ def test_a_section_says_all_there_is_to_a_claim(written):
         "section 2.1",
         "True.",
         "A surprise.",
-        "-0.5 [-0.5, -0.5] , to be < -0.3: 3 of 3 (published: -0.44)",
+        "assertion: sigmoid -0.5 [-0.5, -0.5] , to be < -0.3: 3 of 3 networks, seeds 0 to 2: ✓ clears",
+        "(published: -0.44)",
         "vgt reproduce sigmoid-vanishes --dataset digits --seeds 3",
         "depth 4",
         "gradient at the start",
@@ -127,9 +129,8 @@ def test_a_folder_that_refuses_is_the_users_to_mend(tmp_path):
 
 
 def test_infinities_and_missing_values_are_shown(written):
-    part = PartVerdict("t", "> 1", (math.inf, math.nan, -math.inf, 2.0), 2, "inconclusive")
-    verdict = Verdict("sigmoid-vanishes", "inconclusive", True, (part,))
-    done = written({"verdict": verdict, "seeds": (0, 1, 2, 3)})
+    part = judge_effects([math.inf, math.nan, -math.inf, 2.0], "> 1", "t", seeds=range(4))
+    done = written({"verdict": Verdict("sigmoid-vanishes", "open", True, (part,)), "seeds": (0, 1, 2, 3)})
     assert "2 [-∞, ∞], 1 without a value" in done.page.text
     labels = [svg["aria-label"] for svg in done.page.all("svg") if svg.get("class") == "strip"]
     assert labels == ["seed 0: ∞; seed 2: -∞; seed 3: 2"]
@@ -142,7 +143,9 @@ def test_a_claim_that_was_not_run_says_so_and_how_to_run_it(tmp_path, make_claim
     result = make_result(claim, {"sigmoid": make_record("sigmoid")}, **changes)
     page = Page(write_report(tmp_path, [result], lambda key: None).read_text())
     assert "No verdict: no record" in page.text
-    assert "0 of 1 hold" in page.text
+    assert "0 of 0 that were judged hold" in page.text
+    assert "of 0 claims that were judged none; 1 not run" in page.text
+    assert "Not judged: sigmoid-vanishes (no record)" in page.text
     assert page.all("tr")[1]["data-verdict"] == "not run"
 
 
@@ -164,7 +167,12 @@ def test_a_claim_of_ones_own_is_shown_as_such_and_no_article_is_named(written):
     ]
     assert done.page.all("tr")[1]["data-articles"] == "own"
     assert "own" in [option.get("value") for option in done.page.all("option")]
-    for words in ("What we say about", "Our own claims 1 of 1 hold", "our own · initial", "us: no article makes this"):
+    for words in (
+        "What we say about",
+        "Our own claims 1 of 1 that were judged hold",
+        "our own · initial",
+        "us: no article makes this",
+    ):
         assert words in done.page.text, words
     assert "articles say" not in done.page.text
 
@@ -174,14 +182,14 @@ def test_a_claim_of_ones_own_stands_beside_those_of_the_articles(tmp_path, make_
     results = [make_result(claim, {"sigmoid": make_record("sigmoid")}) for claim in claims]
     page = Page(write_report(tmp_path, results, lambda key: None).read_text())
     assert "What four articles say about vanishing and exploding gradients, and what we say ourselves" in page.text
-    assert "All claims 2 of 2 hold" in page.text
-    assert "Our own claims 1 of 1 hold" in page.text
+    assert "All claims 2 of 2 that were judged hold" in page.text
+    assert "Our own claims 1 of 1 that were judged hold" in page.text
     assert [row["data-articles"] for row in page.all("tr")[1:3]] == ["own", "bn-relu"]
 
 
 def test_how_a_claim_was_judged_again_is_said(written):
-    text = written(stability={"sigmoid-vanishes": "not stable: mixed on float32"}).page.text
-    assert "Judged again not stable: mixed on float32" in text
+    text = written(stability={"sigmoid-vanishes": "not stable: open on float32"}).page.text
+    assert "Judged again not stable: open on float32" in text
     assert "provisional not stable" in text
     assert "Judged again" not in written().page.text
 
@@ -232,6 +240,10 @@ def test_basis_in_words(make_claim, make_record, make_result):
     assert describe_basis([quick, replace(quick, setting="full")]) == (
         "Verdicts on mine, seed 0; mine, seed 0, full setting."
     )
+    ten, thirty, hundred = (replace(quick, seeds=tuple(range(number))) for number in (10, 30, 100))
+    assert describe_basis([thirty, ten, hundred, thirty]) == (
+        "Verdicts on mine, seeds 0 to 9 (2 on seeds 0 to 29 and 1 on seeds 0 to 99)."
+    )
 
 
 def test_a_strip_places_dots_on_the_right_side_of_the_line():
@@ -277,9 +289,106 @@ def test_arms_share_settings_and_differ_in_others():
     assert (table.columns, table.rows) == (["optimiser.lr"], [("a", ["0.1"]), ("b", ["0.3"])])
 
 
-def test_a_search_says_what_was_picked_among_what(make_claim):
+def test_a_search_says_what_was_picked_among_what_and_how_the_seeds_spread(make_claim, written):
     search = {"arms": ["sigmoid"], "grid": {"optimiser.lr": [0.01, 0.1]}}
-    claim = make_claim(search=[search])
-    assert describe_searches(claim, {"sigmoid": {"optimiser": {"lr": 0.1}}}) == [
-        "sigmoid: optimiser.lr 0.1 (the one of least validation_loss among optimiser.lr in 0.01, 0.1)"
-    ]
+    losses = [(0.01, 0.5), (0.1, 0.2)]
+    candidates = [Candidate(settings={"optimiser.lr": x}, median=y, lowest=0.1, highest=0.6) for x, y in losses]
+    pick = Pick(
+        date="2026-11-26",
+        seeds=[1000, 1001],
+        metric="validation_loss",
+        trial="sigmoid",
+        picked={"optimiser.lr": 0.1},
+        candidates=candidates,
+    )
+    (sentence,) = describe_searches(make_claim(search=[search]), {"sigmoid": pick})
+    assert sentence == (
+        "sigmoid: optimiser.lr 0.1 (validation_loss 0.2 [0.1, 0.6], seeds 1000 to 1001): "
+        "the least validation_loss of optimiser.lr 0.01, 0.1"
+    )
+    done = written({"picks": {"sigmoid": pick}}, search=[search])
+    assert f"Picked on tuning seeds {sentence}" in done.page.text
+
+
+@pytest.fixture
+def judged(written, make_claim, make_record):
+    """Write the report of a claim of a premise and two assertions, given how many of 10 networks clear each."""
+
+    def write(premise, *assertions, seeds=10):
+        arms = ["control", *(f"arm-{index}" for index in range(len(assertions)))]
+        parts = [
+            {"metric": "test_accuracy", "arms": [arm], "label": arm, "threshold": ">= 0.8"}
+            | ({"role": "premise"} if arm == "control" else {})
+            for arm in arms
+        ]
+        claim = {"arms": arms, "parts": parts, "kind": "training"}
+        counts = dict(zip(arms, (premise, *assertions), strict=True))
+        records = {
+            arm: make_record(arm, seeds=seeds, test_accuracy=np.where(7 * np.arange(seeds) % seeds < count, 0.9, 0.1))
+            for arm, count in counts.items()
+        }
+        verdict = judge_records(make_claim(**claim), records)
+        return written({"verdict": verdict, "seeds": tuple(range(seeds))}, **claim).page
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("cleared", "word", "because"),
+    [
+        ((0, 10, 10), "not tested", "a premise does not hold (control >= 0.8: 0 of 10 networks, seeds 0 to 9)"),
+        ((10, 10, 0), "partly", "clears: arm-0 >= 0.8: 10 of 10 networks, seeds 0 to 9; does not clear: arm-1 >= 0.8"),
+        ((10, 10, 6), "open", "arm-1 >= 0.8: 6 of 10 networks, seeds 0 to 9; more seeds decide"),
+        ((10, 10), "confirmed", ""),
+        ((10, 0), "refuted", ""),
+    ],
+)
+def test_a_verdict_says_why(judged, cleared, word, because):
+    page = judged(*cleared)
+    assert page.all("tr")[1]["data-verdict"] == word
+    assert because in page.text
+    assert (f"{word.capitalize()}: " in page.text) == bool(because)
+    assert "premise: control" in page.text
+    assert "more seeds have to decide: make decide" in page.text
+
+
+def test_a_claim_that_depends_on_the_seed_gives_the_interval_of_the_share(judged):
+    page = judged(100, 50, seeds=100)
+    low, high = stats.binomtest(50, 100).proportion_ci(method="exact")
+    assert "50 of 100 networks, seeds 0 to 99: ≈ depends on the seed" in page.text
+    assert f"95 % interval of the share that clears: {low:.0%} to {high:.0%}" in page.text
+
+
+def test_the_first_picture_has_all_six_words_with_their_counts(judged):
+    text = judged(10, 10).text
+    for word, count in (("✓ confirmed", 1), ("✗ refuted", 0), ("◐ partly", 0), ("≈ depends on the seed", 0)):
+        assert f"{word} {count} " in text, word
+    assert "∅ not tested 0 a premise does not clear" in text
+    assert "… open 0 more seeds" in text
+    assert "All claims: of 1 claim that was judged 1 confirmed." in text
+
+
+def test_seeds_of_later_looks_are_said_and_how_to_repeat_them(written, make_claim, make_record):
+    seeds = tuple(range(30))
+    record = replace(make_record("sigmoid"), seeds=seeds)
+    done = written({"seeds": seeds, "keys": {"sigmoid": ("a", "b")}}, record=record).page.text
+    assert "vgt reproduce sigmoid-vanishes --dataset digits --decide" in done
+
+
+def test_two_claims_that_contradict_each_other_are_settled_on_top(
+    tmp_path, make_claim, make_record, make_result, reader
+):
+    words = {"confirmed": {"confirmed": "both are right."}}
+    found = {"claim": "other", "metric": "gradient_slope", "other_metric": "test_accuracy", "sentences": words}
+    accuracy = [{"metric": "test_accuracy", "arms": ["sigmoid"], "threshold": ">= 0.8"}]
+    record = make_record("sigmoid", seeds=10)
+    claims = [make_claim("this", contradicts=found), make_claim("other", parts=accuracy, kind="training")]
+    results = [make_result(claim, {"sigmoid": record}) for claim in claims]
+    source = write_report(tmp_path, results, reader([record])).read_text()
+    page = Page(source)
+    assert "Which is right: this or other ?" in page.text
+    assert "With sigmoid, both are right." in page.text
+    assert source.index('id="this-or-other"') < source.index('id="claims"')
+    labels = [svg.get("aria-label", "") for svg in page.all("svg")]
+    assert any(label.startswith("this or other: gradient") and "test accuracy" in label for label in labels)
+    assert [link["href"] for link in page.all("a")].count("#this-or-other") == 2

@@ -8,6 +8,7 @@ from typing import Any
 
 from vgtemplate.config.strict import MOST
 from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.picks import Pick, describe_pick
 from vgtemplate.text import flatten, write_value
 
 _OFF = ("", "none", "no", "0")
@@ -73,18 +74,15 @@ def compare_arms(configurations: Mapping[str, Mapping[str, Any]]) -> ArmTable:
     return ArmTable(shared, differing, rows)
 
 
-def describe_searches(claim: ClaimConfig, configurations: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each searched arm: what it was given, and what was tried."""
-    flat = {arm: _in_words(configuration) for arm, configuration in configurations.items()}
+def describe_searches(claim: ClaimConfig, picks: Mapping[str, Pick]) -> list[str]:
+    """Return a sentence for each searched arm: what it was given, how the tuning seeds spread, and what was tried."""
     sentences = []
     for search in claim.search:
-        tried = "; ".join(f"{name} in {write_value(values)}" for name, values in search.grid.items())
-        how = f"the one of least {search.metric}"
+        how = f"the least {search.metric}"
         if search.first:
-            how = f"the first with {search.metric} {search.first} in every seed, else the closest that never diverges,"
-        for arm in search.arms:
-            given = ", ".join(f"{name} {flat[arm].get(name, '-')}" for name in search.grid) if arm in flat else "-"
-            factor = f", times {search.factors[arm]:g}" if arm in search.factors else ""
-            whose = f" for {search.trial}" if search.trial and search.trial != arm else ""
-            sentences.append(f"{arm}: {given} ({how}{whose} among {tried}{factor})")
+            how = f"the first with {search.metric} {search.first} at which no network diverges"
+        for arm in filter(picks.__contains__, search.arms):
+            values = {name: [each.settings[name] for each in picks[arm].candidates] for name in search.grid}
+            tried = "; ".join(f"{name} {write_value(sorted(set(tested)))}" for name, tested in values.items())
+            sentences.append(f"{arm}: {describe_pick(picks[arm])}: {how} of {tried}")
     return sentences

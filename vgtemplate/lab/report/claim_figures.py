@@ -6,13 +6,13 @@ Each arm has one colour and dash throughout the figure. Never a verdict, torch o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vgtemplate.figures.style import FONT, SERIES_COLOURS, dress, shorten
-from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.claim import ClaimConfig, PartConfig
 from vgtemplate.lab.report.metric_panels import panels_of
 from vgtemplate.lab.report.panels import Arms, Bars, Curves, Panel, Profile, Style
 from vgtemplate.lab.threshold import read_threshold
@@ -32,14 +32,15 @@ def choose_panels(claim: ClaimConfig, records: Mapping[str, Record]) -> dict[Pan
     panels: dict[Panel, dict[str, Record]] = {}
     for part in claim.parts:
         for panel in panels_of(part):
-            arms = {arm: records[arm] for arm in part.arms if arm in records and _can_draw(panel, records[arm])}
+            arms = {arm: records[arm] for arm in part.arms if arm in records and can_draw(panel, records[arm])}
             if arms:
                 panels[panel] = panels.get(panel, {}) | arms
     order = list(claim.arms)
     return {panel: dict(sorted(arms.items(), key=lambda item: order.index(item[0]))) for panel, arms in panels.items()}
 
 
-def _can_draw(panel: Panel, record: Record) -> bool:
+def can_draw(panel: Panel, record: Record) -> bool:
+    """Say whether a record has what a panel shows."""
     try:
         panel.values(record)
     except KeyError:
@@ -47,9 +48,9 @@ def _can_draw(panel: Panel, record: Record) -> bool:
     return True
 
 
-def describe_marks(claim: ClaimConfig, records: Mapping[str, Record]) -> str:
-    """Say what the lines, bars and marks of a claim's figure mean."""
-    panels = choose_panels(claim, records)
+def describe_marks(panels: Iterable[Panel]) -> str:
+    """Say what the lines, bars and marks of panels mean."""
+    panels = list(panels)
     kinds = {type(panel) for panel in panels}
     words = ["thin: each seed; thick: their median"] if kinds - {Bars} else []
     if any(isinstance(panel, Profile) and panel.theory is not None for panel in panels):
@@ -70,12 +71,12 @@ def _styles(names: list[str]) -> dict[str, Style]:
     }
 
 
-def _thresholds(claim: ClaimConfig, panel: Panel) -> dict[str, list[float]]:
+def _thresholds(parts: Sequence[PartConfig], panel: Panel) -> dict[str, list[float]]:
     """Return, by arm, the bounds of the parts that judge the metric of these bars of that arm alone."""
     found: dict[str, list[float]] = {}
     if not isinstance(panel, Bars):
         return found
-    for part in claim.parts:
+    for part in parts:
         if (part.metric, part.options, part.combine) == (panel.metric, dict(panel.options), "only"):
             found.setdefault(part.arms[0], []).extend(read_threshold(part.threshold).bounds)
     return found
@@ -103,7 +104,7 @@ def _draw_legend(figure: Figure, styles: Mapping[str, Style], columns: int) -> N
 
 
 def _draw_panel(
-    figure: Figure, panel: Panel, arms: Arms, styles: Mapping[str, Style], claim: ClaimConfig, top: float
+    figure: Figure, panel: Panel, arms: Arms, styles: Mapping[str, Style], parts: Sequence[PartConfig], top: float
 ) -> float:
     """Draw one panel whose title begins `top` inches below the figure's top; return where the next one begins."""
     (height, foot), total = _heights(panel, arms), figure.get_figheight()
@@ -111,19 +112,23 @@ def _draw_panel(
     left = max(_LEFT, names)
     bottom = total - top - _TITLE - height
     axes = figure.add_axes((left / _WIDTH, bottom / total, (_WIDTH - left - _RIGHT) / _WIDTH, height / total))
-    panel.draw(axes, arms, styles, _thresholds(claim, panel))
+    panel.draw(axes, arms, styles, _thresholds(parts, panel))
     figure.text(0.0, (bottom + height + 0.09) / total, panel.title, fontsize=FONT, fontweight="bold")
     dress(axes)
     return top + _TITLE + height + foot
 
 
-def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | None:
-    """Draw what a claim's parts measure; None where there is nothing to draw: no record has the series."""
-    panels = choose_panels(claim, records)
+def draw_panels(panels: Mapping[Panel, Arms], names: Sequence[str], parts: Sequence[PartConfig]) -> Figure | None:
+    """Draw panels one below the other; None where there are none.
+
+    Args:
+        names: the arms in the order in which they get their colours.
+        parts: their thresholds are drawn where a panel shows their metric.
+    """
     if not panels:
         return None
     drawn = {arm for arms in panels.values() for arm in arms}
-    styles = _styles([arm for arm in claim.arms if arm in drawn])
+    styles = _styles([arm for arm in names if arm in drawn])
     widest = max(len(shorten(name)) for name in styles) * _CHARACTER + _HANDLE
     columns = max(1, min(len(styles), int(_WIDTH / widest)))
     top = math.ceil(len(styles) / columns) * _ROW + 0.08
@@ -131,5 +136,10 @@ def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | No
     figure = Figure(figsize=(_WIDTH, top + heights))
     _draw_legend(figure, styles, columns)
     for panel, arms in panels.items():
-        top = _draw_panel(figure, panel, arms, styles, claim, top)
+        top = _draw_panel(figure, panel, arms, styles, parts, top)
     return figure
+
+
+def draw_claim(claim: ClaimConfig, records: Mapping[str, Record]) -> Figure | None:
+    """Draw what a claim's parts measure; None where there is nothing to draw: no record has the series."""
+    return draw_panels(choose_panels(claim, records), list(claim.arms), claim.parts)

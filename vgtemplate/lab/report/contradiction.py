@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from vgtemplate.lab.claim import ContradictionConfig
-from vgtemplate.lab.judge import PartVerdict
+from vgtemplate.lab.claim import ContradictionConfig, PartConfig
+from vgtemplate.lab.judge import CLEARS, CONFIRMED, FAILS, REFUTED, PartVerdict
+from vgtemplate.lab.report.claim_figures import can_draw
+from vgtemplate.lab.report.metric_panels import panels_of
+from vgtemplate.lab.report.panels import Bars, Panel
 from vgtemplate.lab.result import Read, Result
+from vgtemplate.records import Record
 from vgtemplate.text import write_number
 
+_DECIDED = {CLEARS: CONFIRMED, FAILS: REFUTED}
+"""What a part that is decided makes of a claim that is this part alone."""
 
-def settle(results: Sequence[Result], read: Read) -> dict[str, list[str]]:
-    """Return, by claim, paragraphs about the claim that it contradicts; none where one of the two has no verdict."""
+
+@dataclass(frozen=True)
+class Settled:
+    """Two claims that contradict each other, and who is right."""
+
+    claims: tuple[str, str]
+    paragraphs: list[str]
+    panels: Mapping[Panel, Mapping[str, Record]]
+    """What decides it: what either claim measures, with the arms that can be drawn."""
+    parts: list[PartConfig]
+    """Of both claims, what the panels show."""
+
+
+def settle(results: Sequence[Result], read: Read) -> list[Settled]:
+    """Return the claims that contradict each other, where both have a verdict."""
     by_name = {result.claim.id: result for result in results}
-    settled: dict[str, list[str]] = {}
+    settled = []
     for result in results:
         found = result.claim.contradicts
-        if found is not None and found.claim in by_name:
-            records = [(arm, read(key)) for arm, key in result.keys.items()]
-            models = {arm: record.configuration.get("model", {}) for arm, record in records if record is not None}
-            depths = {arm: int(model["depth"]) for arm, model in models.items() if "depth" in model}
-            paragraphs = _compare(result, by_name[found.claim], found, depths)
-            for name in (result.claim.id, found.claim):
-                settled.setdefault(name, []).extend(paragraphs)
+        other = by_name.get(found.claim) if found is not None else None
+        if found is not None and other is not None and result.parts and other.parts:
+            records, others = (_read_all(each, read) for each in (result, other))
+            paragraphs = _compare(result, other, found, _depths(records))
+            parts = [*_chosen(result, found.metric).values(), *_chosen(other, found.other_metric).values()]
+            arms = [arm for arm in _chosen(result, found.metric) if arm in _chosen(other, found.other_metric)]
+            panels = _panels(found, parts, *({arm: of[arm] for arm in arms if arm in of} for of in (records, others)))
+            settled.append(Settled((result.claim.id, other.claim.id), paragraphs, panels, parts))
     return settled
+
+
+def _read_all(result: Result, read: Read) -> dict[str, Record]:
+    return {arm: record for arm, keys in result.keys.items() if (record := read(keys)) is not None}
+
+
+def _depths(records: Mapping[str, Record]) -> dict[str, int]:
+    models = {arm: record.configuration.get("model", {}) for arm, record in records.items()}
+    return {arm: int(model["depth"]) for arm, model in models.items() if "depth" in model}
+
+
+def _panels(
+    found: ContradictionConfig, parts: Sequence[PartConfig], here: dict[str, Record], there: dict[str, Record]
+) -> dict[Panel, dict[str, Record]]:
+    """Return what shows either metric best, and both as one dot per seed beside its threshold."""
+    wanted = {panels_of(part)[0]: here for part in parts if part.metric == found.metric}
+    wanted |= {Bars(found.metric): here, Bars(found.other_metric): there}
+    drawn = {
+        panel: {arm: each for arm, each in arms.items() if can_draw(panel, each)} for panel, arms in wanted.items()
+    }
+    return {panel: arms for panel, arms in drawn.items() if arms}
 
 
 def _compare(here: Result, there: Result, found: ContradictionConfig, depths: dict[str, int]) -> list[str]:
@@ -34,7 +76,8 @@ def _compare(here: Result, there: Result, found: ContradictionConfig, depths: di
     alike: dict[str, list[str]] = {}
     for arm in ours:
         if arm in theirs:
-            words = found.sentences.get(ours[arm].verdict, {}).get(theirs[arm].verdict, undecided)
+            here_is, there_is = (_DECIDED.get(parts[arm].verdict, "") for parts in (ours, theirs))
+            words = found.sentences.get(here_is, {}).get(there_is, undecided)
             alike.setdefault(words, []).append(arm)
     paragraphs = []
     for words, arms in alike.items():
@@ -49,8 +92,13 @@ def _compare(here: Result, there: Result, found: ContradictionConfig, depths: di
 
 def _parts(result: Result, metric: str) -> dict[str, PartVerdict]:
     """Return, by arm, the verdict on the parts that judge `metric` of one arm."""
-    pairs = zip(result.claim.parts, result.parts, strict=False)
-    return {part.arms[0]: verdict for part, verdict in pairs if part.metric == metric and len(part.arms) == 1}
+    verdicts = dict(zip((part.title for part in result.claim.parts), result.parts, strict=True))
+    return {arm: verdicts[part.title] for arm, part in _chosen(result, metric).items()}
+
+
+def _chosen(result: Result, metric: str) -> dict[str, PartConfig]:
+    """Return, by arm, the parts that judge `metric` of one arm."""
+    return {part.arms[0]: part for part in result.claim.parts if part.metric == metric and len(part.arms) == 1}
 
 
 def _describe(metric: str, part: PartVerdict, depth: int | None) -> str:

@@ -5,20 +5,33 @@ Results and records in, one HTML file out; judges nothing, and reads nothing fro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vgtemplate.lab.catalogue import ARTICLES
-from vgtemplate.lab.judge import CONFIRMED, REFUTED, VERDICTS
-from vgtemplate.lab.report.contradiction import settle
+from vgtemplate.lab.counts import OUTCOMES, count_judged, count_outcomes, why_not_judged
+from vgtemplate.lab.judge import CONFIRMED, DEPENDS, NOT_TESTED, OPEN, PARTLY, REFUTED, VERDICTS
+from vgtemplate.lab.report.claim_figures import describe_marks, draw_panels
+from vgtemplate.lab.report.contradiction import Settled, settle
 from vgtemplate.lab.report.html import render, write_page
-from vgtemplate.lab.report.sections import build_section, describe_dataset
+from vgtemplate.lab.report.sections import build_section, describe_dataset, embed_panels
 from vgtemplate.lab.result import FAILED, NOT_RUN, Read, Result
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds
 
-OUTCOMES = (*VERDICTS, FAILED, NOT_RUN)
-"""In the order in which they are counted and drawn."""
+MEANINGS = {
+    CONFIRMED: "every premise and every assertion clears its threshold",
+    REFUTED: "every premise clears, and no assertion does",
+    PARTLY: "every premise clears, some assertions do and some do not",
+    DEPENDS: "an assertion is undecided even at 100 seeds, and the others clear",
+    NOT_TESTED: "a premise does not clear: what the statement speaks of did not occur",
+    OPEN: "more seeds have to decide: `make decide`",
+    FAILED: "something went wrong while it ran",
+    NOT_RUN: "there are no records of it",
+}
+"""Outcome to what it says of a claim (docs/register.md, amendment 2)."""
 OWN = "own"
 """Stands for the articles of a claim that no article makes."""
 KINDS = {
@@ -31,23 +44,36 @@ KINDS = {
 
 def describe_basis(results: Sequence[Result]) -> str:
     """Say on which data set and seeds, and in which setting, the verdicts were reached."""
-    bases = ((result.dataset, result.seeds, result.setting) for result in results if result.seeds)
-    without = sum(not result.seeds for result in results)
-    words = [
-        f"{describe_dataset(dataset)}, {describe_seeds(seeds)}" + ("" if setting == "quick" else f", {setting} setting")
-        for dataset, seeds, setting in dict.fromkeys(bases)
-    ]
-    if not words:
+    looks: dict[tuple[str, str], Counter[tuple[int, ...]]] = {}
+    for result in results:
+        if result.seeds:
+            looks.setdefault((result.dataset, result.setting), Counter())[result.seeds] += 1
+    if not looks:
         return "No claim here needs data or seeds."
+    words = [_describe_looks(dataset, setting, seeds) for (dataset, setting), seeds in looks.items()]
+    without = sum(not result.seeds for result in results)
     others = "claim, exact or a timing, needs" if without == 1 else "claims, exact or timings, need"
     return f"Verdicts on {'; '.join(words)}." + (f" {without} {others} neither." if without else "")
 
 
-def _count(results: Sequence[Result], outcome: str) -> int:
-    return sum(result.outcome == outcome for result in results)
+def _describe_looks(dataset: str, setting: str, looks: Counter[tuple[int, ...]]) -> str:
+    """Say on which seeds the claims were judged: on the first, and how many of them on more."""
+    first, *later = sorted(looks, key=len)
+    words = f"{describe_dataset(dataset)}, {describe_seeds(first)}"
+    words += "" if setting == "quick" else f", {setting} setting"
+    further = " and ".join(f"{looks[seeds]} on {describe_seeds(seeds)}" for seeds in later)
+    return f"{words} ({further})" if further else words
 
 
-def _bars(results: Sequence[Result]) -> list[tuple[str, str, dict[str, int]]]:
+def _draw_settled(found: Settled) -> dict[str, Any]:
+    """Return what the template shows of two claims that contradict each other."""
+    arms = list(dict.fromkeys(arm for each in found.panels.values() for arm in each))
+    figure = embed_panels(draw_panels(found.panels, arms, found.parts), " or ".join(found.claims), arms)
+    marks = describe_marks(found.panels)
+    return {"claims": found.claims, "paragraphs": found.paragraphs, "figure": figure, "marks": marks}
+
+
+def _bars(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Count the outcomes of all claims, of those of each article that makes any, and of those that none makes.
 
     Each count has the key of its article, OWN, or an empty one for all claims, and a title.
@@ -56,11 +82,18 @@ def _bars(results: Sequence[Result]) -> list[tuple[str, str, dict[str, int]]]:
     for row in ARTICLES.values():
         groups.append((row.name, row.title, [result for result in results if row.name in result.claim.articles]))
     groups.append((OWN, "Our own claims", [result for result in results if not result.claim.articles]))
-    return [
-        (name, title, {outcome: count for outcome in OUTCOMES if (count := _count(group, outcome))})
-        for name, title, group in groups
-        if group
-    ]
+    return [_bar(name, title, [result.outcome for result in group]) for name, title, group in groups if group]
+
+
+def _bar(name: str, title: str, outcomes: Sequence[str]) -> dict[str, Any]:
+    counts = Counter(outcomes)
+    held = f"{counts[CONFIRMED]} of {count_judged(outcomes)} that were judged hold"
+    return {
+        "name": name,
+        "title": title,
+        "held": held,
+        "counts": {word: counts[word] for word in OUTCOMES if counts[word]},
+    }
 
 
 def _environment(record: Record) -> str:
@@ -85,20 +118,30 @@ def write_report(
         stability: claim to a sentence on how it was judged again.
     """
     settled = settle(results, read)
+    disputed = {name: each for each in settled for name in each.claims}
     sections, environments = [], set()
     for result in results:
         name = result.claim.id
-        records = {arm: record for arm, key in result.keys.items() if (record := read(key)) is not None}
+        records = {arm: record for arm, keys in result.keys.items() if (record := read(keys)) is not None}
         environments |= {_environment(record) for record in records.values()}
         again, link = (stability or {}).get(name, ""), (links or {}).get(name)
-        sections.append(build_section(result, records, settled.get(name, []), again, link))
+        sections.append(build_section(result, records, disputed.get(name), again, link))
+    outcomes = [result.outcome for result in results]
     text = render(
         "index.html",
         basis=describe_basis(results),
         provisional=any(result.is_provisional for result in results),
         sections=sections,
         bars=_bars(results),
-        outcomes=[outcome for outcome in OUTCOMES if _count(results, outcome)],
+        counted=count_outcomes(outcomes),
+        unjudged=why_not_judged(results),
+        settled=[_draw_settled(each) for each in settled],
+        meanings=[
+            (word, outcomes.count(word), text)
+            for word, text in MEANINGS.items()
+            if word in VERDICTS or word in outcomes
+        ],
+        outcomes=[outcome for outcome in OUTCOMES if outcome in outcomes],
         articles=[row for row in ARTICLES.values() if any(row.name in result.claim.articles for result in results)],
         own=OWN if any(not result.claim.articles for result in results) else "",
         kinds={kind: text for kind, text in KINDS.items() if any(result.claim.kind == kind for result in results)},
