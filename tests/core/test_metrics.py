@@ -323,6 +323,53 @@ def test_shift_and_change_leave_the_first_layer_out_and_average_over_the_probes(
     assert np.isnan(metric(name, over_time(name, np.ones((R, 1))))).all()
 
 
+def test_drift_of_the_median_layer_is_that_of_the_layers_above_the_first() -> None:
+    shift = np.tile([1e9, 1.0, 100.0, 2.0], (R, 1))
+    np.testing.assert_allclose(metric("median_input_shift", make(4, input_shift=shift)), 2.0)
+
+
+def test_shift_depth_correlation_is_spearmans_of_the_mean_over_the_steps() -> None:
+    drift = np.random.default_rng(0).exponential(size=(R, 5, 8))
+    drift[1, :, 3] = drift[1, :, 5]  # a tie
+    record = make(8)
+    record = replace(record, series={**record.series, "input_shift": drift})
+    expected = [stats.spearmanr(row.mean(axis=0)[1:], range(7)).statistic for row in drift]
+    np.testing.assert_allclose(metric("shift_depth_correlation", record), expected, rtol=1e-12)
+
+
+def test_shift_depth_correlation_has_no_value_without_order() -> None:
+    rising = np.tile(np.arange(5.0), (R, 1))
+    rising[1, 2] = np.nan
+    rising[2] = 1.0
+    found = metric("shift_depth_correlation", make(5, input_shift=rising))
+    np.testing.assert_array_equal(found, [1.0, np.nan, np.nan])
+    assert np.isnan(metric("shift_depth_correlation", make(2, input_shift=rising[:, :2]))).all()
+
+
+def test_largest_fall_is_by_the_layer_that_is_missed_most() -> None:
+    without = np.array([[np.nan, 0.85, 0.3], [np.nan, 0.95, 0.92], [np.nan, 0.1, 0.1]])
+    record = make(3, diverged_at=[-1, -1, 4])
+    record = replace(record, series={**record.series, "accuracy_without_layer": without})
+    np.testing.assert_allclose(metric("largest_fall", record), [0.6, -0.02, 0.0])
+
+
+def test_norms_are_the_last_and_the_largest_and_infinite_where_it_diverged() -> None:
+    norms = np.array([[1.0, 5.0, 2.0], [3.0, 1.0, 1.5], [1.0, np.nan, np.nan]])
+    record = make(3, diverged_at=[-1, -1, 1])
+    record = replace(record, series={**record.series, "weight_norm": norms, "gradient_norm": norms})
+    np.testing.assert_array_equal(metric("final_weight_norm", record), [2.0, 1.5, np.inf])
+    np.testing.assert_array_equal(metric("largest_gradient_norm", record), [5.0, 3.0, np.inf])
+
+
+def test_zero_gradient_share_is_the_largest_of_both_looks_and_of_the_layers_above_the_first() -> None:
+    shares = np.zeros((R, 2, 4))
+    shares[:, :, 0] = np.nan
+    shares[1, 0, 2], shares[1, 1, 3], shares[2, 1, 1:] = 0.2, 0.3, np.nan
+    record = make(4)
+    record = replace(record, series={**record.series, "zero_gradient_fraction": shares})
+    np.testing.assert_array_equal(metric("zero_gradient_share", record), [0.0, 0.3, np.nan])
+
+
 def test_steps_to_loss_counts_until_the_mean_of_twenty_steps_is_there() -> None:
     falling = np.r_[np.full(30, 2.0), np.full(30, 0.5)]
     losses = np.stack([falling, np.full(60, 1.0), np.full(60, 1.1)])

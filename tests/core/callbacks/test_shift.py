@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from vgtemplate.callbacks.activation import ActivationProbe
 from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.callbacks.shift import ShiftProbe
-from vgtemplate.nn.noise import Noise
+from vgtemplate.nn.noise import Noise, set_step
 
 STEPS = 4
 
@@ -121,6 +122,28 @@ def test_batch_normalisation_takes_doubled_weights_back(lab: Any) -> None:
         hidden.linear.weight.data *= 1e4  # beside which the eps of the normalisation vanishes
     scale_weights(module, 2.0)
     np.testing.assert_allclose(shifts(lab, module), 0.0, atol=1e-9)
+
+
+def test_noise_after_the_norm_is_a_shift_even_where_the_weights_stay(lab: Any) -> None:
+    """Layer 2's input at each step by hand: tanh of the noise of that step on the normalised pre-activations."""
+    module = lab.module(model={"norm": "batch", "norm_noise": True, "norm_affine": False, "depth": 2})
+    scale_weights(module, 1.0)
+    found, hidden = shifts(lab, module), module.model.hidden_layers[0]
+    h, moments = (
+        lab.probe_images().flatten(1) @ hidden.linear.weight.detach() + hidden.linear.bias.detach()[:, None],
+        [],
+    )
+    for step in range(STEPS + 1):
+        set_step(hidden, step)
+        z = (h - h.mean(dim=1, keepdim=True)) / (h.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
+        x = torch.tanh(hidden.norm_before[1].train()(z)).numpy()
+        moments.append((x.mean(axis=1), x.std(axis=1)))
+    expected = [
+        np.mean((abs(after[0] - before[0]) + abs(after[1] - before[1])) / before[1], axis=1)
+        for before, after in pairwise(moments)
+    ]
+    np.testing.assert_allclose(found[:, :, 1], np.stack(expected, axis=1), rtol=1e-9)
+    assert (found[:, :, 1] > 0.1).all()
 
 
 def test_weights_that_stay_move_nothing_whatever_the_noise(lab: Any) -> None:

@@ -48,6 +48,20 @@ def test_norm_stands_before_or_after_the_activation(norm: str) -> None:
     torch.testing.assert_close(after(x), normalise(torch.tanh(after.linear(x))))
 
 
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_noise_of_units_stands_right_after_the_norm(position: str) -> None:
+    x, settings = vectors(), {"norm": "batch", "norm_position": position, "norm_affine": False}
+    plain, noisy = layer(**settings), layer(norm_noise=True, **settings)
+    for block in (plain, noisy):
+        set_step(block, 5)
+    norm, noise = noisy.norm_before or noisy.norm_after
+    h = noisy.linear(x)
+    h = torch.tanh(noise(norm(h))) if position == "before" else noise(norm(torch.tanh(h)))
+    torch.testing.assert_close(noisy(x), h)
+    assert not torch.isclose(plain(x), noisy(x)).any()
+    assert len(list(noisy.parameters())) == 2
+
+
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_activation_receives_the_pre_activation(norm: str) -> None:
     """After the norm where that stands before it: the quantity whose gradient is probed."""
