@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
@@ -99,8 +99,29 @@ def _on_data(config: ArmConfig, dataset: str, cifar: Path | None) -> ArmConfig:
     return config.model_copy(update={"data": config.data.model_copy(update=update)})
 
 
+def _missing_library(claim: ClaimConfig) -> str:
+    """Return the library that a claim's check needs and that is not installed; "" if nothing is missing."""
+    needed = CHECKS[claim.check].needs if claim.check is not None else ""
+    return needed if needed and importlib.util.find_spec(needed) is None else ""
+
+
+def _resolve(
+    folder: Path,
+    claim: ClaimConfig,
+    overrides: Sequence[str],
+    patches: Mapping[str, Mapping[str, Any]],
+    setting: Setting,
+) -> dict[str, ArmConfig]:
+    """Return a claim's arms in a setting; UserError if the setting does not cover it."""
+    if claim.only_full and setting == "quick":
+        raise UserError(f"judged in the full setting only: `vgt reproduce {claim.id} --setting full`")
+    return resolve_claim(folder / f"{claim.id}.yaml", claim, overrides, patches, setting)
+
+
 def _later_looks(keys: Keys, claim: str, arm: str, config: ArmConfig, seeds: Sequence[int]) -> list[list[Job]]:
-    """Return an arm's jobs for each look after the first; `seeds` are those of the first."""
+    """Return an arm's jobs for each look after the first; none unless `seeds` are ten in a row, as the first has."""
+    if list(seeds) != list(range(seeds[0], seeds[0] + LOOKS[0].seeds)):
+        return []
     looks, following = [], range(seeds[-1] + 1, seeds[-1] + 1 + LOOKS[-1].seeds)
     for before, look in pairwise(LOOKS):
         added = following[before.seeds - len(seeds) : look.seeds - len(seeds)]
@@ -123,8 +144,7 @@ def plan_claims(
 ) -> Plan:
     """Resolve every arm and give it its key; arms that several claims share are one job.
 
-    A claim whose data set cannot be had, whose settings were not searched on it, or that the setting does not cover,
-    has no jobs but a failure that says so.
+    A claim that cannot be run (its data set, its picks, the setting) has no jobs but a failure that says so.
 
     Args:
         folder: where their YAML files are.
@@ -140,26 +160,19 @@ def plan_claims(
     later: dict[str, dict[str, list[list[Job]]]] = {}
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    has_looks = list(seeds) == list(range(seeds[0], seeds[0] + LOOKS[0].seeds))
     for name, claim in claims.items():
-        missing = CHECKS[claim.check].needs if claim.check is not None else ""
-        if missing and importlib.util.find_spec(missing) is None:
-            planned[name], skipped[name] = [], f"needs {missing}"
+        if library := _missing_library(claim):
+            planned[name], skipped[name] = [], f"needs {library}"
             continue
         planned[name] = [] if claim.check is None else [plan_check(claim.id, claim.check)]
-        if claim.only_full and setting == "quick":
-            failures[name] = f"judged in the full setting only: `vgt reproduce {name} --setting full`"
-            continue
         try:
-            picked = picked_settings(claim, picks, dataset)
-            patches = {arm: as_patch(settings) for arm, settings in picked.items()}
-            arms = resolve_claim(folder / f"{name}.yaml", claim, overrides, patches, setting)
-            chosen = {arm: _on_data(config, dataset, cifar) for arm, config in arms.items()}
-            for other in {config.data.dataset for config in chosen.values()} - {dataset}:
+            patches = {arm: as_patch(picked) for arm, picked in picked_settings(claim, picks, dataset).items()}
+            resolved = _resolve(folder, claim, overrides, patches, setting)
+            arms = {arm: _on_data(config, dataset, cifar) for arm, config in resolved.items()}
+            for other in {config.data.dataset for config in arms.values()} - {dataset}:
                 files.resolve(other, root)
-            planned[name] += [keys.job(name, arm, config, seeds) for arm, config in chosen.items()]
-            if has_looks:
-                later[name] = {arm: _later_looks(keys, name, arm, each, seeds) for arm, each in chosen.items()}
+            planned[name] += [keys.job(name, arm, config, seeds) for arm, config in arms.items()]
+            later[name] = {arm: _later_looks(keys, name, arm, each, seeds) for arm, each in arms.items()}
         except UserError as error:
             failures[name] = str(error)
     jobs: dict[str, Task] = {}

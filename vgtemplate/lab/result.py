@@ -146,8 +146,8 @@ def next_look(plan: Plan, verdict: Verdict) -> dict[str, Sequence[Job]]:
 
     Only the arms of the parts that are open are looked at again.
     """
-    later = plan.later.get(verdict.claim)
-    if verdict.verdict != OPEN or not later:
+    later = plan.later.get(verdict.claim, {})
+    if verdict.verdict != OPEN or not any(later.values()):
         return {}
     # Parts that are open were all looked at with the same seeds: each look takes in every one of them.
     pairs = zip(plan.claims[verdict.claim].parts, verdict.parts, strict=True)

@@ -73,19 +73,15 @@ def reproduce(
 ) -> None:
     """Judge the claims (all, or those named); print each verdict as soon as its arms are done, and all at the end.
 
-    A record that exists is not trained again: an interrupted call goes on where it stopped.
-
-    Ten seeds are the first of three looks. Where they disagree, a claim is open, and --decide goes on with it, and with
-    nothing else, to 30 and then to 100 seeds; what is open even then depends on the seed.
+    A record that exists is not trained again: an interrupted call goes on where it stopped. Ten seeds are the first of
+    three looks. Where they disagree, a claim is open, and --decide goes on with it, and with nothing else, to 30 and
+    then to 100 seeds; what is open even then depends on the seed.
 
     The quick setting is that of the register (10,000 images, 500 steps); the full one takes 60,000 images and five
     epochs, and covers more claims. With --budget those claims that do not fit in the full setting are judged in a short
     one, on three seeds, or left out; what will be run is said first.
     """
-    if budget is not None and setting != "full":
-        raise UserError("--budget goes with --setting full: the quick setting has nothing shorter to fall back on")
-    if goes_on and (budget is not None or seeds != FULL_SEEDS):
-        raise UserError(f"--decide goes on from {FULL_SEEDS} seeds: it goes neither with --budget nor with --seeds")
+    _check(budget, setting, goes_on, seeds)
     started, folder, root = time.perf_counter(), claims_dir(), files.data_root()
     claims = load_claims(folder)
     chosen = select_claims(claims, ids, article, setting)
@@ -95,25 +91,26 @@ def reproduce(
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
     how, whole = How(results, root, jobs or num_cores(), accelerator, fresh), not ids and article is None
     extra = plan_gallery(read_gallery(folder), folder, plan, root) if whole and budget is None else []
-    plans = [plan]
-    if budget is not None:
-        plans = split_by_budget(plan, how, cifar, budget, console)
+    plans = [plan] if budget is None else split_by_budget(plan, how, cifar, budget, console)
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
     judged = _run(plans, extra, how, sender, console)
-    failures: dict[str, str] = {}
-    if goes_on:
-        judged, failures = decide(plan, judged, how, sender, console)
+    judged, failures = decide(plan, judged, how, sender, console) if goes_on else (judged, {})
     if as_json:
         print_json([result.to_json() for result in judged])
-    else:
-        _show(judged, f"on {name}, {_describe(plans)}", details or bool(ids), console)
-    for result in (result for result in judged if result.verdict is None):
-        console.print(f"{coloured(result.outcome)} {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
+    _show(judged, f"on {name}, {_describe(plans)}", not as_json, details or bool(ids), console)
     console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if whole:
         _report(plan, claims, judged, results, tracking, console)
     if failures or any(result.outcome == FAILED for result in judged):
         raise click.exceptions.Exit(1)
+
+
+def _check(budget: float | None, setting: Setting, goes_on: bool, seeds: int) -> None:
+    """Raise UserError for options that do not go together."""
+    if budget is not None and setting != "full":
+        raise UserError("--budget goes with --setting full: the quick setting has nothing shorter to fall back on")
+    if goes_on and (budget is not None or seeds != FULL_SEEDS):
+        raise UserError(f"--decide goes on from {FULL_SEEDS} seeds: it goes neither with --budget nor with --seeds")
 
 
 def _describe(plans: Sequence[Plan]) -> str:
@@ -141,13 +138,15 @@ def _report(
     console.print(escape(f"report: {path}"), soft_wrap=True)
 
 
-def _show(judged: Sequence[Result], where: str, details: bool, console: Console) -> None:
-    if not details:
+def _show(judged: Sequence[Result], where: str, verdicts: bool, details: bool, console: Console) -> None:
+    """Print the verdicts if they are asked for, and, last, what has none."""
+    if verdicts and not details:
         title = f"{len(judged)} claim{'' if len(judged) == 1 else 's'} {where}"
         console.print(verdict_table(judged, title, console.width))
-        return
-    for result in judged:
+    for result in judged if verdicts and details else ():
         print_details(result, console)
+    for result in (result for result in judged if result.verdict is None):
+        console.print(f"{coloured(result.outcome)} {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
 
 
 def summary(results: Sequence[Result]) -> str:
