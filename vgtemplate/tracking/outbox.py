@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.records import record_path
+from vgtemplate.tracking.addresses import public
 from vgtemplate.tracking.view import link_to_table
 
 LOCK_SECONDS = 60.0
@@ -111,12 +111,7 @@ def find_store(results: Path) -> Store:
         database = (results / "mlflow.db").absolute()
         return Store(f"sqlite:///{database}", _DEFAULT, artifacts, database)
     file = Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
-    return Store(uri, hide_credentials(uri), artifacts if "sql" in uri.split(":")[0] else None, file)
-
-
-def hide_credentials(text: str) -> str:
-    """Return `text` without the user names and passwords of the addresses in it."""
-    return re.sub(r"://[^/@\s]+@", "://", text)
+    return Store(uri, public(uri), artifacts if "sql" in uri.split(":")[0] else None, file)
 
 
 def _folder(results: Path, experiment: str) -> Path:

@@ -19,6 +19,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import require
 from vgtemplate.records import read_record, record_path
 from vgtemplate.tracking import outbox
+from vgtemplate.tracking.addresses import without_secrets
 from vgtemplate.tracking.networks import register
 from vgtemplate.tracking.outbox import Description, Parcel, Registration, Report, Run
 from vgtemplate.tracking.points import Point
@@ -114,7 +115,7 @@ class Tracker:
 
     def _explain(self, error: Exception) -> str:
         """Say in a line what went wrong, and find out whether the store or only this one run is to blame."""
-        text = _reason(error)
+        text = _reason(error, outbox.find_store(self._results).uri)
         try:
             self._client.search_experiments(max_results=1)
         except Exception:
@@ -239,8 +240,8 @@ class Tracker:
         return register(self._client, registration, run)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, uri: str) -> str:
     """Return the gist of an exception in one line; of a failed connection, its innermost cause."""
-    lines = outbox.hide_credentials(str(error)).strip().splitlines() or [type(error).__name__]
+    lines = without_secrets(str(error), uri).strip().splitlines() or [type(error).__name__]
     cause = re.search(r"Caused by .*: (.+?)['\"]\)*$", lines[0])
     return " ".join((cause[1] if cause else lines[0]).split())[:200]
