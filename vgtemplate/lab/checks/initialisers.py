@@ -97,7 +97,7 @@ def glorot_needs_equal_fans() -> dict[str, float]:
         variance = float(Linear(fan_in, fan_out, draws).weight.detach().double().var(correction=0))
         forward, backward = abs(fan_in * variance - 1), abs(fan_out * variance - 1)
         quantities[f"{name}_asked_difference"] = abs(1 / fan_in - 1 / fan_out) * max(fan_in, fan_out)
-        if fan_in == fan_out:
+        if name == "equal":
             quantities |= {f"{name}_forward_error": forward, f"{name}_backward_error": backward}
         else:
             quantities[f"{name}_larger_error"] = max(forward, backward)
