@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,15 @@ def test_ui_shows_runs_and_pictures_on_this_machine_only_and_is_a_store_itself(r
 
 
 @pytest.mark.slow
-def test_request_to_end_leaves_no_server_behind(server: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_end_leaves_a_server_behind(server: Any, number: int) -> None:
     process, address = server
     port = int(address.rsplit(":", 1)[1])
     assert is_listening("127.0.0.1", port)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     process.communicate(timeout=60)
+    # Nobody waits for the server of a process that was killed.
+    deadline = time.monotonic() + (60 if number == signal.SIGKILL else 0)
+    while is_listening("127.0.0.1", port) and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert not is_listening("127.0.0.1", port)

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import click
 
+from vgtemplate.cli import keeper
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.config.extras import require
@@ -32,7 +33,6 @@ from vgtemplate.tracking.tracker import quiet_environment
 from vgtemplate.tracking.view import link_to_table
 
 _START_SECONDS = 120.0
-_STOP_SECONDS = 10.0
 # MLflow's server needs no job runner for looking at runs.
 _ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -131,10 +131,11 @@ def _is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
 
 @contextlib.contextmanager
 def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the server in a process group of its own, and leave no process of it behind."""
+    """Run the server in a process group of its own, and leave no process of it behind, even if this one is killed."""
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command,
+            [sys.executable, keeper.__file__, *command],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**_ENVIRONMENT, **os.environ},
@@ -143,7 +144,7 @@ def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
     try:
         yield server
     finally:
-        for number, patience in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, None)):
+        for number, patience in ((signal.SIGTERM, keeper.STOP_SECONDS), (signal.SIGKILL, None)):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
