@@ -74,8 +74,9 @@ def train_modules(
         UserError: the data cannot be had, or people's own code fails, in one line.
         Stopped: SIGTERM or SIGINT asked for it, and there is a checkpoint of all that was done.
     """
-    if config.probes.shift or config.probes.gradient_change:
-        raise UserError("probes.shift and probes.gradient_change need a built-in network, not a module of one's own")
+    given = [name for name in ("shift", "gradient_change", "growth") if getattr(config.probes, name)]
+    if given:
+        raise UserError(f"probes.{given[0]} needs `model`, a network of seeds side by side, not a module of one's own")
     if len(seeds) > 1:
         warnings.warn(
             f"{name}: a LightningModule of one's own is trained seed by seed: {len(seeds)} runs, one after the other",

@@ -102,6 +102,24 @@ def test_every_setting_has_its_text() -> None:
         check(schema)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": {"norm_noise": True}}, "norm_noise: true needs norm: batch"),
+        ({"model": {"norm_noise": True, "norm": "layer"}}, "norm_noise: true needs norm: batch"),
+        ({"model": {"kind": "resnet", "depth": 8, "norm": "batch", "norm_noise": True}}, "kind: mlp or cnn"),
+        ({"model": {"kind": "resnet", "depth": 8, "norm": "batch", "norm_affine": False}}, "always True"),
+        ({"model": {"width": [8, 16]}, "probes": {"removal": True}}, "probes.removal needs a built-in mlp"),
+        ({"model": {"kind": "cnn"}, "probes": {"zero_gradients": True}}, "probes.zero_gradients needs a built-in mlp"),
+        ({"model": {"factory": "json:loads"}, "probes": {"removal": True}}, "probes.removal needs a built-in mlp"),
+        ({"training": {"score": "none"}, "probes": {"removal": True}}, "needs training.score: accuracy"),
+    ],
+)
+def test_noise_and_probes_that_a_network_cannot_have_are_refused(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ArmConfig.model_validate(content)
+
+
 def test_path_goes_with_image_folder_only() -> None:
     assert DataConfig(dataset="image_folder", path="pictures").path == "pictures"
     for content in ({"dataset": "mnist", "path": "pictures"}, {"path": "pictures"}, {"dataset": "image_folder"}):

@@ -67,7 +67,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "data": {"augment": "crop_flip"},
         "optimiser": {"momentum": 0.9, "schedule": "cosine", "warm_up": 3},
     },
-    "every probe": {"probes": {"every": 1, "shift": True, "gradient_change": True}},
+    "every probe": {
+        "probes": {
+            **{"every": 1, "shift": True, "gradient_change": True},
+            **{"growth": True, "removal": True, "zero_gradients": True},
+        }
+    },
+    "noise after the norm": {"model": {"norm": "batch", "norm_noise": True, "norm_affine": False}},
     "divergence": {"optimiser": {"lr": 1e9}},
     "accumulated gradients": {"training": {"accumulate": 3, "validate_every": 2}, "data": {"num_validation": 40}},
     "own network in turn": {

@@ -218,7 +218,8 @@ def test_weights_are_kept_and_read_back(tmp_path: Path) -> None:
         ),
         ({"factory": "make_data"}, "makes a tuple; it must be a LightningModule of pytorch_lightning"),
         ({"settings": {"lr": -1.0}}, "module.factory written:Regression: ValueError: Invalid learning rate: -1.0"),
-        ({"probes": {"shift": True}}, "probes.shift .* need a built-in network"),
+        ({"probes": {"shift": True}}, "probes.shift needs `model`"),
+        ({"probes": {"growth": True}}, "probes.growth needs `model`"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(tmp_path: Path, config: dict[str, Any], message: str) -> None:

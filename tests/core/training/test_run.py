@@ -40,6 +40,10 @@ def arm(**sections: dict[str, object]) -> ArmConfig:
         {"model": {"norm": "batch", "activation": "rrelu", "dropout": 0.2}},
         {"clipping": {"kind": "norm", "threshold": 0.1}, "optimiser": {"momentum": 0.9}},
         {"model": {"kind": "cnn", "width": 4}, "optimiser": {"name": "adam", "lr": 0.01}},
+        {
+            "model": {"norm": "batch", "norm_noise": True, "norm_affine": False, "residual": True},
+            "probes": {"growth": True, "removal": True, "zero_gradients": True, "shift": True},
+        },
     ],
 )
 def test_a_replica_does_not_depend_on_the_seeds_beside_it(
@@ -70,6 +74,21 @@ def test_probes_and_validation_change_no_weight(tmp_path: Path) -> None:
     ]
     for name, tensor in weights[0].items():
         assert tensor.equal(weights[1][name]), name
+
+
+def test_probes_of_the_whole_run_are_measured_where_they_are_asked_for(tmp_path: Path) -> None:
+    asked = {"growth": True, "removal": True, "zero_gradients": True, "num_images": 30}
+    record, module = train_arm("a", arm(probes=asked), [0, 1], tmp_path, Hardware("cpu"))
+    shapes = {name: record.series[name].shape for name in ("gradient_norm", "weight_norm", "accuracy_without_layer")}
+    assert shapes == {"gradient_norm": (2, 6), "weight_norm": (2, 6), "accuracy_without_layer": (2, 3)}
+    assert record.series["zero_gradient_fraction"].shape == (2, 2, 3)
+    weights = [parameter.detach()[0].flatten() for parameter in module.parameters() if parameter.dim() > 2]
+    assert record.series["weight_norm"][0, -1] == pytest.approx(float(torch.cat(weights).norm()), rel=1e-12)
+    plain, same = train_arm("a", arm(), [0, 1], tmp_path, Hardware("cpu"))
+    assert not {*shapes, "zero_gradient_fraction"} & set(plain.series)
+    assert all(tensor.equal(same.state_dict()[name]) for name, tensor in module.state_dict().items())
+    silent, _ = train_arm("a", arm(probes=asked | {"every": 0}), [0, 1], tmp_path, Hardware("cpu"))
+    assert not {*shapes, "zero_gradient_fraction"} & set(silent.series)
 
 
 def test_validation_curves_have_their_steps(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ _IDLE = {
     "pretraining.corruption": ("pretraining.kind", (*_OFF, "rbm")),
 }
 """Settings that do nothing while another one has one of these values."""
+_USUALLY_ON = ("model.norm_affine",)
+"""Settings that are told where they are off."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def name_setting(key: str) -> str:
 
 def _is_idle(name: str, settings: Mapping[str, str]) -> bool:
     """Say whether a setting is off, or without effect because another one is."""
-    if settings[name] in _OFF:
+    if (settings[name] in _OFF) != (name in _USUALLY_ON):
         return True
     if name == "training.steps" and settings.get("training.epochs", "none") not in _OFF:
         return True

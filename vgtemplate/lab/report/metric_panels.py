@@ -21,6 +21,10 @@ def _mean_over_probes(name: str) -> Callable[[Record], Array]:
     return lambda record: np.asarray(record.series[name], dtype=np.float64).mean(axis=1)
 
 
+def _falls(record: Record) -> Array:
+    return np.asarray(record.series["test_accuracy"][:, None] - record.series["accuracy_without_layer"])
+
+
 _GRADIENT = Profile(
     "gradient at the start: log10 of RMS dL/dz",
     _probed("gradient_rms"),
@@ -50,9 +54,13 @@ _UPDATE = Profile(
 )
 _TRAVEL = Profile("log10 of the travel ||W_t - W_0|| / ||W_0||", _probed("travel", -1))
 _SHIFT = Profile("drift of a layer's input per step", _mean_over_probes("input_shift"), logarithmic=False)
+_LOG_SHIFT = Profile("log10 of the drift of a layer's input per step", _mean_over_probes("input_shift"))
+_FALL = Profile("test accuracy lost by leaving out one layer", _falls, logarithmic=False)
 _TURN = Profile("||G - G'|| / ||G||", _mean_over_probes("gradient_change"), logarithmic=False)
 _LOSS, _ACCURACY = Curves("training loss", "train_loss"), Curves("training accuracy", "train_accuracy")
 _PSNR = Curves("training PSNR (dB)", "train_psnr")
+_WEIGHT_NORM = Curves("norm of all weights", "weight_norm")
+_GRADIENT_NORM = Curves("norm of the whole gradient", "gradient_norm")
 
 _INSTEAD_OF_BARS: Mapping[tuple[Panel, ...], str] = {
     (_GRADIENT,): "gradient_slope abs_gradient_slope gradient_fit_r2 factor_error factor_sign_agrees",
@@ -68,12 +76,18 @@ _INSTEAD_OF_BARS: Mapping[tuple[Panel, ...], str] = {
     (_LOSS,): "final_loss validation_loss diverged",
     (_TRAVEL,): "first_layer_travel log10_travel_ratio",
     (_SHIFT,): "input_shift",
+    (_LOG_SHIFT,): "median_input_shift",
     (_TURN,): "gradient_change",
 }
 _BESIDE_BARS: Mapping[tuple[Panel, ...], str] = {
     (_LOSS,): "test_accuracy test_error training_error steps_to_loss",
     (_PSNR,): "psnr",
     (_ACCURACY,): "generalisation_gap",
+    (_SHIFT,): "shift_depth_correlation",
+    (_FALL,): "largest_fall",
+    (_WEIGHT_NORM,): "final_weight_norm",
+    (_GRADIENT_NORM,): "largest_gradient_norm",
+    (_GRADIENT,): "zero_gradient_share",
 }
 INSTEAD_OF_BARS, BESIDE_BARS = (
     {metric: panels for panels, names in table.items() for metric in names.split()}
