@@ -119,6 +119,7 @@ def test_unequal_widths_carry_the_gradient_by_the_fan_out() -> None:
         ({"activation": "sigmoid"}, {"pretraining": {"kind": "rbm"}}, "pretrained weights"),
         ({"kind": "resnet", "depth": 20, "residual": True, "norm": "layer"}, {}, "after the shortcut"),
         ({"norm": "batch", "norm_position": "after", "bias": "normal"}, {}, "random biases"),
+        ({"norm": "batch", "norm_noise": True}, {}, "noise that is drawn anew"),
     ],
 )
 def test_what_the_theory_does_not_cover_is_refused_with_the_reason(
@@ -128,6 +129,11 @@ def test_what_the_theory_does_not_cover_is_refused_with_the_reason(
     assert reason in (why_not_predicted(config) or "")
     with pytest.raises(UserError, match=reason):
         predict_arm(config, SHAPE)
+
+
+def test_gamma_and_beta_that_are_missing_change_nothing_before_the_first_step() -> None:
+    settings: dict[str, Any] = {"depth": 6, "norm": "batch", "activation": "relu"}
+    assert slope(**settings, norm_affine=False) == slope(**settings)
 
 
 KINDS: dict[str, dict[str, Any]] = {

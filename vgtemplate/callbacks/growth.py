@@ -39,10 +39,11 @@ class GrowthRecorder(pl.Callback):
             self._weights.append(_joint_norm(each.detach() for each in pl_module.parameters() if each.dim() > 2))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"gradients": list(self._gradients), "weights": list(self._weights)}
+        named = {"gradients": self._gradients, "weights": self._weights}
+        return {name: torch.stack(norms) for name, norms in named.items() if norms}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._gradients, self._weights = list(state_dict["gradients"]), list(state_dict["weights"])
+        self._gradients, self._weights = (list(state_dict.get(name, ())) for name in ("gradients", "weights"))
 
     def series(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return gradient_norm and weight_norm, (R, T)."""

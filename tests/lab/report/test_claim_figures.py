@@ -200,3 +200,37 @@ def test_an_arm_that_explodes_leaves_the_others_visible(make_claim, make_record)
     assert axes.get_yscale() == "symlog"
     (axes,) = draw_claim(claim, {"a": small, "b": small}).axes
     assert axes.get_yscale() == "linear"
+
+
+def test_each_layers_own_fall_stands_beside_the_largest(make_claim, make_record):
+    without = np.array([[np.nan, 0.85, 0.3, 0.9], [np.nan, 0.7, 0.91, 0.4], [np.nan, 0.9, 0.9, 0.62]])
+    claim = make_claim()
+    parts = [PartConfig.model_validate(part("largest_fall", "sigmoid", threshold="< 0.5"))]
+    record = make_record("sigmoid", accuracy_without_layer=without)
+    figure = draw_claim(claim.model_copy(update={"parts": parts}), {"sigmoid": record})
+    profile, bars = figure.axes
+    falls = record.series["test_accuracy"][:, None] - without
+    np.testing.assert_allclose([line.get_ydata() for line in profile.lines[:3]], falls)
+    np.testing.assert_allclose(profile.lines[3].get_ydata()[1:], np.median(falls, axis=0)[1:])
+    np.testing.assert_allclose(bars.lines[0].get_xdata(), np.nanmax(falls, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("metric", "series"), [("final_weight_norm", "weight_norm"), ("largest_gradient_norm", "gradient_norm")]
+)
+def test_norms_are_drawn_over_the_steps_beside_their_bars(metric, series, make_claim, make_record):
+    norms = np.linspace(1, 2, 60) + np.arange(3.0)[:, None]
+    record = make_record("sigmoid", **{series: norms})
+    parts = [PartConfig.model_validate(part(metric, "sigmoid", threshold="> 1"))]
+    figure = draw_claim(make_claim().model_copy(update={"parts": parts}), {"sigmoid": record})
+    curves, bars = figure.axes
+    np.testing.assert_allclose(curves.lines[-1].get_ydata(), np.median(smooth(norms)[1], axis=0))
+    np.testing.assert_allclose(bars.lines[0].get_xdata(), [2, 3, 4])
+
+
+def test_drifts_of_many_sizes_are_logarithmic_and_the_first_layers_is_left_out(make_claim, make_record):
+    drift = np.tile([0.0, 1e-6, 1e-2, 1e2], (3, 2, 1))
+    record = make_record("sigmoid", input_shift=drift)
+    parts = [PartConfig.model_validate(part("median_input_shift", "sigmoid", threshold="> 0.001"))]
+    (axes,) = draw_claim(make_claim().model_copy(update={"parts": parts}), {"sigmoid": record}).axes
+    np.testing.assert_allclose(axes.lines[-1].get_ydata(), [np.nan, -6, -2, 2])
