@@ -145,7 +145,7 @@ def test_a_claim_that_was_not_run_says_so_and_how_to_run_it(tmp_path, make_claim
     assert "No verdict: no record" in page.text
     assert "0 of 0 that were judged hold" in page.text
     assert "of 0 claims that were judged none; 1 not run" in page.text
-    assert "Not judged: sigmoid-vanishes (no record)" in page.text
+    assert "Those that were not judged, and why no record sigmoid-vanishes" in page.text
     assert page.all("tr")[1]["data-verdict"] == "not run"
 
 

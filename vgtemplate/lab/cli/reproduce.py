@@ -27,10 +27,11 @@ from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.cli.report import track, write
 from vgtemplate.lab.cli.send import describe_result, planned_runs
 from vgtemplate.lab.cli.tables import coloured, print_details, verdict_line, verdict_table
+from vgtemplate.lab.counts import count_outcomes
 from vgtemplate.lab.gallery import plan_gallery, read_gallery
-from vgtemplate.lab.judge import FULL_SEEDS, VERDICTS
+from vgtemplate.lab.judge import FULL_SEEDS
 from vgtemplate.lab.plan import Plan, Task, choose_dataset, missing_tasks, plan_claims, select_claims
-from vgtemplate.lab.result import FAILED, NOT_RUN, Result
+from vgtemplate.lab.result import FAILED, Result
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import damaged, make_results_folder
@@ -98,7 +99,8 @@ def reproduce(
     if as_json:
         print_json([result.to_json() for result in judged])
     _show(judged, f"on {name}, {_describe(plans)}", not as_json, details or bool(ids), console)
-    console.print(f"{summary(judged)}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
+    counts, seconds = count_outcomes([result.outcome for result in judged]), time.perf_counter() - started
+    console.print(f"{counts}, in {seconds:.1f} s; records in {escape(str(results))}/")
     if whole:
         _report(plan, claims, judged, results, tracking, console)
     if failures or any(result.outcome == FAILED for result in judged):
@@ -147,13 +149,6 @@ def _show(judged: Sequence[Result], where: str, verdicts: bool, details: bool, c
         print_details(result, console)
     for result in (result for result in judged if result.verdict is None):
         console.print(f"{coloured(result.outcome)} {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
-
-
-def summary(results: Sequence[Result]) -> str:
-    """Count the verdicts in one line."""
-    verdicts = [result.outcome for result in results]
-    kinds = (*VERDICTS, FAILED, NOT_RUN)
-    return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds if kind in verdicts)
 
 
 def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, sender: Sender, console: Console) -> list[Result]:

@@ -37,6 +37,7 @@ _MANY = 30.0
 _EXPLODED = 100.0
 """Values beyond it are drawn on an axis that is logarithmic outside [-1, 1]."""
 _FEW_LAYERS = 12
+_FEW_SEEDS = 10
 THEORY: Style = {"color": INK, "linestyle": (0, (1, 1.8)), "linewidth": 1.5, "zorder": 3}
 """How a line of the theory looks, whatever the arm: it lies on the measured one."""
 
@@ -58,7 +59,9 @@ def smooth(curves: Array) -> tuple[Array, Array]:
 def _draw_seeds(axes: Axes, places: Array, seeds: Array, median: Array, style: Style, marker: str = "") -> None:
     """Draw every seed thin unless there is one only, (R, P), and their median thick, (P,)."""
     if len(seeds) > 1:
-        axes.plot(places, seeds.T, **style | {"linewidth": 0.8, "alpha": 0.45, "linestyle": "solid"})
+        # A hundred lines as strong as ten would hide the median.
+        alpha = 0.45 * min(1.0, (_FEW_SEEDS / len(seeds)) ** 0.5)
+        axes.plot(places, seeds.T, **style | {"linewidth": 0.8, "alpha": alpha, "linestyle": "solid"})
     axes.plot(places, median, **style, linewidth=1.9, marker=marker, markersize=3)
 
 
