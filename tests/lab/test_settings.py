@@ -78,6 +78,7 @@ def test_full_setting_is_sixty_thousand_images_and_five_epochs_or_what_the_line_
     """Register, Standard quick setting: exceptions are lines that name their own images or steps."""
     own_images = {"prelu-overfits-small": 500, "batchnorm-regularises": 1000}
     own_steps = {"depth-slows-sigmoid": 3000, "elu-converges-faster": 2000}
+    own_steps |= {"selu-converges-faster": 2000, "l2-slows-growth": 2000, "shift-grows-with-depth": 200}
     own_steps |= dict.fromkeys(("batchnorm-less-shift", "batchnorm-decouples"), 200)
     four_times = {("deep-sigmoid-stalls", "depth-10-longer"), ("late-layers-learn", "depth-5")}
     for name, claim in claims.items():
