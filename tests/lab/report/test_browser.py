@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vgtemplate.lab.counts import OUTCOMES
+from vgtemplate.lab.judge import VERDICTS
 from vgtemplate.lab.report.page import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -116,6 +118,23 @@ def test_the_scheme_is_the_readers(opened, scheme, dark):
     words = page.eval_on_selector("figure svg text", "x => getComputedStyle(x).fill.match(/\\d+/g).map(Number)")
     assert (max(grounds) < 64) == dark
     assert (min(words) > 192) == dark
+
+
+def test_all_words_fit_on_a_telephone(browser, tmp_path, make_claim, make_record, make_result):
+    record = make_record("sigmoid", seeds=10)
+    results = []
+    for outcome in OUTCOMES:
+        result = make_result(make_claim(outcome.replace(" ", "-")), {"sigmoid": record})
+        verdict = replace(result.verdict, verdict=outcome) if outcome in VERDICTS else None
+        results.append(replace(result, verdict=verdict, was_run=outcome != "not run"))
+    path = write_report(tmp_path, results, lambda keys: record)
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    boxes = page.eval_on_selector_all(".bar-row.all .bar a", "all => all.map(x => [x.offsetWidth, x.scrollWidth])")
+    assert len(boxes) == len(OUTCOMES)
+    assert all(inside <= outside for outside, inside in boxes)
+    page.close()
 
 
 def test_filters_by_verdict_article_kind_and_words(opened):
