@@ -33,6 +33,7 @@ CHANGES: list[dict[str, dict[str, Any]]] = [
     {"model": {"dropout": 0.1}},
     {"model": {"num_stages": 2}},
     {"model": {"kind": "cnn", "output": "image"}, "training": {"noise": 0.1}, "data": {"scaling": "unit"}},
+    {"data": {"draw": "per_seed"}},
     {"data": {"dataset": "mnist"}},
     {"data": {"dataset": "image_folder", "path": "a"}},
     {"data": {"dataset": "image_folder", "path": "b"}},
