@@ -17,6 +17,7 @@ from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
 from vgtemplate.lab.judge import Verdict, join_parts, judge_effects, judge_records
+from vgtemplate.lab.picks import Candidate, Pick
 from vgtemplate.lab.result import Result
 from vgtemplate.prediction import compare_slopes
 from vgtemplate.records import Record
@@ -114,3 +115,17 @@ def test_details_are_the_parts_the_theory_and_the_literature() -> None:
     assert not any("in theory" in line for line in training)
     slopes = result().to_json()["gradient_slopes"]["half"]
     assert (slopes["predicted"], slopes["median"]) == pytest.approx((-math.log10(2), -0.29))
+
+
+def test_details_say_what_was_picked_by_what_and_how_far_it_scattered() -> None:
+    tried = [Candidate(settings={"optimiser.lr": lr}, median=2.0, lowest=1.0, highest=None) for lr in (0.1, 0.3, 1.0)]
+    pick = Pick(
+        date="2026-01-01",
+        seeds=[1000, 1001],
+        metric="validation_loss",
+        trial="half",
+        picked={"optimiser.lr": 0.3},
+        candidates=tried,
+    )
+    lines = printed(lambda console: print_details(replace(result(), picks={"half": pick}), console))
+    assert "picked: half: optimiser.lr 0.3 (validation_loss 2 [1, none], seeds 1000 to 1001)" in lines
