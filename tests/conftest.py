@@ -67,7 +67,7 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
     def call(*arguments: str) -> Ended:
         out, err = io.StringIO(), io.StringIO()
         code: object = 0
-        before = signal.getsignal(signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         with (
             patch.object(sys, "argv", ["vgt", *arguments]),
             contextlib.redirect_stdout(out),
@@ -78,7 +78,8 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
             except SystemExit as ended:
                 code = ended.code or 0
             finally:
-                signal.signal(signal.SIGTERM, before)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
         assert isinstance(code, int)
         return Ended(code, out.getvalue(), err.getvalue())
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 Plain: TypeAlias = "float | str | None"
 """A number in JSON, which has no NaN and no infinity: null, "Infinity", "-Infinity"."""
 
+_UNUSUAL = re.compile(r"[^\n\t -~]")
 _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
@@ -42,6 +45,19 @@ def write_spread(values: Sequence[float]) -> str:
         text += f" [{write_number(min(known))}, {write_number(max(known))}]"
     missing = len(values) - len(known)
     return f"{text}, {missing} without a value" if missing else text
+
+
+def visible(text: str) -> str:
+    """Return a text from outside as it may go to a terminal, a page or a server: what would be a command is spelt out.
+
+    Spelt out, as "\\x1b", are control and format characters but line breaks and tabs, and halves of characters, which
+    names of files that are no UTF-8 have.
+    """
+    return _UNUSUAL.sub(lambda found: _spell_out(found[0]), text)
+
+
+def _spell_out(mark: str) -> str:
+    return mark if mark.isprintable() or unicodedata.category(mark) == "Zs" else ascii(mark)[1:-1]
 
 
 def describe_seeds(seeds: Sequence[int]) -> str:

@@ -44,7 +44,7 @@ ROOMS = {
     "text": Room(0, names(""), names("")),
     "measure": Room(0, names(""), names("torch")),
     "lightning": Room(0, names(""), names("pytorch_lightning lightning")),
-    "config": Room(1, names("atomic"), never=HEAVY),
+    "config": Room(1, names("atomic text"), never=HEAVY),
     "records": Room(2, names("atomic config"), names("numpy")),
     "theory": Room(2, names("config"), names("numpy scipy")),
     "data": Room(2, names("atomic lightning config")),

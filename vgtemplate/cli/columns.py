@@ -11,6 +11,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from vgtemplate.text import visible
+
 _NARROWEST = 30
 """Characters below which a column that folds is not narrowed while another can be left out."""
 _GAP = 2
@@ -26,6 +28,11 @@ class Column:
     folds: bool = False
     """Whether its text may go on in the next line."""
     justify: Literal["left", "right"] = "left"
+
+
+def _read(markup: str, style: str = "") -> Text:
+    """Read rich's markup, whatever texts from outside are in it."""
+    return Text.from_markup(visible(markup), style=style)
 
 
 def make_table(
@@ -50,9 +57,9 @@ def make_table(
         table.add_column(column.heading, justify=column.justify, no_wrap=not column.folds, overflow="fold")
     for row in cells:
         table.add_row(*(row[index] for index in shown))
-    above = [Text.from_markup(title, style="italic")] if title else []
+    above = [_read(title, style="italic")] if title else []
     notes = [caption, f"no room for: {', '.join(dropped)}" if dropped else ""]
-    return Group(*above, table, *(Text.from_markup(note, style="dim") for note in notes if note))
+    return Group(*above, table, *(_read(note, style="dim") for note in notes if note))
 
 
 def _choose(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -73,6 +80,6 @@ def _choose(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: in
 
 def _width(column: Column, texts: Iterable[str]) -> int:
     """Return the least width of a column: of its longest line, unless that may fold."""
-    lines = (line for text in texts for line in Text.from_markup(text).split())
+    lines = (line for text in texts for line in _read(text).split())
     longest = max(line.cell_len for line in lines)
     return min(longest, _NARROWEST) if column.folds else longest

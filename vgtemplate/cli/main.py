@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from vgtemplate.cli.console import say
 from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
 from vgtemplate.config.extras import explain
@@ -125,5 +126,5 @@ def _note(message: Warning | str, category: type[Warning], filename: str, lineno
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(text, err=True)
+    say(text, err=True)
     return code

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from vgtemplate.text import visible
+
 
 class UserError(Exception):
     """Input that cannot be used; the command line prints its single line and exits with code 2."""
 
     def __init__(self, message: str) -> None:
         # A path or a value that is quoted in the message may hold a line break, or what a terminal takes for a command.
-        line = " ".join(message.splitlines())
-        super().__init__("".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in line))
+        super().__init__(visible(" ".join(message.splitlines())))
 
 
 class Stopped(BaseException):

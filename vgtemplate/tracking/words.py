@@ -13,7 +13,7 @@ from vgtemplate.config.strict import MOST
 from vgtemplate.metrics.initial import gradient_slope
 from vgtemplate.metrics.trained import final_loss
 from vgtemplate.records import Record, record_path
-from vgtemplate.text import describe_seeds, flatten, write_spread
+from vgtemplate.text import describe_seeds, flatten, visible, write_spread
 from vgtemplate.tracking.outbox import Description, runs_of
 from vgtemplate.tracking.view import link_to_table
 
@@ -39,7 +39,8 @@ def write_parameters(configuration: Mapping[str, Any], seeds: Sequence[int]) -> 
 
 
 def cut(text: str, length: int) -> str:
-    """Return a text that is at most so long; where something was cut off, its end says so."""
+    """Return a text that can be shown and is at most so long; where something was cut off, its end says so."""
+    text = visible(text)
     note = f" ... (cut, {len(text)} characters; the whole is in record.json)"
     return text if len(text) <= length else text[: length - len(note)] + note
 
@@ -105,7 +106,8 @@ def describe_experiment(description: Description | None, experiment: str) -> str
     head = description.headline if description else "Trained by vgt"
     rest = f"{description.text}\n\n" if description and description.text else ""
     table, charts = link_to_table(experiment), link_to_table(experiment, charts=True)
-    return f"{head} ([compare the arms]({table}), [in charts]({charts}))\n\n{rest}{_READING}\n"
+    text = f"{head} ([compare the arms]({table}), [in charts]({charts}))\n\n{rest}{_READING}\n"
+    return visible(text)
 
 
 def differing_parameters(results: Path, experiment: str) -> list[str]:

@@ -6,7 +6,7 @@ import click
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.console import make_console, say
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.data.checksums import verify as verify_dataset
@@ -54,7 +54,7 @@ def fetch(names: tuple[str, ...]) -> None:
             raise UserError(f"data set {name!r} needs no fetching: {DATASETS[name].source}")
     for name in names:
         fetch_dataset(name, root, quiet=False)
-        click.echo(f"{name}: intact in {root}")
+        say(f"{name}: intact in {root}")
 
 
 @data.command()
@@ -73,9 +73,9 @@ def verify(context: click.Context, names: tuple[str, ...]) -> None:
         if not names and all(file.state == "missing" for file in states):
             continue
         for file in states:
-            click.echo(f"{name}: {file.name}: {file.state}{f' ({file.detail})' if file.detail else ''}")
+            say(f"{name}: {file.name}: {file.state}{f' ({file.detail})' if file.detail else ''}")
             failed = failed or file.state != "ok"
         if not states:
-            click.echo(f"{name}: has no files to verify")
+            say(f"{name}: has no files to verify")
     if failed:
         context.exit(2)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from vgtemplate.cli.console import say
 from vgtemplate.cli.origin import find_origin
 from vgtemplate.cli.project import name_package, render_project, write_project
 
@@ -21,5 +22,5 @@ def new(folder: Path) -> None:
     package = name_package(folder.name)
     files = render_project(folder.name, package, find_origin())
     write_project(folder, files)
-    click.echo(f"{folder}: {len(files)} files; the package is {package}. Next:")
-    click.echo(f"  cd {folder}\n  make train\n  make reproduce")
+    say(f"{folder}: {len(files)} files; the package is {package}. Next:")
+    say(f"  cd {folder}\n  make train\n  make reproduce")

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.progress import track as with_bar
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.console import make_console, say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.cli.send import EXTRAS
 from vgtemplate.tracking.outbox import Description, Parcel, Registration, Run, find_store, missed
@@ -36,7 +36,7 @@ def sync() -> None:
     parcels = missed(results)
     console = make_console()
     if not parcels:
-        click.echo(f"MLflow at {find_store(results).place} has missed nothing")
+        say(f"MLflow at {find_store(results).place} has missed nothing")
         return
     tracker = Tracker(results, EXTRAS)
     outcomes: list[tuple[Parcel, str | None]] = []
@@ -49,7 +49,7 @@ def sync() -> None:
         title = escape(f"sent to MLflow at {find_store(results).place}")
         console.print(make_table(title, _COLUMNS, [_row(*outcome) for outcome in outcomes], console.width))
     if tracker.failure:
-        click.echo(f"{tracker.failure}; still to be sent: {len(parcels) - len(outcomes)}", err=True)
+        say(f"{tracker.failure}; still to be sent: {len(parcels) - len(outcomes)}", err=True)
     if tracker.failure or any(outcome for _, outcome in outcomes):
         raise click.exceptions.Exit(1)
 

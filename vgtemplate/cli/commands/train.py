@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from vgtemplate.cli.console import make_console, print_json
+from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.extension import load_file, searched_settings
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.cli.send import Sender, label_of, override_words, run_of
@@ -199,7 +199,7 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
 def _train_alone(job: Job, results: Path, root: Path, how: _How, view: _View) -> Record:
     """Train in this process, from a checkpoint if there is one; or wait for the process that is at it already."""
     if is_held(results, job.key):
-        click.echo(f"{job.name}: another process is training it; waiting for that")
+        say(f"{job.name}: another process is training it; waiting for that")
     elif how.fresh:
         drop_checkpoints(results, job.key)
     try:

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import click
 
 from vgtemplate.cli import keeper
+from vgtemplate.cli.console import say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError, unknown_name
 from vgtemplate.config.extras import require
@@ -60,25 +61,23 @@ def ui(experiment: str | None, port: int, host: str, browser: bool) -> None:
         raise UserError(unknown_name("experiment", experiment, known))
     store = find_store(results)
     if store.is_server:
-        click.echo(f"MLFLOW_TRACKING_URI is set: the UI is at {store.place}")
+        say(f"MLFLOW_TRACKING_URI is set: the UI is at {store.place}")
         return
     require("mlflow")
     if store.database is not None and not store.database.exists():
         raise UserError(f"{store.database}: there is nothing to show yet; run `vgt train` first")
     _require_free(host, port)
     quiet_environment()
-    click.echo("starting the MLflow UI, which takes some seconds ...")
+    say("starting the MLflow UI, which takes some seconds ...")
     log = make_results_folder(results) / "mlflow-ui.log"
     with _stopped_by_signals(), _running(_command(store, host, port), log) as server:
         if not _is_up(server, host, port):
             raise UserError(f"the MLflow server does not start; see {log}")
         shown = experiment or newest_experiment(results)
         address = f"{_address(host, port)}/{_page(results, shown)}"
-        click.echo(f"MLflow UI: {address} (Ctrl-C stops it)")
+        say(f"MLflow UI: {address} (Ctrl-C stops it)")
         if shown is not None:
-            click.echo(
-                f"This is {shown}; `vgt ui EXPERIMENT` opens another, and its charts are behind the second button."
-            )
+            say(f"This is {shown}; `vgt ui EXPERIMENT` opens another, and its charts are behind the second button.")
         if browser and _has_screen():
             webbrowser.open(address)
         server.wait()
@@ -165,7 +164,7 @@ def _stopped_by_signals() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("\nstopped")
+        say("\nstopped")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,7 +13,7 @@ from vgtemplate.lab.cost import task_seconds
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import run_jobs
-from vgtemplate.text import describe_seconds
+from vgtemplate.text import describe_seconds, visible
 
 LINE_SECONDS = 30.0
 """Where the output is no terminal, a line says so often what is left."""
@@ -51,7 +51,7 @@ def _describe(running: Sequence[Task]) -> str:
     names = [f"{job.experiment}: {job.name}" for job in running[:_MOST_RUNNING]]
     short = [name if len(name) <= _MOST_CHARACTERS else f"{name[: _MOST_CHARACTERS - 1]}…" for name in names]
     more = [f"{len(running) - len(names)} more"] if len(running) > len(names) else []
-    return escape(" | ".join([*short, *more]))
+    return escape(visible(" | ".join([*short, *more])))
 
 
 class _Display:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from vgtemplate.cli.console import say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.data import files
 from vgtemplate.lab.claim import ClaimConfig
@@ -41,8 +42,8 @@ def report(dataset: str, seeds: int, first_seed: int, tracking: bool) -> None:
     plan = plan_claims(claims, folder, name, range(first_seed, first_seed + seeds), root)
     path = write(plan, claims, (), results)
     if tracking:
-        track(results, click.echo)
-    click.echo(path)
+        track(results, say)
+    say(path)
 
 
 def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result], results: Path) -> Path:
@@ -134,8 +135,8 @@ def _unless_not_run(result: Result, plan: Plan) -> Result:
     return replace(result, was_run=False, failure=plan.failures.get(name) or f"run `vgt reproduce {name}`")
 
 
-def track(results: Path, say: Callable[[str], object]) -> None:
-    """Send the report to MLflow unless it has it; say in one line if that fails, `vgt track sync` sends it later."""
+def track(results: Path, tell: Callable[[str], object]) -> None:
+    """Send the report to MLflow unless it has it; tell in one line if that fails, `vgt track sync` sends it later."""
     found = find_report(results)
     if found is not None and (reason := Tracker(results).send(found)) is not None:
-        say(f"{reason}; the report is complete, and `vgt track sync` sends it later")
+        tell(f"{reason}; the report is complete, and `vgt track sync` sends it later")

@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.console import make_console, say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
@@ -51,9 +51,9 @@ def save(dataset: str, output: Path | None) -> None:
     folder = output or _folder_of_checkout()
     plan, judged = _judge(dataset)
     found = gather(plan, judged, results_dir())
-    click.echo(f"{len(found.claims)} verdicts, {found.networks:,} networks: {write_verdicts(folder, found)}")
+    say(f"{len(found.claims)} verdicts, {found.networks:,} networks: {write_verdicts(folder, found)}")
     if left := [f"{result.claim.id} ({result.outcome})" for result in judged if not is_final(result)]:
-        click.echo(f"left out: {', '.join(left)}", err=True)
+        say(f"left out: {', '.join(left)}", err=True)
 
 
 @verdicts.command()
@@ -105,14 +105,14 @@ def _cells(result: Result, rest: Sequence[Verdicts]) -> list[str]:
 @click.argument("path", type=_FILE, metavar="FILE")
 def table(path: Path) -> None:
     """Print committed verdicts as Markdown."""
-    click.echo(write_table(read_verdicts(path)), nl=False)
+    say(write_table(read_verdicts(path)), nl=False)
 
 
 @verdicts.command("fill")
 @click.argument("path", type=_FILE, metavar="TEXT")
 def fill_text(path: Path) -> None:
     """Write the table between the markers of a Markdown file, from the verdicts that the first marker names."""
-    click.echo(f"{path}: {'written anew' if fill(path) else 'nothing has changed'}")
+    say(f"{path}: {'written anew' if fill(path) else 'nothing has changed'}")
 
 
 def _folder_of_checkout() -> Path:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.figures.style import GRID, INK, MUTED, PAPER
+from vgtemplate.text import visible
 
 _SCHEME = {PAPER: "var(--ground)", INK: "currentColor", MUTED: "var(--muted)", GRID: "var(--line)"}
 _NOT_WANTED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", re.DOTALL)
@@ -79,7 +80,7 @@ def write_page(path: Path, text: str) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
+        write_whole(path, visible(text))
     except OSError as error:
         raise UserError(f"{path}: the report cannot be written ({error.strerror})") from None
     return path
