@@ -147,6 +147,7 @@ def train_arm(
 def _prepare(hardware: Hardware) -> None:
     """Make this process ready for one more arm."""
     quiet_lightning()
+    trained_on(hardware)  # says at once if there is no such device
     keep_freed_memory()
     # What an earlier arm of this process has left would count as this one's, or hide what it takes.
     give_memory_back()

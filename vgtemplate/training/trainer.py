@@ -84,8 +84,13 @@ def _accelerator(name: str) -> str:
 
 
 def trained_on(hardware: Hardware) -> torch.device:
-    """Return the (first) device on which Lightning will train."""
-    return torch.device("cuda" if _accelerator(hardware.accelerator) == "cuda" else "cpu")
+    """Return the (first) device on which Lightning will train; UserError if this machine has none of the kind."""
+    kind = _accelerator(hardware.accelerator)
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"--accelerator {hardware.accelerator}: torch finds no GPU that it can use; allowed here: auto, cpu"
+        )
+    return torch.device("cuda" if kind == "cuda" else "cpu")
 
 
 def build_trainer(

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.processes import run_vgt
+from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn.build import build_model
 from vgtemplate.records import SERIES, read_record
@@ -172,3 +173,11 @@ def test_batch_that_ddp_cannot_share_out_is_refused(tmp_path: Path) -> None:
     data.trainer = Trainer()  # type: ignore[assignment]
     with pytest.raises(UserError, match="33"):
         iter(data.train_dataloader())
+
+
+def test_gpu_that_is_not_there_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        UserError, match=r"^--accelerator gpu: torch finds no GPU that it can use; allowed here: auto, cpu$"
+    ):
+        train_arm("a", arm(), [0], tmp_path, Hardware("gpu"))
