@@ -90,6 +90,8 @@ def main() -> None:
         sys.exit(_say(str(stopped), 128 + stopped.signal_number))
     except click.Abort:
         sys.exit(_say(_STOPPED, 130))
+    except OSError as error:
+        sys.exit(_system_refuses(error))
     except click.exceptions.NoArgsIsHelpError as error:
         sys.exit(_say(error.format_message(), 2))
     except click.ClickException as error:
@@ -113,6 +115,15 @@ def _stop_at_once(number: int, _: object) -> None:
     """End without waiting for anything: asked for the second time."""
     os.write(2, _STOPPED_AT_ONCE)
     os._exit(128 + number)
+
+
+def _system_refuses(error: OSError) -> int:
+    """Say what the system refuses, which no command foresaw: a file, or, where none is named, the output."""
+    if error.filename is not None:
+        return _say(f"error: {error.filename}: {error.strerror}", 2)
+    # What could not be written is thrown away, or Python would try again at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return _say(f"error: the output cannot be written ({error.strerror or error})", 2)
 
 
 _PACKAGE = Path(__file__).resolve().parents[1]

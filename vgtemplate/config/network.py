@@ -14,14 +14,18 @@ ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
 InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
 
 
+_LARGEST = 1e6
+"""Of a factor or a deviation of weights; beyond it a network of a few layers leaves every range of numbers."""
+
+
 class InitialiserConfig(StrictModel):
     """How the weights of a layer are drawn. In YAML a bare name stands for `{name: NAME}`."""
 
     name: InitialiserName
     """A row of the catalogue, e.g. he_normal."""
-    gain: float = Field(1.0, gt=0)
+    gain: float = Field(1.0, gt=0, le=_LARGEST)
     """Factor on the drawn weights' standard deviation."""
-    std: float | None = Field(None, ge=0)
+    std: float | None = Field(None, ge=0, le=_LARGEST)
     """Standard deviation; required by `normal`, refused by all others."""
 
     @model_validator(mode="after")

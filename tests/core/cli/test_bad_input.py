@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,3 +236,22 @@ def test_no_command_at_all_is_answered_with_the_help(call_vgt: Call) -> None:
     assert ended.code == 2
     assert ended.err.startswith("Usage: vgt ")
     assert len(ended.err.splitlines()) > 10
+
+
+@pytest.mark.parametrize("gain", ["1e300", "0", "-1", "nan", "inf"])
+def test_gain_beyond_all_numbers_is_refused(call_vgt: Callable[..., Any], gain: str) -> None:
+    ended = call_vgt("predict", "--activation", "tanh", "--gain", gain)
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+    assert "--gain" in ended.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["data", "list"], ["predict", "--activation", "tanh", "--json"]])
+def test_full_output_is_told_in_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        code = "import sys; from vgtemplate.cli.main import main; sys.argv[0] = 'vgt'; main()"
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert (ended.returncode, ended.stderr) == (2, "error: the output cannot be written (No space left on device)\n")

@@ -56,7 +56,11 @@ class _Network:
 @click.command()
 @click.option("--activation", metavar="NAME", help="E.g. tanh; required without --arm.")
 @click.option("--init", "initialiser", metavar="NAME", help="E.g. lecun_normal.  [default: the activation's usual one]")
-@click.option("--gain", type=float, help="Factor on the initialiser's standard deviation.  [default: 1]")
+@click.option(
+    "--gain",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    help="Factor on the initialiser's standard deviation.  [default: 1]",
+)
 @click.option("--depth", type=int, help="Number of hidden layers.  [default: 20]")
 @click.option("--width", type=int, help="Units per hidden layer.  [default: 64]")
 @click.option("--norm", metavar="NAME", help="none, batch or layer.  [default: none]")
@@ -102,6 +106,8 @@ def _overrides(options: dict[str, Any]) -> tuple[str, ...]:
     initialiser, gain = options["initialiser"], options["gain"]
     if initialiser is not None:
         texts.append(f"model.initialiser={initialiser}" if gain is None else f"model.initialiser.name={initialiser}")
+    if gain is not None and math.isnan(gain):
+        raise UserError("--gain: nan is no number; allowed: above 0, at most 1000000")
     if gain is not None:
         texts.append(f"model.initialiser.gain={gain}")
     if options["dataset"] is not None:
