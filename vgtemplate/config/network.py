@@ -14,8 +14,8 @@ ActivationName = Annotated[str, known("activation", catalogue.ACTIVATIONS)]
 InitialiserName = Annotated[str, known("initialiser", catalogue.INITIALISERS)]
 
 
-_LARGEST = 1e6
-"""Of a factor or a deviation of weights; beyond it a network of a few layers leaves every range of numbers."""
+_LARGEST = 1e100
+"""Of a factor or a deviation of weights; beyond it the square is no number any more."""
 
 
 class InitialiserConfig(StrictModel):

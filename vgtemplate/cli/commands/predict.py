@@ -58,7 +58,7 @@ class _Network:
 @click.option("--init", "initialiser", metavar="NAME", help="E.g. lecun_normal.  [default: the activation's usual one]")
 @click.option(
     "--gain",
-    type=click.FloatRange(0, 1e6, min_open=True),
+    type=click.FloatRange(0, 1e100, min_open=True),
     help="Factor on the initialiser's standard deviation.  [default: 1]",
 )
 @click.option("--depth", type=int, help="Number of hidden layers.  [default: 20]")
@@ -107,7 +107,7 @@ def _overrides(options: dict[str, Any]) -> tuple[str, ...]:
     if initialiser is not None:
         texts.append(f"model.initialiser={initialiser}" if gain is None else f"model.initialiser.name={initialiser}")
     if gain is not None and math.isnan(gain):
-        raise UserError("--gain: nan is no number; allowed: above 0, at most 1000000")
+        raise UserError("--gain: nan is no number; allowed: above 0, at most 1e100")
     if gain is not None:
         texts.append(f"model.initialiser.gain={gain}")
     if options["dataset"] is not None:
