@@ -11,11 +11,14 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +271,56 @@ def write_record(results: Path, record: Record, add: Callable[[Path], object] | 
     return target
 
 
+_MOST_BYTES = 4 * 2**30
+"""Of all series of a record together, unpacked: some thousand times what the largest has."""
+
+
+def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Return how many bytes a series has unpacked; ValueError if its head promises more, for which room is made."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename} is shorter than its head says")
+    return member.file_size
+
+
+def _read_series(content: bytes, declared: Mapping[str, Any]) -> dict[str, Array]:
+    """Unpack the series; ValueError if they are not those that the metadata declare, or too large to be any."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(map(partial(_check_size, archive), archive.infolist())) > _MOST_BYTES:
+            raise ValueError("series of more than 4 GB")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        series = {name: archive[name] for name in archive.files}
+    shapes = {name: list(array.shape) for name, array in series.items()}
+    if shapes != {name: declared[name]["shape"] for name in declared}:
+        raise ValueError("other series than declared")
+    return series
+
+
+def _check_types(record: Record) -> None:
+    """Raise a ValueError unless a record holds what its annotations say: numbers per seed, plain data, texts."""
+    mappings = (record.configuration, record.dataset, record.environment, record.labels)
+    if not isinstance(record.name, str) or not all(isinstance(mapping, dict) for mapping in mappings):
+        raise ValueError("a part of the record is of another kind")
+    if not all(type(seed) is int for seed in record.seeds) or len(set(record.seeds)) < len(record.seeds):
+        raise ValueError("seeds are whole numbers, each once")
+    if not math.isfinite(record.wall_seconds):
+        raise ValueError("the time is no number")
+    for name, array in record.series.items():
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"series {name} holds no numbers")
+        if SERIES[name].axes[0] == "replica" and len(array) != len(record.seeds):
+            raise ValueError(f"series {name} has not one row per seed")
+
+
 def read_record(results: Path, key: str) -> Record | None:
-    """Read the record `key`; return None if there is none, or if it is incomplete or a checksum is wrong."""
+    """Read the record `key`; return None if there is none, or if it is incomplete or a checksum is wrong.
+
+    Nor is one returned that says something else of itself than it holds, with checksums made to fit. Whether it is the
+    record of the settings that the key stands for, `jobs.job.is_of` says.
+    """
     folder = record_path(results, key)
     try:
         metadata = json.loads((folder / "record.json").read_bytes())
@@ -277,12 +328,13 @@ def read_record(results: Path, key: str) -> Record | None:
         expected = metadata.pop("metadata_sha256"), metadata["series_sha256"]
         if metadata["key"] != key or expected != (_checksum(metadata), hashlib.sha256(content).hexdigest()):
             return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            series = {name: archive[name] for name in archive.files}
+        series = _read_series(content, metadata["series"])
         metadata = {"weights_sha256": ""} | metadata  # which the oldest records lack
         plain = {name: metadata[name] for name in _PLAIN}
-        return Record(**plain | {"seeds": tuple(metadata["seeds"]), "series": series})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        record = Record(**plain | {"seeds": tuple(metadata["seeds"]), "series": series})
+        _check_types(record)
+        return record
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile):
         return None
 
 
@@ -291,8 +343,3 @@ def read_all(results: Path) -> Iterator[Record]:
     for path in sorted(results.glob("*/record.json")):
         if (record := read_record(results, path.parent.name)) is not None:
             yield record
-
-
-def damaged(results: Path, key: str) -> bool:
-    """Say whether there is a record of this key that cannot be used: incomplete, or altered since it was written."""
-    return record_path(results, key).exists() and read_record(results, key) is None

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import threading
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.prediction import compare_slopes, why_not_compared
 from vgtemplate.records import (
     Record,
-    damaged,
     drop_leftovers,
     make_results_folder,
     read_all,
@@ -80,16 +80,15 @@ def test_record_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @FEW
-@given(
-    hnp.arrays(np.float64, st.tuples(*[st.integers(0, 3)] * 3)),
-    hnp.arrays(np.float32, st.tuples(*[st.integers(0, 3)] * 2)),
-    st.lists(st.integers(0, 2**63)),
-    st.floats(allow_nan=False),
-)
+@given(st.data(), st.lists(st.integers(0, 2**63), max_size=3, unique=True), st.floats(0, 1e9))
 def test_any_numbers_come_back_bit_for_bit(
-    tmp_path: Path, profile: Any, losses: Any, seeds: list[int], seconds: float
+    tmp_path: Path, data: st.DataObject, seeds: list[int], seconds: float
 ) -> None:
-    record = replace(make(gradient_rms=profile, train_loss=losses), seeds=tuple(seeds), wall_seconds=seconds)
+    several, number = st.integers(0, 3), len(seeds)
+    profile = data.draw(hnp.arrays(np.float64, st.tuples(st.just(number), several, several)))
+    losses = data.draw(hnp.arrays(np.float32, st.tuples(st.just(number), several)))
+    made = make(gradient_rms=profile, train_loss=losses, diverged_at=np.full(number, -1))
+    record = replace(made, seeds=tuple(seeds), wall_seconds=seconds)
     write_record(tmp_path, record)
     assert_equal(read_record(tmp_path, "k"), record)
 
@@ -254,14 +253,6 @@ def test_leftovers_of_one_key_are_dropped_and_of_no_other(tmp_path: Path) -> Non
     assert contents(tmp_path) == {".writing-kk-1", ".writing-other-1"}
 
 
-def test_only_a_record_that_is_there_can_be_damaged(tmp_path: Path) -> None:
-    assert not damaged(tmp_path, "k")
-    folder = write_record(tmp_path, make())
-    assert not damaged(tmp_path, "k")
-    (folder / "record.json").unlink()
-    assert damaged(tmp_path, "k")
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a record that tests alter; each restores what it changed."""
@@ -326,10 +317,12 @@ def with_metadata(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
     (folder / "record.json").write_text(json.dumps(metadata))
 
 
-def with_series(folder: Path, content: bytes) -> None:
-    """Put other series into a record, with checksums that fit."""
+def with_series(folder: Path, content: bytes, **shapes: list[int]) -> None:
+    """Put other series into a record, with checksums that fit, and declare them."""
     (folder / "series.npz").write_bytes(content)
-    with_metadata(folder, lambda metadata: metadata.update(series_sha256=hashlib.sha256(content).hexdigest()))
+    declared = {name: {"shape": shape} for name, shape in shapes.items()}
+    digest = hashlib.sha256(content).hexdigest()
+    with_metadata(folder, lambda metadata: metadata.update(series_sha256=digest, series=declared))
 
 
 def test_record_of_a_version_before_there_was_a_hash_of_the_weights_is_read(tmp_path: Path) -> None:
@@ -344,7 +337,6 @@ def test_record_of_a_version_before_there_was_a_hash_of_the_weights_is_read(tmp_
 def test_record_of_a_version_that_said_less_is_none_rather_than_misread(name: str, tmp_path: Path) -> None:
     with_metadata(write_record(tmp_path, make()), lambda metadata: metadata.pop(name))
     assert read_record(tmp_path, "k") is None
-    assert damaged(tmp_path, "k")
     assert list(read_all(tmp_path)) == []
 
 
@@ -370,7 +362,7 @@ def archive(**series: Any) -> bytes:
 
 def test_pickle_among_the_series_is_never_opened(tmp_path: Path) -> None:
     folder = write_record(tmp_path, make())
-    with_series(folder, archive(probe_steps=np.array([0, 7])))
+    with_series(folder, archive(probe_steps=np.array([0, 7])), probe_steps=[2])
     assert read_record(tmp_path, "k") is not None
     trap = tmp_path / "trap"
 
@@ -378,9 +370,67 @@ def test_pickle_among_the_series_is_never_opened(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (trap,)
 
-    with_series(folder, archive(probe_steps=np.array([Trap()], dtype=object)))
+    with_series(folder, archive(probe_steps=np.array([Trap()], dtype=object)), probe_steps=[1])
     assert read_record(tmp_path, "k") is None
     assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 7},
+        {"configuration": []},
+        {"seeds": [3, 3]},
+        {"seeds": [3, "1"]},
+        {"seeds": [3, 1.0]},
+        {"dataset": None},
+        {"environment": "cpu"},
+        {"wall_seconds": float("nan")},
+        {"wall_seconds": "long"},
+        {"labels": []},
+        {"series": {}},
+        {"series": None},
+    ],
+)
+def test_record_that_says_what_none_says_is_none(change: dict[str, Any], tmp_path: Path) -> None:
+    with_metadata(write_record(tmp_path, make()), lambda metadata: metadata.update(change))
+    assert read_record(tmp_path, "k") is None
+
+
+@pytest.mark.parametrize(
+    ("series", "declared"),
+    [
+        ({"diverged_at": np.array([-1])}, {"diverged_at": [1]}),  # would be spread over both seeds
+        ({"diverged_at": np.array([-1, 1])}, {"diverged_at": [3]}),
+        ({"diverged_at": np.array(["a", "b"])}, {"diverged_at": [2]}),
+        ({"diverged_at": np.array([-1, 1])}, {"diverged_at": [2], "train_loss": [2, 2]}),
+        ({"diverged_at": np.array([-1, 1]), "probe_steps": np.array([0])}, {"diverged_at": [2]}),
+        ({}, {"diverged_at": [2]}),
+        ({"unknown": np.array([1, 2])}, {"unknown": [2]}),
+    ],
+)
+def test_series_that_do_not_fit_make_the_record_none(
+    series: dict[str, Any], declared: dict[str, list[int]], tmp_path: Path
+) -> None:
+    with_series(write_record(tmp_path, make()), archive(**series), **declared)
+    assert read_record(tmp_path, "k") is None
+
+
+def test_series_that_would_fill_the_memory_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_record(tmp_path, make())
+    assert read_record(tmp_path, "k") is not None
+    monkeypatch.setattr("vgtemplate.records._MOST_BYTES", 100)
+    monkeypatch.setattr("vgtemplate.records.np.load", None)
+    assert read_record(tmp_path, "k") is None
+    # A head that declares an array which no memory holds.
+    monkeypatch.undo()
+    head = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little")
+    head += b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }".ljust(117) + b"\n"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bomb:
+        bomb.writestr("diverged_at.npy", head)
+    with_series(folder, buffer.getvalue(), diverged_at=[9999999999999])
+    assert read_record(tmp_path, "k") is None
 
 
 def test_objects_cannot_be_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data.sources import fingerprint
+from vgtemplate.records import Record, read_record, record_path
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,24 @@ def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
     if config.data.dataset != "auto":
         return config
     return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
+
+
+def read_job(results: Path, key: str) -> Record | None:
+    """Read the record of a job, by its key; None if there is none that can be used.
+
+    A record under this key that says of itself that it is another arm's, of other seeds or data, cannot be: the key is
+    computed anew from what it says. The key of an exact check, which has no seeds, is its name's and its source's.
+    """
+    record = read_record(results, key)
+    if record is None or not record.seeds:
+        return record
+    fingerprint = str(record.dataset.get("fingerprint", ""))
+    return record if arm_key(record.configuration, record.seeds, fingerprint) == key else None
+
+
+def is_unusable(results: Path, key: str) -> bool:
+    """Say whether there is a record of a job that cannot be used: incomplete, altered, or another's."""
+    return record_path(results, key).exists() and read_job(results, key) is None
 
 
 class Keys:

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.jobs.job import Job
+from vgtemplate.jobs.job import Job, read_job
 from vgtemplate.jobs.locks import hold, is_held
 from vgtemplate.records import (
     Record,
     checkpoint_path,
     drop_checkpoints,
     drop_leftovers,
-    read_record,
     record_path,
     write_record,
 )
@@ -109,7 +108,7 @@ def run_job(
     """
     with hold(results, job.key) as waited:
         drop_leftovers(results, job.key)
-        if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
+        if (waited or not fresh) and (known := read_job(results, job.key)) is not None:
             drop_checkpoints(results, job.key)  # of a process that was killed when it had just written the record
             return known
         record, module = _run_arm(job, results, root, accelerator, strategy, progress, tell)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vgtemplate.records import SERIES, Array, Record, read_record
+from vgtemplate.jobs.job import read_job
+from vgtemplate.records import SERIES, Array, Record
 
 
 def _stack(name: str, arrays: Sequence[Array]) -> Array:
@@ -71,5 +72,5 @@ def first_seeds(record: Record, number: int) -> Record:
 
 def read_joined(results: Path, keys: Sequence[str]) -> Record | None:
     """Read the records of one arm's sets of seeds as one; None if one of them is missing or damaged."""
-    records = [record for key in keys if (record := read_record(results, key)) is not None]
+    records = [record for key in keys if (record := read_job(results, key)) is not None]
     return join_records(records) if records and len(records) == len(keys) else None

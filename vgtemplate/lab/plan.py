@@ -14,7 +14,7 @@ from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import OWN_DATA, ArmConfig
 from vgtemplate.data import files
-from vgtemplate.jobs.job import Job, Keys, with_dataset
+from vgtemplate.jobs.job import Job, Keys, read_job, with_dataset
 from vgtemplate.lab.catalogue import ARTICLES, CHECKS
 from vgtemplate.lab.check_job import CheckJob, plan_check
 from vgtemplate.lab.claim import ClaimConfig, Setting
@@ -22,7 +22,6 @@ from vgtemplate.lab.claims import resolve_claim
 from vgtemplate.lab.cost import estimate_megabytes
 from vgtemplate.lab.judge import LOOKS
 from vgtemplate.lab.picks import Picks, as_patch, picked_settings, read_picks
-from vgtemplate.records import read_record
 from vgtemplate.text import describe_seeds
 
 Task = Job | CheckJob
@@ -192,4 +191,4 @@ def only(plan: Plan, claims: Iterable[str]) -> Plan:
 
 def missing_tasks(tasks: Iterable[AnyTask], results: Path) -> list[AnyTask]:
     """Return the tasks that have no intact record."""
-    return [task for task in tasks if read_record(results, task.key) is None]
+    return [task for task in tasks if read_job(results, task.key) is None]

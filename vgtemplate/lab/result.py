@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vgtemplate.jobs.job import Job
+from vgtemplate.jobs.job import Job, read_job
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.judge import LOOKS, OPEN, PartVerdict, Verdict, judge_quantities, judge_records
 from vgtemplate.lab.picks import Pick
 from vgtemplate.lab.plan import Plan
 from vgtemplate.prediction import Comparison, compare_slopes
-from vgtemplate.records import Record, read_record
+from vgtemplate.records import Record
 from vgtemplate.text import plain_number
 
 FAILED, NOT_RUN = "failed", "not run"
@@ -110,7 +110,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
     """Judge one claim from the records on disk, with those of later looks where it is open and they are there."""
     claim, first = plan.claims[name], plan.keys[name]
     keys: dict[str, tuple[str, ...]] = {arm: (key,) for arm, key in first.items()}
-    records = {arm: record for arm, key in first.items() if (record := read_record(results, key)) is not None}
+    records = {arm: record for arm, key in first.items() if (record := read_job(results, key)) is not None}
     missing = (f"{arm}: {failures.get(key, _NO_RECORD)}" for arm, key in first.items() if arm not in records)
     failure = plan.failures.get(name) or plan.skipped.get(name) or next(missing, None)
     verdict, exact = None, claim.check is not None

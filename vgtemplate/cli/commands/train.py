@@ -18,15 +18,13 @@ from vgtemplate.config.load import resolve_arms
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
-from vgtemplate.jobs.job import Job, plan_arms, with_dataset
+from vgtemplate.jobs.job import Job, is_unusable, plan_arms, read_job, with_dataset
 from vgtemplate.jobs.locks import is_held
 from vgtemplate.jobs.run import run_job, sweep_checkpoints
 from vgtemplate.records import (
     Record,
-    damaged,
     drop_checkpoints,
     make_results_folder,
-    read_record,
     record_path,
     write_record,
 )
@@ -155,13 +153,13 @@ def _train_all(
     Under ddp every process trains, and all but the first return None.
     """
     # Decided before anything is trained, so that all processes of a ddp run agree on it.
-    known = {job.key: None if how.fresh else read_record(results, job.key) for job in jobs}
+    known = {job.key: None if how.fresh else read_job(results, job.key) for job in jobs}
     records: list[Record] = []
     is_first = True
     for job in jobs:
         record = known[job.key]
         if record is None:
-            if damaged(results, job.key) and not how.fresh:
+            if is_unusable(results, job.key) and not how.fresh:
                 text = f"{job.name}: {results}/{job.key} is incomplete or altered; trained again"
                 console.print(text, markup=False)
             if how.devices == 1:

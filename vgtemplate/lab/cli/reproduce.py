@@ -16,7 +16,7 @@ from vgtemplate.cli.paths import results_dir
 from vgtemplate.cli.send import Sender
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
-from vgtemplate.jobs.job import Job
+from vgtemplate.jobs.job import Job, is_unusable
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.budget import DURATION, split_by_budget
@@ -34,7 +34,7 @@ from vgtemplate.lab.plan import Plan, Task, choose_dataset, missing_tasks, plan_
 from vgtemplate.lab.result import FAILED, Result
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
-from vgtemplate.records import damaged, make_results_folder
+from vgtemplate.records import make_results_folder
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Run
 
@@ -157,7 +157,7 @@ def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, sender: Sender, 
     jobs = [*{job.key: job for plan in plans for job in plan.jobs.values()}.values(), *extra]
     todo = jobs if how.fresh else missing_tasks(jobs, how.results)
     for job in todo:
-        if not how.fresh and damaged(how.results, job.key):
+        if not how.fresh and is_unusable(how.results, job.key):
             text = f"{job.experiment}: {job.name}: {how.results}/{job.key} is incomplete or altered; it is run again"
             console.print(escape(text), soft_wrap=True)
     runs = [run for plan in plans for run in planned_runs(plan)]

@@ -13,6 +13,7 @@ from vgtemplate.cli.console import make_console
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
+from vgtemplate.jobs.job import read_job
 from vgtemplate.lab.choice import Wider, conclude
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir, require_own
@@ -22,7 +23,7 @@ from vgtemplate.lab.plan import choose_dataset, select_claims
 from vgtemplate.lab.search import Search, Tuning
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import num_cores
-from vgtemplate.records import make_results_folder, read_record
+from vgtemplate.records import make_results_folder
 from vgtemplate.text import describe_seeds, write_number, write_value
 
 _COLUMNS = (
@@ -79,7 +80,7 @@ def _search(tuning: Tuning, how: How, console: Console, dry_run: bool) -> tuple[
     searches, failed = tuning.plan_all(), False
     while searches:
         jobs = {job.key: job for search in searches for trial in search.trials for job in trial.values()}
-        todo = [] if dry_run else [job for job in jobs.values() if read_record(how.results, job.key) is None]
+        todo = [] if dry_run else [job for job in jobs.values() if read_job(how.results, job.key) is None]
         console.print(f"{len(jobs)} trials, {len(todo)} of them to be run")
         failed |= bool(run_with_progress(todo, how, console))
         wider = []
@@ -101,7 +102,7 @@ def _search(tuning: Tuning, how: How, console: Console, dry_run: bool) -> tuple[
 
 def _conclude(search: Search, results: Path) -> dict[str, Pick] | Wider | None:
     """Return what comes of a search; None where a record of it is missing."""
-    records = [{arm: read_record(results, job.key) for arm, job in trial.items()} for trial in search.trials]
+    records = [{arm: read_job(results, job.key) for arm, job in trial.items()} for trial in search.trials]
     known = [{arm: record for arm, record in trial.items() if record is not None} for trial in records]
     return conclude(search, known) if list(map(len, known)) == list(map(len, records)) else None
 
