@@ -27,9 +27,9 @@ from vgtemplate.text import describe_seeds
 Task = Job | CheckJob
 """A job of either kind: what a worker runs."""
 AnyTask = TypeVar("AnyTask", Job, Task)
-_PART_MEGABYTES = 250.0
-"""Most memory that the tensors of a later look's job may take, so that two workers stay below 3 GB; the seeds of a look
-are shared out to so many jobs. A constant: keys must not depend on the machine."""
+_PART_MEGABYTES, _PART_SEEDS = 250.0, 20
+"""Most memory that a later look's job may take for its layers, and most seeds, since each has images of its own too: so
+two workers stay below 3 GB. Constants: keys must not depend on the machine."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _later_looks(keys: Keys, claim: str, arm: str, config: ArmConfig, seeds: Seq
     looks, following = [], range(seeds[-1] + 1, seeds[-1] + 1 + LOOKS[-1].seeds)
     for before, look in pairwise(LOOKS):
         added = following[before.seeds - len(seeds) : look.seeds - len(seeds)]
-        number = math.ceil(estimate_megabytes(config, len(added)) / _PART_MEGABYTES)
-        size = math.ceil(len(added) / max(1, number))
+        number = max(estimate_megabytes(config, len(added)) / _PART_MEGABYTES, len(added) / _PART_SEEDS)
+        size = math.ceil(len(added) / math.ceil(number))
         parts = [added[start : start + size] for start in range(0, len(added), size)]
         looks.append([keys.job(claim, f"{arm} ({describe_seeds(part)})", config, part) for part in parts])
     return looks
