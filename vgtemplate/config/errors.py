@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -13,7 +14,7 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         # A path or a value that is quoted in the message may hold a line break, or what a terminal takes for a command.
-        super().__init__(visible(" ".join(message.splitlines())))
+        super().__init__(visible(re.sub(r"\s", " ", " ".join(message.splitlines()))))
 
 
 class Stopped(BaseException):
