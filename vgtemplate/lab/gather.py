@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.jobs.job import read_job
 from vgtemplate.lab.judge import OPEN, PartVerdict
 from vgtemplate.lab.plan import Plan
 from vgtemplate.lab.result import Result
 from vgtemplate.lab.verdicts import ClaimEntry, Machine, PartEntry, Verdicts
-from vgtemplate.records import Record
+from vgtemplate.records import Record, read_record
 from vgtemplate.text import Plain, describe_seeds, plain_number
 
 _NOISE = re.compile(r"\((r|tm|c)\)|@.*|\b(cpu|processor|\d+-core)\b", re.IGNORECASE)
@@ -38,7 +37,7 @@ def gather(plan: Plan, judged: Sequence[Result], results: Path) -> Verdicts:
     """
     final = [result for result in judged if is_final(result)]
     keys = dict.fromkeys(key for result in final for keys in result.keys.values() for key in keys)
-    records = [record for key in keys if (record := read_job(results, key)) is not None]
+    records = [record for key in keys if (record := read_record(results, key)) is not None]
     trained = [record for record in records if record.seeds]
     if not trained:
         raise UserError(f"{results}: no claim with seeds was judged to its end on {plan.dataset}; run `make decide`")
