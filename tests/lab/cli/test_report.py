@@ -67,7 +67,7 @@ def test_without_records_every_claim_is_not_run_and_those_that_mlflow_has_are_li
     path, source = write()
     assert path == results / "report" / "index.html"
     assert verdicts(source, [*IDS, "mine"]) == dict.fromkeys([*IDS, "mine"], "not run")
-    assert "run `vgt reproduce two-layer-speed-gap`" in source
+    assert "run <code>vgt reproduce two-layer-speed-gap</code>" in source
     assert "were not searched on digits yet" in source
     assert 'data-articles="own"' in source
     assert f'href="{html.escape(address)}"' in source
