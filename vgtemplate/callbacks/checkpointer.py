@@ -79,8 +79,10 @@ class Checkpointer(pl.Callback):
         self.ended_at: int | None = None
         self._started = self._saved = time.monotonic()
 
-    def usable(self) -> Path | None:
+    def usable(self, min_steps: int = 0) -> Path | None:
         """Return the file to go on from, or None; one that cannot be used is said, and set aside.
+
+        A training that had ended before `min_steps` begins anew: what is kept of it cannot be trained on.
 
         Raises:
             UserError: there is one that cannot be read just now.
@@ -89,7 +91,11 @@ class Checkpointer(pl.Callback):
             return None
         found, fault = _read(self.path, self._versions)
         if not fault:
-            self.ended_at = found["callbacks"][self.state_key]["ended_at"]
+            ended_at: int | None = found["callbacks"][self.state_key]["ended_at"]
+            if ended_at is not None and ended_at < min_steps:
+                self.path.unlink()
+                return None
+            self.ended_at = ended_at
             return self.path
         aside = self.path.with_suffix(".unusable")
         warnings.warn(f"{self.path}: the checkpoint cannot be used ({fault}); the run starts anew", stacklevel=2)

@@ -162,7 +162,7 @@ class Fitting:
             path = self._checkpoints.folder / f"{stage}.ckpt"
             checkpointer = Checkpointer(path, versions(), self._checkpoints.every_seconds, keeps_end=steps is not None)
             self._checkpointers.append(checkpointer)
-            callbacks, found = [checkpointer, *callbacks], checkpointer.usable()
+            callbacks, found = [checkpointer, *callbacks], checkpointer.usable(min_steps)
         # A training that had ended is read back, with what its callbacks had seen, and nothing is trained.
         ended_at = checkpointer.ended_at if checkpointer is not None else None
         trainer = build_trainer(self._config, self._hardware, [*callbacks], ended_at or steps, min_steps)
