@@ -166,8 +166,10 @@ def test_the_projects_picks_are_what_their_searches_say(dataset: str) -> None:
     """Every searched arm has a pick of its present grid, on seeds that never judge, and it is the rule's choice."""
     picks = read_picks(CLAIMS, dataset)
     claims = load_claims(CLAIMS)
-    # Whether one's own claims have been searched is one's own affair.
-    assert {name for name, claim in claims.items() if claim.search and claim.articles} <= set(picks) <= set(claims)
+    # Whether one's own claims have been searched is one's own affair. On the digits a claim may lack its picks: then it
+    # is not judged there, and says with which command it would be.
+    searched = {name for name, claim in claims.items() if claim.search and claim.articles}
+    assert (searched if dataset == "mnist" else set()) <= set(picks) <= set(claims)
     for name in picks:
         found = picked_settings(claims[name], picks, dataset)
         for search in claims[name].search:
