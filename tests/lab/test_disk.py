@@ -85,7 +85,7 @@ def test_full_disk_fails_what_does_not_fit_and_keeps_what_is_there(judged: Path,
     assert full.returncode == 1
     text = " ".join(full.stdout.split())
     assert "the record cannot be written (File too large)" in text
-    assert "1 confirmed, 1 failed" in text
+    assert "1 confirmed; 1 failed" in text
     assert "Traceback" not in full.stdout + full.stderr
     kept = [path.parent.name for path in tmp_path.glob("*/record.json")]
     assert len(kept) == 1

@@ -289,8 +289,8 @@ def rrelu_always_training(layer: activations.RReLU, z: torch.Tensor) -> torch.Te
 
 
 class FrozenPReLU(activations.PReLU):
-    def __init__(self, seeds: Sequence[int], layer: int) -> None:
-        super().__init__(seeds, layer)
+    def __init__(self, seeds: Sequence[int], layer: int, width: int = 1) -> None:
+        super().__init__(seeds, layer, width)
         del self.slope
         self.register_buffer("slope", torch.full((len(seeds),), activations.PRELU_START))
 
