@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -116,13 +116,13 @@ class Record:
         """Return the probed series `name` at probe number `index` (0: before the first update), shape (R, L)."""
         return np.asarray(self.series[name][:, index, :], dtype=np.float64)
 
-    def of_seed(self, seed: int) -> Record:
-        """Return the part of the record that is one seed's; what holds for all seeds stays as it is."""
-        chosen = [self.seeds.index(seed)]
+    def of_seeds(self, seeds: Sequence[int]) -> Record:
+        """Return the part of the record that is some seeds'; what holds for all seeds stays as it is."""
+        chosen = [self.seeds.index(seed) for seed in seeds]
         series = {
             name: array[chosen] if SERIES[name].axes[0] == "replica" else array for name, array in self.series.items()
         }
-        return replace(self, seeds=(seed,), series=series)
+        return replace(self, seeds=tuple(seeds), series=series)
 
     @property
     def is_of_own_network(self) -> bool:

@@ -43,6 +43,7 @@ ROOMS = {
     "atomic": Room(0, names(""), names("")),
     "text": Room(0, names(""), names("")),
     "measure": Room(0, names(""), names("torch")),
+    "stacking": Room(0, names(""), names("numpy")),
     "lightning": Room(0, names(""), names("pytorch_lightning lightning")),
     "config": Room(1, names("atomic text"), never=HEAVY),
     "records": Room(2, names("atomic config"), names("numpy")),
@@ -55,7 +56,7 @@ ROOMS = {
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
     "callbacks": Room(6, names("atomic lightning config measure nn watching figures")),
-    "training": Room(7, names("atomic lightning config data metrics nn callbacks records")),
+    "training": Room(7, names("atomic lightning stacking config data metrics nn callbacks records")),
     "jobs": Room(8, names("config data records training"), names("filelock")),
     "cli": Room(9, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
 }

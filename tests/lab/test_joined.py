@@ -12,7 +12,7 @@ import pytest
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import Keys
 from vgtemplate.jobs.run import run_job
-from vgtemplate.lab.joined import first_seeds, join_records, read_joined
+from vgtemplate.lab.joined import join_records, read_joined
 from vgtemplate.records import SERIES, Record
 
 ARM: dict[str, Any] = {
@@ -48,7 +48,7 @@ def test_joined_record_is_that_of_all_seeds_but_for_rounding(results: Path) -> N
 
 def test_first_seeds_of_a_joined_record_are_the_first_record(results: Path) -> None:
     parts = [trained(results, seeds) for seeds in (range(3), range(3, 5))]
-    cut = first_seeds(join_records(parts), 3)
+    cut = join_records(parts).of_seeds(range(3))
     assert cut.seeds == (0, 1, 2)
     for name, array in parts[0].series.items():
         np.testing.assert_array_equal(cut.series[name], array)

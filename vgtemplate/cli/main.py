@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import os
@@ -117,10 +118,15 @@ def _stop_at_once(number: int, _: object) -> None:
     os._exit(128 + number)
 
 
+_OF_THE_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 def _system_refuses(error: OSError) -> int:
     """Say what the system refuses, which no command foresaw: a file, or, where none is named, the output."""
     if error.filename is not None:
         return _say(f"error: {error.filename}: {error.strerror}", 2)
+    if error.errno not in _OF_THE_OUTPUT:
+        raise error
     # What could not be written is thrown away, or Python would try again at its end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return _say(f"error: the output cannot be written ({error.strerror or error})", 2)

@@ -15,7 +15,7 @@ from vgtemplate.config.schema import LOSS_WINDOW
 from vgtemplate.config.source import source_of
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "watching", "callbacks", "training")
+_DECIDING = ("config/seeding.py", "data", "nn", "measure.py", "stacking.py", "watching", "callbacks", "training")
 
 
 @cache

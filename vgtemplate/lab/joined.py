@@ -9,34 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from vgtemplate.jobs.job import read_job
-from vgtemplate.records import SERIES, Array, Record
-
-
-def _stack(name: str, arrays: Sequence[Array]) -> Array:
-    """Join along the replicas; where sets of seeds stopped at different steps, NaN stands for what was not reached."""
-    shape = np.max([array.shape[1:] for array in arrays], axis=0).astype(int)
-    if not np.issubdtype(arrays[0].dtype, np.floating) and len({array.shape[1:] for array in arrays}) > 1:
-        raise ValueError(f"series {name}: whole numbers of different lengths cannot be joined")
-    padded = [
-        array
-        if array.shape[1:] == tuple(shape)
-        else np.pad(
-            array,
-            [(0, 0), *((0, int(whole) - own) for whole, own in zip(shape, array.shape[1:], strict=True))],
-            constant_values=np.nan,
-        )
-        for array in arrays
-    ]
-    return np.concatenate(padded)
+from vgtemplate.records import SERIES, Record
+from vgtemplate.stacking import concatenate
 
 
 def join_records(records: Sequence[Record]) -> Record:
     """Return one record of all seeds, in the order of the records; series without a replica axis are the longest's.
 
-    Only series that every record has are kept.
+    Only series that every record has are kept. Where sets of seeds ended at different steps, the last places are NaN.
 
     Raises:
         ValueError: the records are of different settings, or share a seed.
@@ -50,7 +31,7 @@ def join_records(records: Sequence[Record]) -> Record:
     for name in (name for name in first.series if all(name in record.series for record in records)):
         arrays = [record.series[name] for record in records]
         of_replicas = SERIES[name].axes[0] == "replica"
-        series[name] = _stack(name, arrays) if of_replicas else max(arrays, key=len)
+        series[name] = concatenate(arrays) if of_replicas else max(arrays, key=len)
     return replace(
         first,
         seeds=seeds,
@@ -58,16 +39,6 @@ def join_records(records: Sequence[Record]) -> Record:
         wall_seconds=sum(record.wall_seconds for record in records),
         weights_sha256="",
     )
-
-
-def first_seeds(record: Record, number: int) -> Record:
-    """Return the part of a record that is its first seeds'."""
-    if number >= len(record.seeds):
-        return record
-    series = {
-        name: array[:number] if SERIES[name].axes[0] == "replica" else array for name, array in record.series.items()
-    }
-    return replace(record, seeds=record.seeds[:number], series=series)
 
 
 def read_joined(results: Path, keys: Sequence[str]) -> Record | None:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from vgtemplate.lab.claim import ClaimConfig, PartConfig
 from vgtemplate.lab.effects import compute_effects
-from vgtemplate.lab.joined import first_seeds
 from vgtemplate.lab.threshold import clears
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds
@@ -175,7 +174,7 @@ def _judge_part(claim: str, part: PartConfig, records: Mapping[str, Record]) -> 
     seeds = {record.seeds[:number] for record in used.values()}
     if len(seeds) != 1:
         raise ValueError(f"{claim}: the arms were run with different seeds: {sorted(seeds)}")
-    effects = compute_effects(part, {arm: first_seeds(record, number) for arm, record in used.items()})
+    effects = compute_effects(part, {arm: record.of_seeds(record.seeds[:number]) for arm, record in used.items()})
     return judge_effects(effects.tolist(), part.threshold, part.title, part.role, next(iter(seeds)))
 
 

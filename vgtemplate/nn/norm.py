@@ -80,7 +80,7 @@ class UnitNoise(nn.Module):
     """
 
     SHIFT, SCALE, JITTER = 0.5, 1.25, 0.1
-    """The paper's n_mu, n_sigma and r_mu = r_sigma."""
+    """n_mu, n_sigma and r_mu = r_sigma, as we know them from the paper, whose text was not at hand."""
 
     def __init__(self, seeds: Sequence[int], layer: int) -> None:
         super().__init__()

@@ -223,7 +223,7 @@ class Tracker:
             parent = outbox.identifier(self._results, Run(run.experiment, run.arm, run.key))
             if parent is None:
                 raise UserError(f"{run.experiment}: {run.arm}: its run has to be sent before those of its seeds")
-            record = record.of_seed(run.seed)
+            record = record.of_seeds([run.seed])
         folder = record_path(self._results, run.key)
         # Drawn beforehand, so that a record that cannot be drawn leaves no half run.
         pictures = self._extras.draw(record, run.arm) if self._extras.draw and run.seed is None else {}

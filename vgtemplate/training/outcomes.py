@@ -14,6 +14,7 @@ import torch
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import SERIES, Record
+from vgtemplate.stacking import concatenate
 from vgtemplate.training.environment import versions
 
 _DONE = "done.pt"
@@ -65,7 +66,7 @@ def join_outcomes(
         if SERIES[key].axes[0] != "replica":
             series[key] = max(arrays, key=len)
         elif len(arrays) == len(outcomes):
-            series[key] = _concatenated(arrays)
+            series[key] = concatenate(arrays)
     longest = max(outcomes, key=lambda outcome: len(outcome.layers))
     labels = {"layer": longest.layers, "mixing": longest.mixing}
     if names := sorted({key for outcome in outcomes for key in outcome.logged}):
@@ -82,17 +83,6 @@ def join_outcomes(
         series=series,
         labels=labels,
     )
-
-
-def _concatenated(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Return the series of all seeds; where one ended earlier than others its last places are NaN."""
-    shape = tuple(max(array.shape[axis] for array in arrays) for axis in range(1, arrays[0].ndim))
-    if all(array.shape[1:] == shape for array in arrays):
-        return np.concatenate(arrays)
-    joined = np.full((len(arrays), *shape), np.nan)
-    for row, array in zip(joined, arrays, strict=True):
-        row[tuple(map(slice, array.shape[1:]))] = array[0]
-    return joined
 
 
 _MEMORY = "megabytes_a_replica"
