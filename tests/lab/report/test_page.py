@@ -301,6 +301,8 @@ def test_a_search_says_what_was_picked_among_what_and_how_the_seeds_spread(make_
         picked={"optimiser.lr": 0.1},
         candidates=candidates,
     )
+    both = make_claim(arms=("sigmoid", "tanh"), search=[search | {"arms": ["sigmoid", "tanh"]}])
+    assert describe_searches(both, {"sigmoid": pick, "tanh": pick})[0].startswith("sigmoid, tanh: optimiser.lr 0.1 (")
     (sentence,) = describe_searches(make_claim(search=[search]), {"sigmoid": pick})
     assert sentence == (
         "sigmoid: optimiser.lr 0.1 (validation_loss 0.2 [0.1, 0.6], seeds 1000 to 1001): "
@@ -370,7 +372,7 @@ def test_the_first_picture_has_all_six_words_with_their_counts(judged):
 
 def test_seeds_of_later_looks_are_said_and_how_to_repeat_them(written, make_claim, make_record):
     seeds = tuple(range(30))
-    record = replace(make_record("sigmoid"), seeds=seeds)
+    record = make_record("sigmoid", seeds=30)
     done = written({"seeds": seeds, "keys": {"sigmoid": ("a", "b")}}, record=record).page.text
     assert "vgt reproduce sigmoid-vanishes --dataset digits --decide" in done
 

@@ -77,8 +77,8 @@ def compare_arms(configurations: Mapping[str, Mapping[str, Any]]) -> ArmTable:
 
 
 def describe_searches(claim: ClaimConfig, picks: Mapping[str, Pick]) -> list[str]:
-    """Return a sentence for each searched arm: what it was given, how the tuning seeds spread, and what was tried."""
-    sentences = []
+    """Return a sentence for all arms of one pick: what they were given, how the tuning seeds spread, what was tried."""
+    arms: dict[str, list[str]] = {}
     for search in claim.search:
         how = f"the least {search.metric}"
         if search.first:
@@ -86,5 +86,5 @@ def describe_searches(claim: ClaimConfig, picks: Mapping[str, Pick]) -> list[str
         for arm in filter(picks.__contains__, search.arms):
             values = {name: [each.settings[name] for each in picks[arm].candidates] for name in search.grid}
             tried = "; ".join(f"{name} {write_value(sorted(set(tested)))}" for name, tested in values.items())
-            sentences.append(f"{arm}: {describe_pick(picks[arm])}: {how} of {tried}")
-    return sentences
+            arms.setdefault(f"{describe_pick(picks[arm])}: {how} of {tried}", []).append(arm)
+    return [f"{', '.join(alike)}: {words}" for words, alike in arms.items()]
