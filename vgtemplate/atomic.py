@@ -20,6 +20,14 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write a file and flush it to the disk; it can be half there when the process is cut off."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_whole(path: Path, content: str | bytes | Callable[[IO[bytes]], object]) -> None:
     """Write a file under a temporary name, flush it, and rename it; readable by all.
 

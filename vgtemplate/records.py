@@ -12,8 +12,8 @@ import hashlib
 import io
 import json
 import math
-import os
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vgtemplate.atomic import sync_folder
+from vgtemplate.atomic import sync_folder, write_flushed
 from vgtemplate.config.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -105,6 +105,8 @@ class Record:
     layers whose weights mix units, as the weights of normalisations do not."""
     weights_sha256: str = ""
     """Of the trained parameters and running statistics, by which two runs are compared; empty for an exact check."""
+    code: Mapping[str, Any] = field(default_factory=dict)
+    """The source that decides the numbers (`config.key.code_of`): with it the key can be computed from the record."""
 
     def __post_init__(self) -> None:
         for name, array in self.series.items():
@@ -153,6 +155,10 @@ class Record:
         return found if found.shape[1] else missing
 
 
+class RecordError(Exception):
+    """Why what lies under a key is no record, or is not the one that the key stands for."""
+
+
 _PLAIN = tuple(field.name for field in fields(Record) if field.name != "series")
 """What of a record is kept as JSON."""
 
@@ -160,32 +166,6 @@ _PLAIN = tuple(field.name for field in fields(Record) if field.name != "series")
 def record_path(results: Path, key: str) -> Path:
     """Return the folder of the record `key`."""
     return results / key
-
-
-def checkpoint_path(results: Path, key: str) -> Path:
-    """Return the folder of the checkpoints of an arm that is being trained."""
-    return results / ".checkpoints" / key
-
-
-def drop_checkpoints(results: Path, key: str) -> None:
-    """Remove an arm's checkpoints: its record is written, or it is to be trained from the beginning."""
-    folder = checkpoint_path(results, key)
-    if folder.is_symlink():  # what a link leads to is somebody else's
-        folder.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def drop_leftovers(results: Path, key: str) -> None:
-    """Remove what a process that was cut off while writing has left; only for whoever alone may train the key.
-
-    A record that was to make room for a newer one, which never came, is put back.
-    """
-    for replaced in results.glob(f".replaced-{key}-*"):
-        with contextlib.suppress(OSError):
-            replaced.rename(record_path(results, key))
-    for kind in ("writing", "replaced"):
-        for leftover in results.glob(f".{kind}-{key}-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _metadata(record: Record, checksum: str) -> dict[str, Any]:
@@ -201,13 +181,6 @@ def _metadata(record: Record, checksum: str) -> dict[str, Any]:
 
 def _checksum(metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def make_results_folder(results: Path) -> Path:
@@ -246,8 +219,8 @@ def write_record(results: Path, record: Record, add: Callable[[Path], object] | 
     try:
         staging = Path(tempfile.mkdtemp(prefix=f".writing-{record.key}-", dir=results))
         replaced = results / staging.name.replace("writing", "replaced", 1)
-        _write_file(staging / "series.npz", content)
-        _write_file(staging / "record.json", json.dumps(metadata, indent=1).encode())
+        write_flushed(staging / "series.npz", content)
+        write_flushed(staging / "record.json", json.dumps(metadata, indent=1).encode())
         if add is not None:
             add(staging)
         staging.chmod(0o755)
@@ -301,7 +274,7 @@ def _read_series(content: bytes, declared: Mapping[str, Any]) -> dict[str, Array
 
 def _check_types(record: Record) -> None:
     """Raise a ValueError unless a record holds what its annotations say: numbers per seed, plain data, texts."""
-    mappings = (record.configuration, record.dataset, record.environment, record.labels)
+    mappings = (record.configuration, record.dataset, record.environment, record.labels, record.code)
     if not isinstance(record.name, str) or not all(isinstance(mapping, dict) for mapping in mappings):
         raise ValueError("a part of the record is of another kind")
     if not all(type(seed) is int for seed in record.seeds) or len(set(record.seeds)) < len(record.seeds):
@@ -315,26 +288,53 @@ def _check_types(record: Record) -> None:
             raise ValueError(f"series {name} has not one row per seed")
 
 
-def read_record(results: Path, key: str) -> Record | None:
-    """Read the record `key`; return None if there is none, or if it is incomplete or a checksum is wrong.
+def _read_file(path: Path) -> bytes:
+    """Return a file's content; ValueError for what is no file, or too large: a pipe or a device would never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+        raise ValueError(f"{path.name} is no file of a record")
+    return path.read_bytes()
 
-    Nor is one returned that says something else of itself than it holds, with checksums made to fit. Whether it is the
-    record of the settings that the key stands for, `jobs.job.is_of` says.
+
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile)
+
+
+def open_record(results: Path, key: str) -> Record:
+    """Read the record `key` whole.
+
+    Raises:
+        RecordError: it is incomplete, a checksum is wrong, or it says something else of itself than it holds, with
+            checksums made to fit. Whether it is the record of the settings that the key stands for, `jobs.job` says.
+        OSError: it cannot be read just now.
     """
     folder = record_path(results, key)
     try:
-        metadata = json.loads((folder / "record.json").read_bytes())
-        content = (folder / "series.npz").read_bytes()
+        metadata = json.loads(_read_file(folder / "record.json"))
+        content = _read_file(folder / "series.npz")
         expected = metadata.pop("metadata_sha256"), metadata["series_sha256"]
-        if metadata["key"] != key or expected != (_checksum(metadata), hashlib.sha256(content).hexdigest()):
-            return None
+        if metadata["key"] != key:
+            raise ValueError(f"it says that its key is {metadata['key']}")
+        if expected != (_checksum(metadata), hashlib.sha256(content).hexdigest()):
+            raise ValueError("it was altered after it was written: a checksum is wrong")
         series = _read_series(content, metadata["series"])
-        metadata = {"weights_sha256": ""} | metadata  # which the oldest records lack
+        metadata = {"weights_sha256": "", "code": {}} | metadata  # which older records lack
         plain = {name: metadata[name] for name in _PLAIN}
         record = Record(**plain | {"seeds": tuple(metadata["seeds"]), "series": series})
         _check_types(record)
         return record
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RecordError(f"it lacks {Path(error.filename).name}") from None
+    except KeyError as error:
+        raise RecordError(f"it lacks {error.args[0]!r}") from None
+    except _DAMAGE as error:
+        raise RecordError(str(error) or type(error).__name__) from None
+
+
+def read_record(results: Path, key: str) -> Record | None:
+    """Read the record `key` as `open_record` does; return None if there is none that can be read."""
+    try:
+        return open_record(results, key)
+    except (OSError, RecordError):
         return None
 
 

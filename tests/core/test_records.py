@@ -26,7 +26,6 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.prediction import compare_slopes, why_not_compared
 from vgtemplate.records import (
     Record,
-    drop_leftovers,
     make_results_folder,
     read_all,
     read_record,
@@ -169,21 +168,6 @@ def test_record_that_is_replaced_is_there_until_the_new_one_is(tmp_path: Path, m
     assert contents(tmp_path) == {"k"}
 
 
-def test_record_that_was_replaced_by_a_killed_process_is_put_back(tmp_path: Path) -> None:
-    write_record(tmp_path, make()).rename(tmp_path / ".replaced-k-1")
-    (tmp_path / ".writing-k-1").mkdir()
-    assert read_record(tmp_path, "k") is None
-    drop_leftovers(tmp_path, "k")
-    assert_equal(read_record(tmp_path, "k"), make())
-    assert contents(tmp_path) == {"k"}
-    # Where the new one has come, the old one goes.
-    write_record(tmp_path, replace(make(), wall_seconds=9.0)).rename(tmp_path / ".replaced-k-2")
-    write_record(tmp_path, make())
-    drop_leftovers(tmp_path, "k")
-    assert_equal(read_record(tmp_path, "k"), make())
-    assert contents(tmp_path) == {"k"}
-
-
 def test_record_that_cannot_take_its_place_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOTEMPTY, "Directory not empty")
@@ -243,14 +227,6 @@ def test_what_is_added_appears_with_the_record_or_not_at_all(tmp_path: Path) -> 
         "series.npz",
     ]
     assert read_record(tmp_path, "k") is not None
-
-
-def test_leftovers_of_one_key_are_dropped_and_of_no_other(tmp_path: Path) -> None:
-    for name in (".writing-k-1", ".writing-k-2", ".writing-kk-1", ".writing-other-1"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "series.npz").write_bytes(b"half")
-    drop_leftovers(tmp_path, "k")
-    assert contents(tmp_path) == {".writing-kk-1", ".writing-other-1"}
 
 
 @pytest.fixture(scope="module")

@@ -46,17 +46,31 @@ def own_code(configuration: Mapping[str, Any]) -> list[str]:
     return [sections[name][key] for name, keys in _OWN.items() for key in keys if is_own(sections[name].get(key))]
 
 
-def arm_key(configuration: Mapping[str, Any], seeds: Sequence[int], fingerprint: str) -> str:
-    """Return the key under which the record of this arm, these seeds and these data is kept."""
-    row = ACTIVATIONS.get(configuration.get("model", {}).get("activation", ""))
-    return hash_of(
-        {
-            "configuration": configuration,
-            "seeds": list(seeds),
-            "fingerprint": fingerprint,
-            "source": source_hash(),
-            "own": {text: source_of(text) for text in own_code(configuration)},
-            # What of this room decides an arm's numbers and stands in no configuration.
-            "constants": {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0},
-        }
-    )
+def code_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the code that decides an arm's numbers, JSON-ready; records keep it, so that their keys can be computed.
+
+    Raises:
+        UserError: code of one's own that the configuration names is not found.
+    """
+    row = ACTIVATIONS.get((configuration.get("model") or {}).get("activation", ""))
+    return {
+        "source": source_hash(),
+        "own": {text: source_of(text) for text in own_code(configuration)},
+        # What of this room decides an arm's numbers and stands in no configuration.
+        "constants": {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0},
+    }
+
+
+def arm_key(
+    configuration: Mapping[str, Any],
+    seeds: Sequence[int],
+    fingerprint: str,
+    code: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the key under which the record of this arm, these seeds and these data is kept.
+
+    Args:
+        code: as `code_of` returned it when a record was made; None: the code that is there now.
+    """
+    made_by = code_of(configuration) if code is None else code
+    return hash_of({**made_by, "configuration": configuration, "seeds": list(seeds), "fingerprint": fingerprint})

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from vgtemplate.config.key import arm_key
+from vgtemplate.config.key import arm_key, hash_of
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data.sources import fingerprint
-from vgtemplate.records import Record, read_record, record_path
+from vgtemplate.records import Record, RecordError, open_record, record_path
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,42 @@ def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
 
 
-def read_job(results: Path, key: str) -> Record | None:
-    """Read the record of a job, by its key; None if there is none that can be used.
+def key_of(record: Record) -> str:
+    """Return the key that a record's settings, seeds, data and code have; of an exact check, its name and source.
 
-    A record under this key that says of itself that it is another arm's, of other seeds or data, cannot be: the key is
-    computed anew from what it says. The key of an exact check, which has no seeds, is its name's and its source's.
+    The code is that which the record says it was made by: nothing of one's own is imported.
+
+    Raises:
+        RecordError: it holds what no key is made of.
     """
-    record = read_record(results, key)
-    if record is None or not record.seeds:
-        return record
-    fingerprint = str(record.dataset.get("fingerprint", ""))
-    return record if arm_key(record.configuration, record.seeds, fingerprint) == key else None
+    try:
+        if not record.seeds:
+            return hash_of({"check": record.configuration["check"], "source": record.code["source"]})
+        fingerprint = str(record.dataset.get("fingerprint", ""))
+        return arm_key(record.configuration, record.seeds, fingerprint, record.code)
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RecordError(f"no key can be computed from it ({type(error).__name__}: {error})") from None
+
+
+def open_job(results: Path, key: str) -> Record:
+    """Read the record of a job, by its key.
+
+    Raises:
+        RecordError: it is damaged, or another's: of other settings, seeds, data or code than the key stands for.
+        OSError: it cannot be read just now.
+    """
+    record = open_record(results, key)
+    if (computed := key_of(record)) != key:
+        raise RecordError(f"another's: what it says of itself has the key {computed}")
+    return record
+
+
+def read_job(results: Path, key: str) -> Record | None:
+    """Read the record of a job as `open_job` does; None if there is none that can be used."""
+    try:
+        return open_job(results, key)
+    except (OSError, RecordError):
+        return None
 
 
 def is_unusable(results: Path, key: str) -> bool:

@@ -11,20 +11,16 @@ import gc
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.key import code_of
 from vgtemplate.jobs.job import Job, read_job
-from vgtemplate.jobs.locks import hold, is_held
-from vgtemplate.records import (
-    Record,
-    checkpoint_path,
-    drop_checkpoints,
-    drop_leftovers,
-    record_path,
-    write_record,
-)
+from vgtemplate.jobs.leftovers import checkpoint_path, drop_checkpoints, drop_leftovers
+from vgtemplate.jobs.locks import hold
+from vgtemplate.records import Record, write_record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,13 +71,6 @@ def _run_arm(
     return train_arm(job.name, job.config, job.seeds, root, hardware, progress, checkpoints, tell)
 
 
-def sweep_checkpoints(results: Path) -> None:
-    """Remove the checkpoints of arms that have a record: a process was killed when it had just written that."""
-    for folder in (results / ".checkpoints").glob("*"):
-        if record_path(results, folder.name).exists() and not is_held(results, folder.name):
-            drop_checkpoints(results, folder.name)
-
-
 def run_job(
     job: Job,
     results: Path,
@@ -112,6 +101,7 @@ def run_job(
             drop_checkpoints(results, job.key)  # of a process that was killed when it had just written the record
             return known
         record, module = _run_arm(job, results, root, accelerator, strategy, progress, tell)
+        record = replace(record, code=code_of(record.configuration))
         add = None
         if keeps_models:
             from vgtemplate.training.models import write_models

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from vgtemplate.config.key import hash_of, source_hash
+from vgtemplate.jobs.job import read_job
+from vgtemplate.jobs.leftovers import drop_leftovers
 from vgtemplate.jobs.locks import hold
 from vgtemplate.lab.checks.registry import load_check
-from vgtemplate.records import Record, drop_leftovers, read_record, write_record
+from vgtemplate.records import Record, write_record
 
 _DECIDING = ("config/seeding.py", "nn", "lab/checks")
 """The source that decides a check's numbers."""
@@ -39,7 +41,7 @@ def run_check(job: CheckJob, results: Path, fresh: bool = False) -> Record:
     """
     with hold(results, job.key) as waited:
         drop_leftovers(results, job.key)
-        if (waited or not fresh) and (known := read_record(results, job.key)) is not None:
+        if (waited or not fresh) and (known := read_job(results, job.key)) is not None:
             return known
         started = time.perf_counter()
         quantities = load_check(job.name)()
@@ -53,6 +55,7 @@ def run_check(job: CheckJob, results: Path, fresh: bool = False) -> Record:
             wall_seconds=time.perf_counter() - started,
             series={"quantities": np.array([np.atleast_1d(values) for values in quantities.values()], np.float64)},
             labels={"quantity": list(quantities)},
+            code={"source": source_hash(_DECIDING)},
         )
         write_record(results, record)
     return record

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from vgtemplate.jobs.leftovers import drop_checkpoints, sweep_checkpoints
 from vgtemplate.jobs.locks import is_held
-from vgtemplate.jobs.run import sweep_checkpoints
 from vgtemplate.lab.cost import task_megabytes, task_seconds
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How, Worker
-from vgtemplate.records import drop_checkpoints
 
 _SMALL = 40
 """A job is small if this many of its kind fit in the room."""

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vgtemplate.config.key import code_of, hash_of
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.jobs.job import Job, Keys, is_unusable, read_job
-from vgtemplate.records import Record, read_record, write_record
+from vgtemplate.jobs.job import Job, Keys, is_unusable, key_of, open_job, read_job
+from vgtemplate.records import Record, RecordError, read_record, write_record
 
 
 def plan(root: Path, depth: int = 2, seeds: tuple[int, ...] = (0, 1)) -> Job:
@@ -23,7 +24,9 @@ def plan(root: Path, depth: int = 2, seeds: tuple[int, ...] = (0, 1)) -> Job:
 def record_of(job: Job, fingerprint: str) -> Record:
     data = {"name": "digits", "fingerprint": fingerprint}
     series = {"test_accuracy": np.full(len(job.seeds), 0.9)}
-    return Record(job.key, job.name, job.config.model_dump(mode="json"), job.seeds, data, {}, 1.0, series)
+    configuration = job.config.model_dump(mode="json")
+    code = code_of(configuration)
+    return Record(job.key, job.name, configuration, job.seeds, data, {}, 1.0, series, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_record_of_the_job_is_read(tmp_path: Path, fingerprint: str) -> None:
     assert not is_unusable(tmp_path, job.key)
 
 
-@pytest.mark.parametrize("other", ["settings", "seeds", "data"])
+@pytest.mark.parametrize("other", ["settings", "seeds", "data", "code", "no code", "a check"])
 def test_record_of_another_arm_under_the_key_is_not(tmp_path: Path, fingerprint: str, other: str) -> None:
     """Its key and its checksums are made to fit; what it says of itself is not the job's."""
     job = plan(tmp_path)
@@ -53,11 +56,53 @@ def test_record_of_another_arm_under_the_key_is_not(tmp_path: Path, fingerprint:
         "settings": record_of(plan(tmp_path, depth=3), fingerprint),
         "seeds": record_of(plan(tmp_path, seeds=(2, 3)), fingerprint),
         "data": record_of(job, "0" * 64),
+        "code": replace(record_of(job, fingerprint), code={"source": "0" * 64}),
+        "no code": replace(record_of(job, fingerprint), code={}),
+        "a check": replace(record_of(job, fingerprint), seeds=(), series={}),
     }[other]
     write_record(tmp_path, replace(foreign, key=job.key))
     assert read_record(tmp_path, job.key) is not None
     assert read_job(tmp_path, job.key) is None
     assert is_unusable(tmp_path, job.key)
+    with pytest.raises(RecordError, match=r"another's|no key can be computed"):
+        open_job(tmp_path, job.key)
+
+
+def test_code_of_a_record_says_nothing_of_its_settings(tmp_path: Path, fingerprint: str) -> None:
+    """What stands in a key beside the code cannot be given through the code."""
+    job, other = plan(tmp_path), record_of(plan(tmp_path, depth=3, seeds=(2, 3)), fingerprint)
+    settings = {"configuration": job.config.model_dump(mode="json"), "seeds": [0, 1], "fingerprint": fingerprint}
+    assert key_of(replace(other, code={**other.code, **settings})) == other.key != job.key
+
+
+def test_check_has_the_key_of_its_name_and_its_source(tmp_path: Path) -> None:
+    made = {"check": "one", "source": "s"}
+    key = hash_of(made)
+    series, labels = {"quantities": np.array([[1.0]])}, {"quantity": ["q"]}
+    record = Record(key, "one", {"check": "one"}, (), {}, {}, 0.1, series, labels, code={"source": "s"})
+    write_record(tmp_path, record)
+    assert read_job(tmp_path, key) is not None
+    for foreign in (
+        {"configuration": {"check": "two"}},
+        {"code": {"source": "t"}},
+        {"configuration": {}},
+        {"code": {}},
+    ):
+        write_record(tmp_path, replace(record, **foreign))
+        assert read_job(tmp_path, key) is None
+
+
+def test_own_code_that_a_record_names_is_not_imported(
+    tmp_path: Path, fingerprint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.chdir(tmp_path)
+    record = record_of(plan(tmp_path), fingerprint)
+    configuration = {**record.configuration, "model": {"factory": "trap:make", "settings": {}}}
+    own = replace(record, configuration=configuration, code={**record.code, "own": {"trap:make": "0"}})
+    own = replace(own, key=key_of(own))
+    write_record(tmp_path, own)
+    assert read_job(tmp_path, own.key) is not None
 
 
 def test_damaged_record_is_unusable(tmp_path: Path, fingerprint: str) -> None:

@@ -53,6 +53,6 @@ def test_checkpoints_of_what_has_a_record_are_swept_away_unless_it_is_being_trai
         if has_record:
             (tmp_path / key).mkdir()
     with hold(tmp_path, "again"):
-        code = "import sys; from pathlib import Path; from vgtemplate.jobs.run import sweep_checkpoints as sweep"
+        code = "import sys; from pathlib import Path; from vgtemplate.jobs.leftovers import sweep_checkpoints as sweep"
         subprocess.run([sys.executable, "-c", f"{code}; sweep(Path(sys.argv[1]))", str(tmp_path)], check=True)
     assert {path.name for path in (tmp_path / ".checkpoints").iterdir()} == {"again", "half"}

@@ -19,15 +19,10 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, is_unusable, plan_arms, read_job, with_dataset
+from vgtemplate.jobs.leftovers import drop_checkpoints, sweep_checkpoints
 from vgtemplate.jobs.locks import is_held
-from vgtemplate.jobs.run import run_job, sweep_checkpoints
-from vgtemplate.records import (
-    Record,
-    drop_checkpoints,
-    make_results_folder,
-    record_path,
-    write_record,
-)
+from vgtemplate.jobs.run import run_job
+from vgtemplate.records import Record, make_results_folder, record_path, write_record
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Registration, Run
 
