@@ -1,0 +1,28 @@
+"""All cases, and which half each is in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from benchmarks.doctor import healthy_dense, healthy_vision, public
+from benchmarks.doctor.case import Case
+
+SHELVES = (healthy_dense, healthy_vision)
+HALVES = ("calibration", "held-out")
+
+
+def half(name: str) -> str:
+    """Return the half that a case is in: the first bit of its name's SHA-256, fixed before anything ran."""
+    return HALVES[hashlib.sha256(name.encode()).digest()[0] >> 7]
+
+
+def cases(which: str | None = None, only: Iterable[str] = ()) -> list[Case]:
+    """Return the cases of one half, or all; only those whose name starts with one of `only`, if any is given."""
+    all_of_them = [*(case for shelf in SHELVES for case in shelf.CASES), *public.cases()]
+    starts = tuple(only)
+    return [
+        case
+        for case in all_of_them
+        if (which is None or half(case.name) == which) and (not starts or case.name.startswith(starts))
+    ]
