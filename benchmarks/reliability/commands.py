@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reliability.processes import Process, run_to_end
+from benchmarks.reliability.processes import Process
 
 ARMS = """
 arms:
@@ -62,16 +62,17 @@ def environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VGT_", "MLFLOW_TRACKING"))}
     own = {"RESULTS": "results", "CLAIMS": "claims", "DATA": "data"}
     return (
-        {"VGT_CHECKPOINT_SECONDS": "0.05"}
-        | kept
-        | {"OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONDONTWRITEBYTECODE": "1"}
+        kept
+        | {"VGT_CHECKPOINT_SECONDS": "0.05", "OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONDONTWRITEBYTECODE": "1"}
         | {f"VGT_{name}_DIR": str(folder / place) for name, place in own.items()}
     )
 
 
-def start(folder: Path, arguments: tuple[str, ...], anew: bool = False, spawns: bool = False) -> Process:
-    """Start a command in a folder."""
-    return Process(arguments, folder, environment(folder), anew, spawns)
+def start(
+    folder: Path, arguments: tuple[str, ...], anew: bool = False, more: Mapping[str, str] | None = None
+) -> Process:
+    """Start a command in a folder, with some more of an environment."""
+    return Process(arguments, folder, environment(folder) | dict(more or {}), anew)
 
 
 def _write(folder: Path) -> None:
@@ -112,7 +113,7 @@ def _with_parcels(folder: Path) -> None:
 
 
 def _run(folder: Path, *arguments: str) -> None:
-    ended = run_to_end(start(folder, arguments))
+    ended = start(folder, arguments).end()
     if ended.code != 0:
         raise RuntimeError(f"vgt {' '.join(arguments)}: exit code {ended.code}: {ended.errors}")
 

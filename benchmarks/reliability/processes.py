@@ -1,4 +1,4 @@
-"""`vgt` in processes that are disturbed: started anew as a user does, or forked with all that it loads loaded already."""
+"""`vgt` in processes that are disturbed: started anew as a user does, or forked with all that it loads loaded."""
 
 from __future__ import annotations
 
@@ -51,27 +51,23 @@ class Process:
 
     Args:
         anew: Python starts for it, and loads all; else it is forked.
-        spawns: forked, but its workers start Python anew.
     """
 
-    def __init__(
-        self, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], anew: bool, spawns: bool
-    ) -> None:
+    def __init__(self, arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], anew: bool) -> None:
         self._popen: subprocess.Popen[str] | None = None
         self._running: Running | None = None
         self._others = _forked()
         if anew:
             # Files rather than pipes, which would be full at some time.
             self._files = [(folder / name).open("w+") for name in ("out", "err")]
+            out, err = self._files
+            call = [sys.executable, "-c", CALL, *arguments]
             self._popen = subprocess.Popen(
-                [sys.executable, "-c", CALL, *arguments],
-                **{"cwd": folder, "env": dict(environment), "start_new_session": True, "text": True},  # type: ignore[arg-type]
-                **dict(zip(("stdout", "stderr"), self._files, strict=True)),  # type: ignore[arg-type]
+                call, cwd=folder, env=environment, start_new_session=True, text=True, stdout=out, stderr=err
             )
             self.pid = self._popen.pid
         else:
-            told = {"cwd": folder, "environment": environment, "is_leader": True, "spawns": spawns}
-            self._running = Running(*arguments, **told)  # type: ignore[arg-type]
+            self._running = Running(*arguments, cwd=folder, environment=environment, is_leader=True)
             self.pid = self._running.pid
 
     @property
@@ -154,11 +150,6 @@ def _name(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return f"{process.pid} {' '.join(process.cmdline())[-60:]}"
     return str(process.pid)
-
-
-def run_to_end(process: Process) -> Ended:
-    """Wait for a process that nobody disturbs."""
-    return process.end()
 
 
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}

@@ -49,27 +49,32 @@ class Moment:
         return f"{signal.Signals(self.number).name} at {self.share:.3f} {phase}"
 
 
-def make_case(command: Command, folder: Path) -> Case:
-    """Prepare a command's folder, and run it undisturbed in a copy, started anew and forked."""
+def make_case(command: Command, folder: Path, anew: bool = True) -> Case:
+    """Prepare a command's folder, and run it undisturbed in a copy: forked, and before, if asked for, started anew."""
     before, whole = folder / "before", folder / "whole"
     before.mkdir(parents=True)
     command.prepare(before)
     seconds = []
-    for anew in (True, False):
+    for is_anew in (anew, False):
         copy_folder(before, whole)
         begun = time.monotonic()
-        ended = start(whole, command.arguments, anew).end()
+        ended = start(whole, command.arguments, is_anew).end()
         seconds.append(time.monotonic() - begun)
         if ended.code != 0:
             raise RuntimeError(f"{command.name}: undisturbed, exit code {ended.code}: {ended.errors}")
     outcome = state.outcome(whole)
-    return Case(command, before, state.records(before / "results"), outcome, max(0.0, seconds[0] - seconds[1]), seconds[1])
+    loading = max(0.0, seconds[0] - seconds[1])
+    return Case(command, before, state.records(before / "results"), outcome, loading, seconds[1])
+
+
+def spread(number: int) -> list[int]:
+    """Return 0, 1, ... in an order in which any first part is spread over all of them."""
+    return sorted(range(number), key=lambda index: f"{index:020b}"[::-1])
 
 
 def moments(number: int) -> Iterator[Moment]:
     """Yield the moments, so that wherever it is broken off they are spread over the whole duration."""
-    order = sorted(range(number), key=lambda index: f"{index:010b}"[::-1])
-    for place, index in enumerate(order):
+    for place, index in enumerate(spread(number)):
         for each in SIGNALS.values():
             share = (index + 0.5) / number
             yield Moment(share, False, each)
