@@ -25,6 +25,7 @@ COMMANDS = {
     "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode"),
     "classify": ("vgtemplate.cli.commands.classify", "say what is on pictures, by what was trained"),
     "data": ("vgtemplate.cli.commands.data", "list, fetch and verify data sets"),
+    "records": ("vgtemplate.cli.commands.records", "list, verify and prune records"),
     "track": ("vgtemplate.cli.commands.track", "send to MLflow what it missed"),
     "ui": ("vgtemplate.cli.commands.ui", "open the MLflow UI on this machine"),
 }

@@ -46,19 +46,23 @@ def own_code(configuration: Mapping[str, Any]) -> list[str]:
     return [sections[name][key] for name, keys in _OWN.items() for key in keys if is_own(sections[name].get(key))]
 
 
+def package_code(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of this package's code decides an arm's numbers, JSON-ready."""
+    row = ACTIVATIONS.get((configuration.get("model") or {}).get("activation", ""))
+    return {
+        "source": source_hash(),
+        # What of this room decides an arm's numbers and stands in no configuration.
+        "constants": {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0},
+    }
+
+
 def code_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the code that decides an arm's numbers, JSON-ready; records keep it, so that their keys can be computed.
+    """Return all code that decides an arm's numbers; records keep it, so that their keys can be computed.
 
     Raises:
         UserError: code of one's own that the configuration names is not found.
     """
-    row = ACTIVATIONS.get((configuration.get("model") or {}).get("activation", ""))
-    return {
-        "source": source_hash(),
-        "own": {text: source_of(text) for text in own_code(configuration)},
-        # What of this room decides an arm's numbers and stands in no configuration.
-        "constants": {"loss_window": LOSS_WINDOW, "max_derivative": row.max_derivative if row else 0.0},
-    }
+    return {**package_code(configuration), "own": {text: source_of(text) for text in own_code(configuration)}}
 
 
 def arm_key(

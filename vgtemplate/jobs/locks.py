@@ -34,6 +34,24 @@ def hold(results: Path, key: str) -> Iterator[bool]:
         lock.release()
 
 
+@contextmanager
+def hold_if_free(results: Path, key: str) -> Iterator[bool]:
+    """Hold the permission to train a key while nobody has it; yields whether it is held, without waiting."""
+    lock = _lock(results, key)
+    try:
+        (results / ".locks").mkdir(exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise UserError(f"{lock.lock_file}: cannot be locked ({error.strerror})") from None
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def is_held(results: Path, key: str) -> bool:
     """Say whether some process is training a key."""
     lock = _lock(results, key)
