@@ -14,7 +14,8 @@ import pytest
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.claim import ClaimConfig
-from vgtemplate.lab.gather import describe_part, gather, slug, tidy
+from vgtemplate.lab.environments import tidy
+from vgtemplate.lab.gather import describe_part, gather, slug
 from vgtemplate.lab.judge import VERDICTS, PartVerdict, judge_effects, judge_records
 from vgtemplate.lab.plan import Plan
 from vgtemplate.lab.readme_table import fill, write_table

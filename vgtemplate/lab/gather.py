@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.lab.environments import tidy
 from vgtemplate.lab.judge import OPEN, PartVerdict
 from vgtemplate.lab.plan import Plan
 from vgtemplate.lab.result import Result
@@ -19,8 +20,6 @@ from vgtemplate.lab.verdicts import ClaimEntry, Machine, PartEntry, Verdicts
 from vgtemplate.records import Record, read_record
 from vgtemplate.text import Plain, describe_seeds, plain_number
 
-_NOISE = re.compile(r"\((r|tm|c)\)|@.*|\b(cpu|processor|\d+-core)\b", re.IGNORECASE)
-"""What makers add to a processor's name."""
 _QUANTILES = {"p05": 0.05, "p25": 0.25, "p75": 0.75, "p95": 0.95}
 
 
@@ -124,11 +123,6 @@ def _machine(record: Record, results: Path) -> Machine:
     return Machine.model_validate(
         dict(processor) | {"name": slug(f"{model} {capability}"), "model": tidy(model), "capability": capability}
     )
-
-
-def tidy(model: str) -> str:
-    """Return a processor's name without what its maker adds: "Intel(R) Xeon(R) CPU @ 2.2GHz" is "Intel Xeon"."""
-    return " ".join(_NOISE.sub(" ", model).split())
 
 
 def slug(name: str) -> str:

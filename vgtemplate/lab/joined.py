@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vgtemplate.jobs.job import read_job
+from vgtemplate.lab.environments import join_environments
 from vgtemplate.records import SERIES, Record
 from vgtemplate.stacking import concatenate
 
@@ -36,6 +37,7 @@ def join_records(records: Sequence[Record]) -> Record:
         first,
         seeds=seeds,
         series=series,
+        environment=join_environments(records),
         wall_seconds=sum(record.wall_seconds for record in records),
         weights_sha256="",
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vgtemplate.jobs.job import Job, read_job
 from vgtemplate.lab.claim import ClaimConfig, Setting
+from vgtemplate.lab.environments import Facts, describe_differences, facts_of
 from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.judge import LOOKS, OPEN, PartVerdict, Verdict, judge_quantities, judge_records
 from vgtemplate.lab.picks import Pick
@@ -45,6 +46,8 @@ class Result:
     """False where nothing was asked to run, or a library is missing that nobody has to have: nothing has failed."""
     picks: Mapping[str, Pick] = field(default_factory=dict)
     """Arm to what its settings were picked by; none of arms whose settings the claim says itself."""
+    environments: Mapping[str, Facts] = field(default_factory=dict)
+    """Arm to where its records were made."""
 
     @property
     def outcome(self) -> str:
@@ -70,6 +73,11 @@ class Result:
     def because(self) -> str:
         """Why, where the word alone does not say it; else nothing."""
         return self.verdict.because if self.verdict else self.failure or ""
+
+    @property
+    def mixed(self) -> str:
+        """How the environments differ in which the claim's records were made; empty if they do not."""
+        return describe_differences(self.environments.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data; `effects` and `threshold` are those of the deciding part.
@@ -101,6 +109,7 @@ class Result:
             "setting": self.setting,
             "seeds": list(self.seeds),
             "records": {arm: list(keys) for arm, keys in self.keys.items()},
+            "environments": self.mixed,
             "wall_seconds": self.wall_seconds,
             "failure": self.failure,
         }
@@ -138,6 +147,7 @@ def judge_claim(plan: Plan, name: str, results: Path, failures: Mapping[str, str
         failure=failure,
         was_run=name not in plan.skipped,
         picks=plan.picks.get(name, {}),
+        environments={arm: facts_of(record.environment) for arm, record in records.items()},
     )
 
 
@@ -154,6 +164,12 @@ def next_look(plan: Plan, verdict: Verdict) -> dict[str, Sequence[Job]]:
     arms = dict.fromkeys(arm for config, part in pairs if part.verdict == OPEN for arm in config.arms)
     index = [look.seeds for look in LOOKS].index(len(verdict.deciding.effects))
     return {arm: later[arm][index] for arm in arms}
+
+
+def mixed_environments(results: Iterable[Result]) -> str:
+    """Say how the environments of a whole run differ, each arm counted once however many claims share it."""
+    arms = {result.keys[arm]: facts for result in results for arm, facts in result.environments.items()}
+    return describe_differences(arms.values())
 
 
 def _name_dataset(plan: Plan, records: Mapping[str, Record]) -> str:

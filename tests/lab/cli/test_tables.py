@@ -16,6 +16,7 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.tables import print_details, verdict_line, verdict_table
+from vgtemplate.lab.environments import facts_of
 from vgtemplate.lab.judge import Verdict, join_parts, judge_effects, judge_records
 from vgtemplate.lab.picks import Candidate, Pick
 from vgtemplate.lab.result import Result
@@ -78,6 +79,29 @@ def test_a_claim_is_one_line_of_the_part_that_decides() -> None:
     assert printed(lambda console: console.print(verdict_line(shown))) == [
         "open half-vanishes: 5.5 [2, 9], to be between 1.5 and 2.5: 1 of 2 networks"
     ]
+
+
+def made_on(environment: dict[str, object], key: str = "k") -> Result:
+    return replace(result(), environments={"half": facts_of(environment)}, keys={"half": (key,)})
+
+
+def test_records_of_several_environments_are_one_line_below_the_table() -> None:
+    old, new = ({"versions": {"torch": version}, "threads": 1} for version in ("2.12.1", "2.13.0"))
+    mixed = [made_on(new), made_on(new), made_on(new, "k2"), made_on(old, "k3")]
+    lines = printed(lambda console: console.print(verdict_table(mixed, "claims", 200)))
+    # An arm that two claims share is one arm.
+    assert lines[-1] == "made in different environments: torch 2.13 (2 arms), torch 2.12 (1 arm)"
+    alike = printed(lambda console: console.print(verdict_table(mixed[:3], "claims", 200)))
+    assert alike[-1].startswith("* provisional")
+
+
+def test_a_claim_of_several_environments_says_so_in_its_details_and_as_json() -> None:
+    said = "made in different environments: 1 thread (1 arm), 2 threads (1 arm)"
+    facts = {f"arm {number}": facts_of({"threads": number}) for number in (1, 2)}
+    mixed = replace(result(), environments=facts)
+    assert said in printed(lambda console: print_details(mixed, console))
+    assert mixed.to_json()["environments"] == said
+    assert result().to_json()["environments"] == ""
 
 
 def test_failed_claim_has_its_line_and_its_reason() -> None:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.lab.judge import PartVerdict
 from vgtemplate.lab.picks import describe_picks
-from vgtemplate.lab.result import Result
+from vgtemplate.lab.result import Result, mixed_environments
 from vgtemplate.text import describe_seeds, write_number, write_spread
 
 _COLOURS = {
@@ -75,7 +75,8 @@ def verdict_table(results: Sequence[Result], title: str, width: int) -> Group:
             ]
         rows.append([result.claim.id, coloured(result.outcome) + mark, *evidence])
     provisional = any(result.is_provisional for result in results)
-    return make_table(title, _COLUMNS, rows, width, f"{_CAPTION}\n{_PROVISIONAL}" if provisional else _CAPTION)
+    notes = [_CAPTION, _PROVISIONAL if provisional else "", escape(mixed_environments(results))]
+    return make_table(title, _COLUMNS, rows, width, "\n".join(filter(None, notes)))
 
 
 def print_details(result: Result, console: Console) -> None:
@@ -95,6 +96,8 @@ def print_details(result: Result, console: Console) -> None:
         lines.append(escape(f"gradient slope in theory / measured: {', '.join(pairs)}"))
     if result.picks:
         lines.append(escape(f"picked: {describe_picks(result.picks)}"))
+    if result.mixed:
+        lines.append(escape(result.mixed))
     lines += [f"literature: {escape(result.claim.literature)}", f"time: {result.wall_seconds:.1f} s"]
     for line in lines:
         console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
