@@ -18,7 +18,7 @@ _NOISE = re.compile(r"\((r|tm|c)\)|@.*|\b(cpu|processor|\d+-core)\b", re.IGNOREC
 ALSO = "also"
 """In the environment of a joined record: those of the other sets of seeds."""
 Facts = Mapping[str, frozenset[str]]
-"""What is compared -> how it was, in words; several if a training was taken up elsewhere, none where it is not known."""
+"""What is compared -> how it was, in words; several if a training was taken up elsewhere, none where not known."""
 
 
 def tidy(model: str) -> str:
