@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from benchmarks.reliability import faults as faults_
+from benchmarks.reliability import fuzz as fuzz_
 from benchmarks.reliability import signals as signals_
 from benchmarks.reliability import soak as soak_
 from benchmarks.reliability.commands import COMMANDS
 from benchmarks.reliability.processes import load_all
 from benchmarks.reliability.tally import Tally
+from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
 
 FAULTED = ("train", "train and send", "reproduce", "track sync")
@@ -60,12 +62,29 @@ def faults(minutes: float, names: tuple[str, ...]) -> None:
     """Fail the n-th system call that writes, for every n, as a full, broken or read-only disk does."""
     tally = Tally("a system call that fails, then the same command again", minutes, OUT / "faults.json", {})
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            faults_.run(tally, Path(folder), names or FAULTED)
-        except UserError as error:
-            sys.exit(f"error: {error}")
+        faults_.run(tally, Path(folder), names or FAULTED)
+    sys.exit(tally.end())
+
+
+@main.command()
+@MINUTES
+@click.option("--target", "names", multiple=True, help="One parser.  [default: all]")
+def fuzz(minutes: float, names: tuple[str, ...]) -> None:
+    """Feed every parser with what a fuzzer makes up, each for an equal share of the minutes."""
+    fuzz_.require_atheris()
+    # Imports what it reads with, torch among it.
+    from benchmarks.reliability.targets import TARGETS
+
+    for name in names:
+        check_name("target", name, TARGETS)
+    tally = Tally("inputs that a fuzzer made up", minutes, OUT / "fuzz.json", {})
+    with tempfile.TemporaryDirectory() as folder:
+        fuzz_.run(tally, Path(folder), names or tuple(TARGETS))
     sys.exit(tally.end())
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

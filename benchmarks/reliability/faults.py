@@ -105,10 +105,7 @@ def _inject(shim: Shim, case: Case, folder: Path, at: int, fault: Fault) -> tupl
     again = start(folder, case.command.arguments).end()
     if again.code != 0:
         return failed, [*faults, f"the next call ended with {again.code}: {again.errors[-300:]} {again.output[-300:]}"]
-    found = state.outcome(folder)
-    faults += [
-        f"other {name}: {found[name]} not {value}" for name, value in case.outcome.items() if found[name] != value
-    ]
+    faults += state.differences(folder, case.outcome)
     # What could not be taken away stays.
     scraps = [] if failed.startswith(("unlink", "rmdir")) else state.scraps(folder / "results")
     return failed, [*faults, *(f"{scrap} is left" for scrap in scraps)]

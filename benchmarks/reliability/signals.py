@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmarks.reliability.commands import COMMANDS, Command, copy_folder, star
 from benchmarks.reliability.processes import SIGNALS, Ended
 from benchmarks.reliability.tally import Tally
 
+_YOUNG = 0.03
 _LOADING = 4
 """One moment while everything is loaded for so many of those afterwards."""
 
@@ -105,7 +106,7 @@ def _wrong_end(ended: Ended, moment: Moment) -> list[str]:
     if ended.code == 0:  # it had ended before, or had nothing left to do but to end
         return faults
     # Before its first line is run, a process is the system's and Python's own.
-    is_young = moment.while_loading and ended.code == -moment.number
+    is_young = (moment.while_loading or moment.share < _YOUNG) and ended.code == -moment.number
     if ended.code != 128 + moment.number and not is_young:
         return [*faults, f"exit code {ended.code}: {ended.errors[-300:]}"]
     lines = [line for line in ended.errors.splitlines() if line.strip()]
@@ -125,11 +126,7 @@ def _lost(case: Case, results: Path, saved: set[str]) -> list[str]:
 
 def _differing(case: Case, folder: Path, taken_up: set[str]) -> list[str]:
     """Say in what the completed command differs from the undisturbed one."""
-    results = folder / "results"
-    found, faults = state.outcome(folder), []
-    for name, expected in case.outcome.items():
-        if found[name] != expected:
-            faults.append(f"other {name}: {found[name]} instead of {expected}")
+    results, faults = folder / "results", state.differences(folder, case.outcome)
     faults += [f"{scrap} is left" for scrap in state.scraps(results)]
     parts = state.parts(results)
     faults += [f"{key} began anew beside its checkpoint" for key in taken_up if parts.get(key, 1) < 2]
@@ -138,9 +135,11 @@ def _differing(case: Case, folder: Path, taken_up: set[str]) -> list[str]:
 
 def run(tally: Tally, folder: Path, names: Sequence[str], number: int) -> None:
     """Disturb each command at so many moments, by each signal, in turn."""
-    cases = []
+    cases: list[Case] = []
     for name in names:
-        cases.append(make_case(COMMANDS[name], folder / name.replace(" ", "-")))
+        # What is loaded is the same for all, but for what little a command has of its own.
+        case = make_case(COMMANDS[name], folder / name.replace(" ", "-"), anew=not cases)
+        cases.append(replace(case, loading=cases[0].loading) if cases else case)
         tally.say(f"{name}: loads for {cases[-1].loading:.1f} s, works for {cases[-1].working:.1f} s")
     for moment in moments(number):
         for case in cases:

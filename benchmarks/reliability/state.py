@@ -78,3 +78,11 @@ def outcome(folder: Path) -> dict[str, object]:
         "sent": sent(results),
         "report": (results / "report" / "index.html").exists(),
     }
+
+
+def differences(folder: Path, expected: dict[str, object]) -> list[str]:
+    """Say in what a command's result differs from what is expected of it."""
+    found = outcome(folder)
+    return [
+        f"other {name}: {found[name]} instead of {value}" for name, value in expected.items() if found[name] != value
+    ]
