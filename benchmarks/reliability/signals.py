@@ -90,7 +90,7 @@ def disturb(case: Case, folder: Path, moment: Moment) -> list[str]:
     process.send_at(moment.share * (case.loading if moment.while_loading else case.working), moment.number)
     saved = state.checkpoints(folder / "results")
     ended = process.end()
-    faults = [*_wrong_end(ended, moment), *_lost(case, folder / "results", saved)]
+    faults = [*wrong_end(ended, moment), *_lost(case, folder / "results", saved)]
     taken_up = state.checkpoints(folder / "results")
     again = start(folder, case.command.arguments).end()
     if again.code != 0:
@@ -99,7 +99,8 @@ def disturb(case: Case, folder: Path, moment: Moment) -> list[str]:
     return [*faults, *_differing(case, folder, taken_up)]
 
 
-def _wrong_end(ended: Ended, moment: Moment) -> list[str]:
+def wrong_end(ended: Ended, moment: Moment) -> list[str]:
+    """Say what is wrong with how a process ended that was sent a signal."""
     faults = [f"{process} is left over" for process in ended.left]
     if "Traceback" in ended.errors + ended.output or "Exception ignored" in ended.errors:
         faults.append(f"a traceback: {ended.errors[-600:]}")
