@@ -43,9 +43,11 @@ def run(tally: Tally, folder: Path, names: Sequence[str]) -> None:
     """Fuzz one parser after the other, each for the same time."""
     seconds = max(5, int(tally.seconds_left / len(names)))
     call = [sys.executable, "-m", "benchmarks.reliability.fuzzed", str(folder), str(seconds), *names]
-    with subprocess.Popen(
-        call, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    ) as process:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (
+        (folder / "log").open("w+") as log,
+        subprocess.Popen(call, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process,
+    ):
         for line in process.stdout or ():
             name, code = json.loads(line)
             executed, reached, faults = _look(name, folder / name, code)
@@ -53,3 +55,6 @@ def run(tally: Tally, folder: Path, names: Sequence[str]) -> None:
             tally.tries[name] = executed
             tally.notes[name] = {"seconds": seconds, "places reached": reached}
             tally.say(f"{name}: {executed:,} inputs in {seconds} s, {reached} places of the code reached")
+        if process.wait() != 0:
+            log.seek(0)
+            raise RuntimeError(log.read()[-1000:])
