@@ -23,7 +23,8 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import describe_missing
 
 State = Literal["ok", "missing", "truncated", "altered", "unverifiable"]
-_RACY_NANOSECONDS = 2_000_000_000
+RACY_NANOSECONDS = 2_000_000_000
+"""Two changes within the file system's clock tick leave one time stamp: a file that is younger is read anew."""
 _MOST_BYTES = 2**28
 """More than any file holds whose size is not published."""
 
@@ -150,11 +151,15 @@ def _measure_once(path: Path, is_packed: bool, most: int, *_identity: int) -> tu
 
 
 def _measure(path: Path, is_packed: bool, most: int, status: os.stat_result) -> tuple[str, int]:
-    """Return md5 and length of what a file holds, remembered while inode, size and times stay the same."""
-    changed = max(status.st_mtime_ns, status.st_ctime_ns)
-    # Two changes within the file system's clock tick leave one time stamp: a young file is always read anew.
-    measure = _measure_once.__wrapped__ if time.time_ns() - changed < _RACY_NANOSECONDS else _measure_once
-    return measure(path, is_packed, most, status.st_ino, status.st_size, changed)
+    """Return md5 and length of what a file holds, remembered in this process while inode, size and times stay the same.
+
+    Each process reads a file once. That its time of modification was set back does not hide a change: the kernel notes
+    when a file was last changed (`ctime`), and no program can set that.
+    """
+    times = status.st_mtime_ns, status.st_ctime_ns
+    is_young = time.time_ns() - max(times) < RACY_NANOSECONDS
+    measure = _measure_once.__wrapped__ if is_young else _measure_once
+    return measure(path, is_packed, most, status.st_ino, status.st_size, *times)
 
 
 def check(file: DataFile, root: Path) -> FileState:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
+import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from PIL import Image
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.seeding import Stream, generator
+from vgtemplate.data.checksums import content_hash
 from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
 from vgtemplate.data.notes import note
 
@@ -21,6 +25,8 @@ _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 # Pillow would read more, some of it (EPS) with the help of other programs.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_MOST_BYTES = 2**28
+"""More than any file of a picture has."""
 
 Listing = dict[str, dict[str, list[Path]]]
 """Split -> class -> its pictures, sorted."""
@@ -88,21 +94,37 @@ def list_folder(folder: Path) -> Listing:
     return listing
 
 
-def _decode(path: Path) -> Bytes:
-    """Return one picture, (H, W) if it is grey and (H, W, 3) otherwise; transparency is dropped."""
+def _read(path: Path) -> bytes:
+    """Return a picture's bytes; UserError for what is no file: reading a pipe or a device would never end."""
     try:
-        if not path.is_file():
-            # Reading a pipe or a device would never end.
-            raise ValueError("it is no file")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(path, "it is no file")
+        if status.st_size > _MOST_BYTES:
+            raise _unreadable(path, f"it has more than {_MOST_BYTES:,} bytes")
+        with path.open("rb", buffering=0) as file:
+            return file.readall()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or type(error).__name__) from None
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
+    return UserError(f"{path}: cannot be read as a picture ({reason})")
+
+
+def _decode(path: Path, content: bytes) -> Bytes:
+    """Return one picture, (H, W) if it is grey and (H, W, 3) otherwise; transparency is dropped."""
+    stream = io.BytesIO(content)
+    try:
         with warnings.catch_warnings():
             # Of all that Pillow warns of, only a picture large enough to fill the memory matters here.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as picture:
+            with Image.open(stream, formats=_FORMATS) as picture:
                 return _as_bytes(picture)
     except Exception as error:  # each of Pillow's decoders has errors of its own
-        reason = " ".join(str(error).replace(str(path), "the file").split())
-        raise UserError(f"{path}: cannot be read as a picture ({reason or type(error).__name__})") from None
+        reason = " ".join(str(error).replace(repr(stream), "the file").split())
+        raise _unreadable(path, reason or type(error).__name__) from None
 
 
 def _as_bytes(picture: Image.Image) -> Bytes:
@@ -135,17 +157,31 @@ def _stack(pictures: list[Bytes], grey: bool) -> Bytes:
     return np.ascontiguousarray(np.stack(colour).transpose(0, 3, 1, 2))
 
 
-def decode_folder(listing: Listing) -> Images:
+def hash_files(listing: Listing) -> str:
+    """Return the hash of what a folder's files hold; reads them all, and decodes none."""
+    return content_hash(*(hashlib.sha256(_read(path)).digest() for path in _paths(listing)))
+
+
+def _paths(listing: Listing) -> Iterator[Path]:
+    return (path for classes in listing.values() for paths in classes.values() for path in paths)
+
+
+def decode_folder(listing: Listing) -> tuple[Images, str]:
     """Decode every picture: RGB, or one channel if all of them are grey; 16 bits are rounded to 8.
 
-    Each split is in a fixed random order: its first 10,000 images would be of its first classes.
+    Each split is in a fixed random order: its first 10,000 images would be of its first classes. Returned with the
+    images is the hash of the very bytes that were decoded, as `hash_files` has it.
 
     Raises:
         UserError: a file is no picture, or has another size than the first.
     """
-    pictures = {
-        split: {path: _decode(path) for paths in listing[split].values() for path in paths} for split in _SPLITS
-    }
+    pictures: dict[str, dict[Path, Bytes]] = {split: {} for split in _SPLITS}
+    hashes = []
+    for split, classes in listing.items():
+        for path in (path for paths in classes.values() for path in paths):
+            content = _read(path)
+            hashes.append(hashlib.sha256(content).digest())
+            pictures[split][path] = _decode(path, content)
     _check_sizes(pictures)
     grey = all(picture.ndim == 2 for split in _SPLITS for picture in pictures[split].values())
     splits: dict[str, tuple[Bytes, Labels]] = {}
@@ -154,7 +190,7 @@ def decode_folder(listing: Listing) -> Images:
         order = generator(0, Stream.DATA, _SPLITS.index(split)).permutation(len(labels))
         splits[split] = np.ascontiguousarray(_stack(list(pictures.pop(split).values()), grey)[order]), labels[order]
     images = Images(*splits["train"], *splits["test"], classes=tuple(listing["train"]), name="image_folder")
-    return replace(images, fingerprint=content_fingerprint(images))
+    return replace(images, fingerprint=content_fingerprint(images)), content_hash(*hashes)
 
 
 def read_pictures(files: Sequence[Path], shape: Sequence[int]) -> Bytes:
@@ -168,7 +204,7 @@ def read_pictures(files: Sequence[Path], shape: Sequence[int]) -> Bytes:
         raise UserError(f"the network wants {channels} channels; a picture has 1 or 3")
     pictures = []
     for file in files:
-        picture = Image.fromarray(_decode(file)).convert("L" if channels == 1 else "RGB")
+        picture = Image.fromarray(_decode(file, _read(file))).convert("L" if channels == 1 else "RGB")
         if picture.size != (width, height):
             picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         pictures.append(np.asarray(picture).reshape(height, width, channels).transpose(2, 0, 1))

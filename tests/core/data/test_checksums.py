@@ -121,10 +121,25 @@ def test_file_changed_right_after_it_was_verified_is_noticed(tiny_mnist, mnist_t
         assert verify("mnist", tiny_mnist)[3].state == "altered"
 
 
+def test_file_altered_with_size_and_time_restored_is_noticed(tiny_mnist, monkeypatch):
+    monkeypatch.setattr(checksums, "RACY_NANOSECONDS", 0)
+    path = tiny_mnist / "MNIST/raw/t10k-labels-idx1-ubyte"
+    # Neither a time in the past nor one to come hides the change.
+    for time in (1, path.stat().st_mtime_ns, path.stat().st_mtime_ns + 10**12):
+        content = path.read_bytes()
+        os.utime(path, ns=(time, time))
+        assert verify("mnist", tiny_mnist)[3].state == "ok"
+        path.write_bytes(alter(content))
+        os.utime(path, ns=(time, time))
+        assert path.stat().st_size == len(content)
+        assert verify("mnist", tiny_mnist)[3].state == "altered"
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("folder", ["tiny_mnist", "packed_mnist"])
 def test_old_file_is_read_once(request, folder, monkeypatch):
     root = request.getfixturevalue(folder)
-    monkeypatch.setattr(checksums, "_RACY_NANOSECONDS", 0)
+    monkeypatch.setattr(checksums, "RACY_NANOSECONDS", 0)
     path, _ = checksums.locate(checksums.FILES["mnist"][3], root)
     assert verify("mnist", root)[3].state == "ok"
     before = checksums._measure_once.cache_info().misses

@@ -10,6 +10,7 @@ from PIL import Image
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data import folder as folder_file
+from vgtemplate.data import folder_cache
 from vgtemplate.data.sources import fingerprint, load_images
 
 RNG = np.random.default_rng(5)
@@ -77,7 +78,7 @@ def test_the_first_images_are_not_all_of_the_first_class(tmp_path):
 
 def test_second_load_reads_the_cache_and_finds_the_same(pictures, monkeypatch):
     first = load(pictures)
-    monkeypatch.setattr(folder_file, "_decode", lambda path: pytest.fail(f"{path} was decoded again"))
+    monkeypatch.setattr(folder_file, "_decode", lambda path, _: pytest.fail(f"{path} was decoded again"))
     second = load(pictures)
     for name in ("train_images", "train_labels", "test_images", "test_labels"):
         assert np.array_equal(getattr(first, name), getattr(second, name))
@@ -89,7 +90,7 @@ def test_fingerprint_needs_only_the_cache(pictures, monkeypatch):
     config = DataConfig(dataset="image_folder", path=str(pictures))
     first = fingerprint(config, pictures.parent / "root")
     assert first == load(pictures).fingerprint
-    monkeypatch.setattr(folder_file, "_decode", lambda path: pytest.fail(f"{path} was decoded again"))
+    monkeypatch.setattr(folder_file, "_decode", lambda path, _: pytest.fail(f"{path} was decoded again"))
     assert fingerprint(config, pictures.parent / "root") == first
 
 
@@ -111,6 +112,83 @@ def test_changed_pixel_is_noticed_and_the_old_cache_dropped(pictures):
     os.utime(path, ns=(1, 1))
     assert load(pictures).fingerprint != first
     assert len(caches(pictures)) == 1
+
+
+def alter_in_place(path):
+    """Change a picture's content so that its size and its time of modification are as they were."""
+    status = path.stat()
+    Image.fromarray(COLOUR[1, 1, 2][::-1]).save(path.with_suffix(".bmp"))
+    content = path.with_suffix(".bmp").read_bytes()
+    path.with_suffix(".bmp").unlink()
+    assert len(content) == status.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture
+def bitmaps(pictures):
+    """The folder with a picture whose size in bytes does not depend on what it shows."""
+    path = pictures / "test/dog/2.png"
+    Image.fromarray(COLOUR[1, 1, 2]).save(path.with_suffix(".bmp"))
+    path.with_suffix(".bmp").rename(path)
+    return pictures, path
+
+
+def new_process(monkeypatch):
+    monkeypatch.setattr(folder_cache, "_read_once", set())
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_picture_altered_with_size_and_time_restored_is_noticed(bitmaps, monkeypatch, again):
+    monkeypatch.setattr(folder_cache, "RACY_NANOSECONDS", 0)
+    pictures, path = bitmaps
+    config, root = DataConfig(dataset="image_folder", path=str(pictures)), pictures.parent / "root"
+    first = fingerprint(config, root)
+    alter_in_place(path)
+    if again:
+        new_process(monkeypatch)
+    assert fingerprint(config, root) != first
+
+
+def test_picture_altered_where_the_file_system_notes_nothing_is_noticed_by_the_next_process(bitmaps, monkeypatch):
+    pictures, path = bitmaps
+    first, before, stat = load(pictures), path.stat(), type(path).stat
+    alter_in_place(path)
+    monkeypatch.setattr(type(path), "stat", lambda self, **how: before if self == path else stat(self, **how))
+    new_process(monkeypatch)
+    assert load(pictures).fingerprint != first.fingerprint
+    (kept,) = caches(pictures)
+    assert load(pictures).fingerprint == str(np.load(kept)["fingerprint"])
+
+
+def test_files_are_read_once_per_process(pictures, monkeypatch):
+    config, root = DataConfig(dataset="image_folder", path=str(pictures)), pictures.parent / "root"
+    read, seen = folder_file._read, []
+    monkeypatch.setattr(folder_file, "_read", lambda path: seen.append(path) or read(path))
+    monkeypatch.setattr(folder_cache, "RACY_NANOSECONDS", 0)
+    for _ in range(2):
+        for _ in range(3):
+            fingerprint(config, root)
+            load(pictures)
+        assert sorted(seen) == sorted(pictures.rglob("*.png"))
+        seen.clear()
+        new_process(monkeypatch)
+
+
+def test_young_files_are_read_each_time(pictures, monkeypatch):
+    """A second change within the file system's tick would leave the same times."""
+    load(pictures)
+    read, seen = folder_file._read, []
+    monkeypatch.setattr(folder_file, "_read", lambda path: seen.append(path) or read(path))
+    load(pictures)
+    assert len(seen) == 12
+
+
+def test_file_that_is_larger_than_any_picture_is_not_read(pictures):
+    with (pictures / "train/cat/0.png").open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"train/cat/0.png: cannot be read as a picture \(it has more than"):
+        load(pictures)
 
 
 @pytest.mark.parametrize("change", ["swap two classes' names", "add", "remove", "rename a class"])
