@@ -11,12 +11,35 @@ import torch
 from torch import Tensor, nn
 
 CODES = (
-    "vanishing-depth exploding-depth vanishing-time exploding-time dead-units saturated-units saturated-output "
-    "signal-collapse loss-head-mismatch disconnected-parameters stuck-at-zero graph-grows not-in-optimizer "
-    "unregistered-parameters frozen-buffers-move stale-gradients unscaled-inputs unscaled-targets "
-    "symmetric-initialisation nan-forward nan-backward overflow-forward precision-overflow precision-underflow "
-    "step-too-large step-too-small batchnorm-tiny-batch oscillation"
-).split()
+    "vanishing-depth",
+    "exploding-depth",
+    "vanishing-time",
+    "exploding-time",
+    "dead-units",
+    "saturated-units",
+    "saturated-output",
+    "signal-collapse",
+    "loss-head-mismatch",
+    "disconnected-parameters",
+    "stuck-at-zero",
+    "graph-grows",
+    "not-in-optimizer",
+    "unregistered-parameters",
+    "frozen-buffers-move",
+    "stale-gradients",
+    "unscaled-inputs",
+    "unscaled-targets",
+    "symmetric-initialisation",
+    "nan-forward",
+    "nan-backward",
+    "overflow-forward",
+    "precision-overflow",
+    "precision-underflow",
+    "step-too-large",
+    "step-too-small",
+    "batchnorm-tiny-batch",
+    "oscillation",
+)
 """Every fault that the issue names."""
 
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -100,9 +123,7 @@ def optimizer_of(name: str, parameters: Iterable[nn.Parameter], rate: float) -> 
     return kinds[name]([each for each in parameters if each.requires_grad], lr=rate)
 
 
-def healthy(
-    name: str, family: str, make: Callable[[int], Training], steps: int = 60, falls: bool = True
-) -> Case:
+def healthy(name: str, family: str, make: Callable[[int], Training], steps: int = 60, falls: bool = True) -> Case:
     """Return a healthy case."""
     return Case(name, "healthy", "none", family, make, steps=steps, falls=falls)
 
@@ -175,4 +196,6 @@ def grid(
     steps: int = 60,
 ) -> list[Case]:
     """Return one healthy case per optimiser and rate."""
-    return [healthy(f"{name}-{each}", family, usual(net, data, loss, each, rate), steps) for each, rate in rates.items()]
+    return [
+        healthy(f"{name}-{each}", family, usual(net, data, loss, each, rate), steps) for each, rate in rates.items()
+    ]

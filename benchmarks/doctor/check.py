@@ -34,7 +34,12 @@ def lightning_losses(training: Training, steps: int) -> list[float]:
 
 def lightning_settings(training: Training, steps: int) -> dict[str, Any]:
     """Return the keywords of a quiet Trainer."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     return {"max_steps": steps, "max_epochs": -1, "accelerator": "cpu", "barebones": False, **quiet, **training.trainer}
 
 
@@ -77,12 +82,12 @@ def _state(training: Training) -> dict[str, torch.Tensor]:
 def watch(make: Callable[[int], Training], steps: int, seed: int) -> Seen:
     """Train in plain torch and keep what is needed to judge."""
     training = make(seed)
-    before, started = _state(training), time.perf_counter()
+    before, started = _state(training), time.process_time()
     if training.optimizer is None:
         losses = lightning_losses(training, steps)
     else:
         losses = [float(value.detach()) for value in steps_of(training, steps)]
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     score = training.score(training.model.eval()) if training.score else None
     return Seen(losses, before, _state(training), score, seconds)
 

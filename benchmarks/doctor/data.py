@@ -126,4 +126,6 @@ def graphs(seed: int, size: int = 16, nodes: int = 8) -> Batches:
     links = torch.triu((torch.rand(512, nodes, nodes, generator=g) < share).float(), 1)
     links = links + links.transpose(1, 2) + torch.eye(nodes)
     x[..., 0] = links.sum(-1) / nodes
-    return Batches((x, links / links.sum(-1, keepdim=True), ((share.flatten() - 0.2) / 0.2).long().clamp(0, 2)), size, seed)
+    return Batches(
+        (x, links / links.sum(-1, keepdim=True), ((share.flatten() - 0.2) / 0.2).long().clamp(0, 2)), size, seed
+    )

@@ -12,7 +12,12 @@ Activation = Callable[[], nn.Module]
 
 
 def mlp(
-    inputs: int, outputs: int, width: int = 64, depth: int = 3, act: Activation = nn.ReLU, norm: Activation | None = None
+    inputs: int,
+    outputs: int,
+    width: int = 64,
+    depth: int = 3,
+    act: Activation = nn.ReLU,
+    norm: Activation | None = None,
 ) -> nn.Sequential:
     """Return `depth` hidden layers and a linear one."""
     layers: list[nn.Module] = []
@@ -35,7 +40,9 @@ def he(model: nn.Module, gain: float = 2.0**0.5) -> nn.Module:
     return model
 
 
-def cnn(classes: int = 4, channels: int = 1, width: int = 8, depth: int = 2, norm: bool = True, act: Activation = nn.ReLU) -> nn.Sequential:
+def cnn(
+    classes: int = 4, channels: int = 1, width: int = 8, depth: int = 2, norm: bool = True, act: Activation = nn.ReLU
+) -> nn.Sequential:
     """Return convolutions at one resolution, pooled and read by a linear layer; for any picture."""
     layers: list[nn.Module] = []
     for number in range(depth):
@@ -59,7 +66,9 @@ class Residual(nn.Module):
         return x + (out if self.scale is None else self.scale * out)
 
 
-def resmlp(inputs: int, outputs: int, width: int = 48, depth: int = 4, scale: float | None = None, norm: bool = True) -> nn.Sequential:
+def resmlp(
+    inputs: int, outputs: int, width: int = 48, depth: int = 4, scale: float | None = None, norm: bool = True
+) -> nn.Sequential:
     """Return residual blocks of two layers each."""
     blocks = [
         Residual(
@@ -147,7 +156,9 @@ class Recurrent(nn.Module):
 class Coder(nn.Module):
     """An autoencoder, or a variational one."""
 
-    def __init__(self, inputs: int = 64, width: int = 48, code: int = 8, noisy: bool = False, act: Activation = nn.ReLU) -> None:
+    def __init__(
+        self, inputs: int = 64, width: int = 48, code: int = 8, noisy: bool = False, act: Activation = nn.ReLU
+    ) -> None:
         super().__init__()
         self.noisy = noisy
         self.encoder = nn.Sequential(nn.Linear(inputs, width), act(), nn.Linear(width, code * (2 if noisy else 1)))

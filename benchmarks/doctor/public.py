@@ -51,7 +51,11 @@ def _make(path: Path, cured: bool, seed: int) -> Training:
     case = _load(path)
 
     def pick(name: str) -> Any:
-        return getattr(case, f"{name}_fixed", None) if cured and hasattr(case, f"{name}_fixed") else getattr(case, name, None)
+        return (
+            getattr(case, f"{name}_fixed", None)
+            if cured and hasattr(case, f"{name}_fixed")
+            else getattr(case, name, None)
+        )
 
     torch.manual_seed(seed)
     model = (case.make_fixed if cured else case.make_model)()

@@ -22,9 +22,8 @@ SEED = 0
 
 def diagnose_case(case: Case, seed: int = SEED) -> dict[str, Any]:
     """Run the doctor beside a training; return its codes in its order, where, its notes and the seconds."""
-    from vgtemplate import Doctor, diagnose, watch  # the thing that is examined: not needed to build or check the zoo
-
     from benchmarks.doctor.check import lightning_settings
+    from vgtemplate import Doctor, diagnose, watch  # the thing that is examined: not needed to build or check the zoo
 
     training = case.make(seed)
     started = time.perf_counter()
@@ -133,5 +132,3 @@ def examine_all(
     for thread in threads:
         thread.join()
     return {case.name: results[case.name] for case in cases}
-
-

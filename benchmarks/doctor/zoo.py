@@ -5,10 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from benchmarks.doctor import healthy_dense, healthy_vision, public
+from benchmarks.doctor import (
+    healthy_dense,
+    healthy_generative,
+    healthy_recurrent,
+    healthy_text,
+    healthy_timm,
+    healthy_vision,
+    public,
+)
 from benchmarks.doctor.case import Case
 
-SHELVES = (healthy_dense, healthy_vision)
+SHELVES = (healthy_dense, healthy_vision, healthy_timm, healthy_text, healthy_recurrent, healthy_generative)
 HALVES = ("calibration", "held-out")
 
 
