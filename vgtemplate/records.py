@@ -16,6 +16,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -250,6 +251,8 @@ _MOST_BYTES = 4 * 2**30
 
 def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     """Return how many bytes a series has unpacked; ValueError if its head promises more, for which room is made."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is packed in a way that NumPy does not pack")
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -296,7 +299,7 @@ def _read_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile)
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def open_record(results: Path, key: str) -> Record:

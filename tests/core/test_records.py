@@ -392,6 +392,15 @@ def test_series_that_do_not_fit_make_the_record_none(
     assert read_record(tmp_path, "k") is None
 
 
+def test_altered_archive_with_checksums_that_fit_ends_in_no_exception(tmp_path: Path) -> None:
+    """Encrypted, patched, packed in other ways, cut off: all of it stands in a few bytes of the archive."""
+    folder, content = write_record(tmp_path, make()), archive(diverged_at=np.array([-1, 1]))
+    for place in range(0, len(content), 3):
+        for value in (0x00, 0x01, 0x08, 0x0C, 0x0E, 0x20, 0x5D, 0xFF):
+            with_series(folder, content[:place] + bytes([value]) + content[place + 1 :], diverged_at=[2])
+            read_record(tmp_path, "k")
+
+
 def test_series_that_would_fill_the_memory_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_record(tmp_path, make())
     assert read_record(tmp_path, "k") is not None

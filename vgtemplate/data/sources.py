@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -45,10 +46,14 @@ def read_idx(content: bytes, path: str) -> Bytes:
     """Return the array of an IDX file of unsigned bytes (LeCun 1998); UserError if header and length do not fit."""
     num_axes = content[3] if len(content) > 3 else 0
     start = 4 + 4 * num_axes
-    shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    if content[:3] != _IDX_UINT8 or len(shape) != num_axes or len(content) - start != math.prod(shape):
-        raise UserError(f"{path}: is no IDX file of unsigned bytes")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        shape = struct.unpack(f">{num_axes}I", content[4:start])
+        if content[:3] != _IDX_UINT8 or len(content) - start != math.prod(shape):
+            raise ValueError("its header does not fit")
+        # NumPy has no arrays of so many axes, or of so long ones, be they empty.
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except (struct.error, ValueError):
+        raise UserError(f"{path}: is no IDX file of unsigned bytes") from None
 
 
 @dataset("Clanuwat et al. 2018: 60,000 + 10,000 kuzushiji, 28x28", name="kmnist", fetchable=True)

@@ -99,8 +99,11 @@ def test_class_names_are_torchvisions(tiny_kmnist):
         b"\0\0\x08\x01\0\0\0\x02abc",
         b"\0\0\x0d\x01\0\0\0\x02ab",
         b"\x1f\x8b\x08\0",
+        b"\0\0\x08\x04\0\0\0\x03\0\0",
+        b"\0\0\x08\x05" + b"\xd4" * 12 + bytes(4) + b"\0\0\xde\0",
+        b"\0\0\x08\xff" + bytes(4 * 255),
     ],
-    ids=["empty", "no axes", "short", "long", "floats", "still packed"],
+    ids=["empty", "no axes", "short", "long", "floats", "still packed", "half an axis", "empty and long", "255 axes"],
 )
 def test_content_that_is_no_idx_file_is_an_error(content):
     with pytest.raises(UserError, match="some/file: is no IDX file"):
