@@ -396,7 +396,7 @@ def test_altered_archive_with_checksums_that_fit_ends_in_no_exception(tmp_path: 
     """Encrypted, patched, packed in other ways, cut off: all of it stands in a few bytes of the archive."""
     folder, content = write_record(tmp_path, make()), archive(diverged_at=np.array([-1, 1]))
     for place in range(0, len(content), 3):
-        for value in (0x00, 0x01, 0x08, 0x0C, 0x0E, 0x20, 0x5D, 0xFF):
+        for value in (0x01, 0x0C, 0x20, 0xFF):
             with_series(folder, content[:place] + bytes([value]) + content[place + 1 :], diverged_at=[2])
             read_record(tmp_path, "k")
 
