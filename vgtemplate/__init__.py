@@ -11,29 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vgtemplate.callbacks.activation import ActivationProbe as ActivationProbe
+    from vgtemplate.callbacks.doctor import Doctor as Doctor
     from vgtemplate.callbacks.gradient import GradientProbe as GradientProbe
     from vgtemplate.callbacks.recorder import Recorder as Recorder
     from vgtemplate.callbacks.weight import WeightProbe as WeightProbe
     from vgtemplate.config.schema import ArmConfig as ArmConfig
     from vgtemplate.data.module import PopulationData as PopulationData
+    from vgtemplate.doctor.diagnose import diagnose as diagnose
+    from vgtemplate.doctor.loop import watch as watch
     from vgtemplate.nn.build import build_model as build_model
     from vgtemplate.nn.replicate import replicate as replicate
     from vgtemplate.training.module import PopulationModule as PopulationModule
     from vgtemplate.training.run import train_arm as train_arm
-    from vgtemplate.watching.loop import watch as watch
 
 _HOMES = {
     "ActivationProbe": "callbacks.activation",
     "ArmConfig": "config.schema",
+    "Doctor": "callbacks.doctor",
     "GradientProbe": "callbacks.gradient",
     "PopulationData": "data.module",
     "PopulationModule": "training.module",
     "Recorder": "callbacks.recorder",
     "WeightProbe": "callbacks.weight",
     "build_model": "nn.build",
+    "diagnose": "doctor.diagnose",
     "replicate": "nn.replicate",
     "train_arm": "training.run",
-    "watch": "watching.loop",
+    "watch": "doctor.loop",
 }
 
 __all__ = list(_HOMES)

@@ -23,6 +23,7 @@ from vgtemplate.watching.functions import (
     max_derivative,
 )
 from vgtemplate.watching.lens import Seen, see, summed, units_first
+from vgtemplate.watching.listener import Listener
 from vgtemplate.watching.recurrence import Recurrence, profiles, why_not_run_again
 from vgtemplate.watching.rows import Row, leaves
 from vgtemplate.watching.tally import AT_ACTIVATION, Tally, squares
@@ -64,6 +65,7 @@ class Flow(TorchFunctionMode):
         note: says what of a layer is not seen.
         arrives: called before what comes back is counted.
         row_of: returns the row of a parameter that is in none of them.
+        listener: is told of everything besides.
 
     `places` has the order in which the rows were used first.
     """
@@ -78,6 +80,7 @@ class Flow(TorchFunctionMode):
         note: Callable[[str, str], None],
         arrives: Callable[[], None],
         row_of: Callable[[Tensor], Row | None],
+        listener: Listener | None = None,
     ) -> None:
         super().__init__()
         self._rows = {
@@ -86,6 +89,7 @@ class Flow(TorchFunctionMode):
         self._tally, self._num_replicas = tally, num_replicas
         self._forwards, self._backwards = "signals" in looks, "gradients" in looks
         self._guard, self._note, self._arrives, self._row_of = guard, note, arrives, row_of
+        self._listener = listener
         self._stand_ins: dict[int, tuple[Tensor, Row | None]] = {}
         self._is_population = any(row.stacked for row in rows)
         self._made: dict[Any, tuple[Row, Seen]] = {}
@@ -103,6 +107,9 @@ class Flow(TorchFunctionMode):
         if not self.is_on or (torch._C._functorch.peek_interpreter_stack() is not None and not self._is_population):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
+        tells = self._listener is not None and torch.is_grad_enabled() and not in_backward()
+        if tells:
+            self._guard(self._listener.calling, name, args, kwargs)  # type: ignore[union-attr]
         is_activation = activation_of(func) is not None and bool(args) and not in_backward()
         source = self._guard(self._before_activation, func, args, kwargs) if is_activation else None
         result = func(*args, **kwargs)
@@ -110,6 +117,8 @@ class Flow(TorchFunctionMode):
             self._guard(self._after_layer, name, args, kwargs, result)
         elif source is not None and self._forwards:
             self._guard(self._count_output, *source, result)
+        if tells:
+            self._guard(self._listener.returned, name, args, kwargs, result)  # type: ignore[union-attr]
         return result
 
     def _used(self, args: Any, kwargs: Any) -> list[tuple[Row, int | None]]:
@@ -156,6 +165,8 @@ class Flow(TorchFunctionMode):
         if not in_backward():
             self._unit_axes[row] = 1 if name in CHANNELS_SECOND else -1
             self._newest = row, seen
+            if self._listener is not None:
+                self._listener.layer(name, row, next(_tensors(args), None), seen)
             if self._forwards:
                 self._count_output(row, seen, output, is_layer=True)
         if seen.tensor.grad_fn is not None:
@@ -191,6 +202,8 @@ class Flow(TorchFunctionMode):
         self._add("saturated_fraction", row, whole, summed(slope < bound, whole).masked_fill(broken, torch.nan), count)
         units = units_first(slope, whole, self._unit_axes.get(row, -1))
         if units is not None:
+            if self._listener is not None and name is not None:
+                self._listener.slopes(row, name, units)
             dead = summed(units.amax(dim=-1) < _DEAD, whole).masked_fill(broken, torch.nan)
             self._add("dead_fraction", row, whole, dead, units.shape[-2])
 
@@ -214,6 +227,8 @@ class Flow(TorchFunctionMode):
         if isinstance(result, Tensor):
             output = see(result, seen.replica)
             mark = "" if is_layer else AT_ACTIVATION
+            if self._listener is not None:
+                self._listener.output(row, output)
             self._add("signal_rms" + mark, row, output, squares(output.values, output.is_batched), output.count, 0.5)
             self._add("signal_mean" + mark, row, output, summed(output.values, output), output.count)
 
@@ -255,6 +270,8 @@ class Flow(TorchFunctionMode):
         def count(gradient: Tensor) -> None:
             self._arrives()
             arrived = seen.with_tensor(gradient)
+            if self._listener is not None:
+                self._listener.gradient(row, arrived)
             total = squares(arrived.values, arrived.is_batched)
             for each, name in series.items():
                 self._add(name, each, arrived, total, arrived.count, 0.5, is_scaled=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.optimisers import OptimiserHooks
-from vgtemplate.watching.watcher import LOOKS, Watcher
+from vgtemplate.watching.watcher import LOOKS, Watcher, foreign_modes
 
 Optimizer = torch.optim.Optimizer
 
@@ -43,7 +43,7 @@ def watch(
     if unknown := set(looks) - set(LOOKS):
         raise ValueError(f"looks: {', '.join(sorted(map(repr, unknown)))}; allowed: {', '.join(LOOKS)}")
     given = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer or ())
-    loop = _Loop(Watcher(model, Measurements(), looks), given, every)
+    loop = Loop(Watcher(model, Measurements(), looks), given, lambda step: step % every == 0)
     loop.start()
     try:
         yield loop.watcher.measurements
@@ -51,12 +51,21 @@ def watch(
         loop.stop()
 
 
-class _Loop:
+class Loop:
     """Says to a watcher when a step begins and when it ends, which nobody says in a plain loop."""
 
-    def __init__(self, watcher: Watcher, optimizers: list[Optimizer], every: int) -> None:
+    def __init__(
+        self, watcher: Watcher, optimizers: list[Optimizer], is_due: Callable[[int], bool], stays: bool = False
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            is_due: says of a step, counted from 0, whether it is watched.
+            stays: what is computed after the forward pass is seen as well, as a loss is.
+        """
         self.watcher = watcher
-        self._known, self._given, self._every = list(optimizers), bool(optimizers), every
+        self._known, self._given = list(optimizers), bool(optimizers)
+        self._is_due, self._stays = is_due, stays
         self._counts: dict[Optimizer, int] = {}
         self._stepped: list[Optimizer] = []
         self._hooks = OptimiserHooks(watcher, self._note_step)
@@ -108,7 +117,8 @@ class _Loop:
 
     def _after_forward(self, *_: object) -> None:
         self._depth -= 1
-        if self._depth == 0:
+        # Where a mode was entered before ours, it is left before ours is, which would then be taken for it.
+        if self._depth == 0 and not (self._stays and not foreign_modes()):
             self.watcher.leave()
 
     def _note_step(self, optimizer: Optimizer) -> None:
@@ -123,5 +133,5 @@ class _Loop:
         if self.watcher.is_looking or self._forwards:
             self._finish_forwards()
             self.watcher.end(self._first)
-        if self._step % self._every == 0:
+        if self._is_due(self._step):
             self._begin()

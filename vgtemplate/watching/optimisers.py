@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -19,11 +19,17 @@ class OptimiserHooks:
 
     Args:
         stepped: called after each of their steps.
+        given: optimisers that are seen whatever they have.
     """
 
-    def __init__(self, watcher: Watcher, stepped: Callable[[Optimizer], None] = lambda optimizer: None) -> None:
+    def __init__(
+        self,
+        watcher: Watcher,
+        stepped: Callable[[Optimizer], None] = lambda optimizer: None,
+        given: Iterable[Optimizer] = (),
+    ) -> None:
         self._watcher, self._stepped = watcher, stepped
-        self._ours: WeakSet[Optimizer] = WeakSet()
+        self._ours: WeakSet[Optimizer] = WeakSet(given)
         self._handles: list[Any] = []
         self._running: list[Optimizer] = []
         self._inner: Optimizer | None = None
@@ -69,6 +75,6 @@ class OptimiserHooks:
         del self._running[self._running.index(optimizer) :]
         # An optimiser that wraps another has been seen as that one.
         if self._inner is None:
-            self._watcher.after_step()
+            self._watcher.after_step(optimizer)
             self._stepped(optimizer)
         self._inner = optimizer if self._running else None

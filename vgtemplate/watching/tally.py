@@ -135,7 +135,7 @@ class Tally:
         profiles = self.over_time
         self._pending, self._settled, self.over_time = {}, {}, {}
         parts = [part for each in sums.values() for part in (each.above, each.below) if isinstance(part, Tensor)]
-        host = _to_host([*parts, *profiles.values()])
+        host = to_host([*parts, *profiles.values()])
         found: dict[str, dict[str, Array]] = {}
         rows = sorted({*profiles, *(row for _, row in sums)}, key=place)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -169,7 +169,7 @@ def time_slope(profile: Array) -> float:
     return float(-np.polyfit(np.arange(len(profile)), np.log10(profile), 1)[0])
 
 
-def _to_host(tensors: Iterable[Tensor]) -> dict[int, Array]:
+def to_host(tensors: Iterable[Tensor]) -> dict[int, Array]:
     """Return tensors of one axis as float64 arrays by their identity, from each device in one transfer."""
     by_device: dict[torch.device, list[Tensor]] = {}
     for tensor in tensors:

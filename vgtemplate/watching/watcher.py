@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.nn.parameter import is_lazy
 from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 from vgtemplate.watching.flow import Flow
+from vgtemplate.watching.listener import Listener
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.rows import Row, find_rows, population_in
 from vgtemplate.watching.scaling import find_scaler, loss_scale, scale_left
@@ -38,6 +40,7 @@ class Watcher:
         measurements: where the series go.
         looks: what to look at, of LOOKS.
         initial: the weights from which the travel counts, by layer; filled where they are missing.
+        listener: is told of everything that flows.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Watcher:
         measurements: Measurements,
         looks: Iterable[str] = LOOKS,
         initial: dict[str, Tensor] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.model, self.measurements, self.looks = model, measurements, set(looks)
+        self._listener = listener
         self.initial: dict[str, Tensor] = {} if initial is None else initial
         self.accumulated = 1
         population = population_in(model)
@@ -105,7 +110,7 @@ class Watcher:
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
             says = self.guard, self.measurements.note, self._note_arrival, self._row_of
-            self._flow = Flow(self._rows, self._tally, self._num_replicas, self.looks, *says)
+            self._flow = Flow(self._rows, self._tally, self._num_replicas, self.looks, *says, self._listener)
         if "gradients" in self.looks:
             weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
             self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]
@@ -205,7 +210,7 @@ class Watcher:
 
         return watched
 
-    def after_step(self) -> None:
+    def after_step(self, optimizer: Optimizer) -> None:
         """After an optimiser has stepped."""
         if self.is_looking and self._weights is not None:
             self.guard(self._weights.moved, self._tally)
@@ -254,6 +259,11 @@ class Watcher:
             return "no gradient has come back to it"
         is_called = self._flow is not None and row in self._flow.places and row.is_matrix
         return _SHARED if is_called and not self._tally.has("gradient_rms", row) else None
+
+
+def foreign_modes() -> list[Any]:
+    """Return the modes that others have entered, but for the devices', which may be left in any order."""
+    return [mode for mode in _get_current_function_mode_stack() if not isinstance(mode, (Flow, DeviceContext))]
 
 
 def _num_processes() -> int:

@@ -1,0 +1,181 @@
+"""What the doctor knows of a training: plain numbers on the host, by step, parameter, layer and loss function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vgtemplate.watching.measurements import Measurements
+
+CHUNK, WINDOW = 5, 3
+"""Watched steps that are looked at together, and how many such chunks make a window."""
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the network, as it was found in the first watched step."""
+
+    name: str
+    module: str
+    shape: tuple[int, ...]
+    is_trained: bool
+    """Whether it asks for a gradient."""
+    is_owned: bool
+    """Whether an optimiser has it."""
+    is_used: bool
+    """Whether a layer's function was seen to use it."""
+
+    @property
+    def is_matrix(self) -> bool:
+        return len(self.shape) > 1
+
+
+@dataclass
+class ParameterStep:
+    """A parameter in one step. The samples are the same few entries each time."""
+
+    has_gradient: bool
+    gradient_norm: float
+    weight_norm: float
+    gradient: Array
+    before: Array
+    after: Array
+    """The entries' values before and after the optimiser's step; empty where it did not step."""
+
+
+@dataclass
+class LayerStep:
+    """A layer in one step, NaN where there is no value."""
+
+    count: int = 0
+    """Entries of dL/dz."""
+    largest: float = float("nan")
+    """Largest |dL/dz|; not finite where any is not."""
+    lost: float = float("nan")
+    """In half precision: the share of dL/dz that is zero or next to the smallest number, of what should not be."""
+    spread: float = float("nan")
+    """How far the samples of a batch lie apart, relative to the size of the values."""
+    dtype: str = ""
+
+
+@dataclass(frozen=True)
+class BadOperation:
+    """The first function of a step that put out what is not finite."""
+
+    function: str
+    module: str
+    place: str
+    """File and line of the code that called it."""
+    is_nan: bool
+    had_infinity: bool
+    """Whether its inputs held infinities already, as masks do."""
+    dtype: str
+    largest_input: float
+    samples: tuple[int, ...]
+    """Which entries of the batch, where they can be told apart."""
+
+
+@dataclass
+class LossCall:
+    """A call of a loss function, or a difference that was taken outside of the network."""
+
+    kind: str
+    place: str
+    made_by: str
+    """The function that made its input, as autograd names it."""
+    input_shape: tuple[int, ...]
+    target_shape: tuple[int, ...]
+    target_is_class: bool
+    softmax_axis: int | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    classes: Array | None = None
+    """How often each class is the target."""
+    target_sums: tuple[Array, Array, float] | None = None
+    """Of real targets: sums, sums of squares, by column, and their number."""
+
+
+@dataclass
+class Inputs:
+    """What reaches the first layer that has weights."""
+
+    layer: str
+    followed_by: str
+    """The next layer function."""
+    rms: float
+    smallest_feature: float
+    largest_feature: float
+    """RMS of the weakest and of the strongest feature."""
+    mean_ratio: float
+    """|mean| / standard deviation of the whole."""
+
+
+@dataclass
+class Step:
+    """One watched step."""
+
+    number: int
+    loss: float = float("nan")
+    nodes: int = 0
+    """Nodes of the graph behind the loss."""
+    is_scaled: bool = False
+    """Whether mixed precision scales the loss."""
+    rates: tuple[float, ...] = ()
+    losses: list[LossCall] = field(default_factory=list)
+    bad: BadOperation | None = None
+    edge: tuple[str, str] | None = None
+    """A root, norm or power of exactly zero, whose derivative is infinite: function and place."""
+    inputs: Inputs | None = None
+    parameters: dict[str, ParameterStep] = field(default_factory=dict)
+    layers: dict[str, LayerStep] = field(default_factory=dict)
+    batch_counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By normalisation over the batch: values per channel, samples."""
+    stale: dict[str, float] = field(default_factory=dict)
+    """Norm of what was left in a parameter's gradient when the backward pass began, though it had been used."""
+    unregistered: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Weights that the network uses and does not know, by where they are used."""
+    thawed: dict[str, float] = field(default_factory=dict)
+    """By normalisation of a frozen part: how far its running mean has moved."""
+
+
+@dataclass
+class Evidence:
+    """All that is known of a training."""
+
+    measurements: Measurements
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    activations: dict[str, str] = field(default_factory=dict)
+    """By layer: the activation behind it."""
+    slopes: dict[str, list[Array]] = field(default_factory=dict)
+    """By layer: the largest |phi'| of any sample, by unit; one array per CHUNK watched steps."""
+    constant: dict[str, str] = field(default_factory=dict)
+    """Matrices whose entries, or whose units, are all alike at the start: "zero", "constant", "units"."""
+    still_constant: dict[str, str] = field(default_factory=dict)
+    """The same at the end."""
+    order: list[str] = field(default_factory=list)
+    """Layers with a matrix, in the order in which they are first used."""
+    is_moved: bool = True
+    """Whether an optimiser was given, so that the weights move."""
+    foreign: int = 0
+    """Entries of parameters that an optimiser has and the network does not."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def numbers(self) -> list[int]:
+        return [step.number for step in self.steps]
+
+    def best_slopes(self) -> dict[str, Array]:
+        """Return the largest |phi'| of each unit in the last watched steps, by layer."""
+        return {name: np.max(parts[-WINDOW:], axis=0) for name, parts in self.slopes.items()}
+
+    def losses(self) -> Array:
+        """Return the loss of each watched step, (S,)."""
+        return np.array([step.loss for step in self.steps], dtype=np.float64)
+
+    def series(self, name: str) -> Array:
+        """Return a series of the watch, (S, L), in the order of `measurements.layers`; empty where there is none."""
+        found = self.measurements.series().get(name)
+        return np.empty((0, 0)) if found is None else found[0]

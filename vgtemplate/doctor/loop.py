@@ -1,0 +1,55 @@
+"""`watch`: the doctor for a training loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from vgtemplate.doctor.examine import examine
+from vgtemplate.doctor.observer import Observer
+from vgtemplate.doctor.report import Report
+from vgtemplate.watching.loop import Loop
+
+Optimizer = torch.optim.Optimizer
+STEPS = 200
+"""So many steps are watched where nothing else is said."""
+
+
+def is_due(step: int) -> bool:
+    """Say whether a step is watched: the first ten, then two of each ten, since some faults show in following steps."""
+    return step < 10 or step % 10 < 2
+
+
+@contextmanager
+def watch(
+    model: nn.Module, optimizer: Optimizer | Iterable[Optimizer] | None = None, every: int | None = None
+) -> Iterator[Report]:
+    """Watch a network within the block: `with watch(model, optimizer) as report: ...`, then `report.findings`.
+
+    What is known is in the report when the block ends. The training ends with the same weights as without, bit for
+    bit. `report.series()` has arrays (1, S, L) of S watched steps and L layers, `report.layers` their names.
+
+    Args:
+        model: any network.
+        optimizer: the one that moves it, or several; None: all that do.
+        every: watch each so many steps, from the first; None: the first ten, then two of each ten.
+
+    Raises:
+        ValueError: `every` is below 1.
+    """
+    if every is not None and every < 1:
+        raise ValueError(f"every: {every} is no number of steps; allowed: 1 and more")
+    given = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer or ())
+    observer = Observer(model)
+    loop = Loop(observer, given, is_due if every is None else lambda step: step % every == 0, stays=True)
+    report = Report()
+    loop.start()
+    try:
+        yield report
+    finally:
+        loop.stop()
+        evidence = observer.conclude()
+        report.take(evidence, *examine(evidence))

@@ -1,0 +1,106 @@
+"""What a loss function is handed: shapes, ranges, what made it; facts only, no judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vgtemplate.doctor.evidence import LossCall
+from vgtemplate.watching.tally import wide
+
+CLASSES = {"cross_entropy", "nll_loss"}
+BINARY = {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
+DISTANCES = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
+LOSSES = CLASSES | BINARY | DISTANCES | {"kl_div"}
+_VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "ToCopy", "Clone", "Select", "TBackward")
+_MOST_CLASSES = 50_000
+_MOST_COLUMNS = 4096
+
+
+def made_by(tensor: Tensor) -> str:
+    """Return what autograd calls the function behind a tensor, past views: "Softmax", "Sigmoid", "Addmm", ..."""
+    node = tensor.grad_fn
+    while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
+        following = node.next_functions[0][0]
+        if following is None:
+            break
+        node = following
+    return "" if node is None else node.name().rstrip("0123456789").removesuffix("Backward")
+
+
+def _softmax_axis(tensor: Tensor) -> int | None:
+    node = tensor.grad_fn
+    while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
+        node = node.next_functions[0][0]
+    axis = getattr(node, "_saved_dim", None)
+    # Autograd keeps a negative axis as an unsigned number.
+    return None if axis is None else int(axis) - (1 << 64 if int(axis) >= 1 << 63 else 0)
+
+
+def arguments(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Return a loss function's input and target."""
+    first = args[0] if args else kwargs.get("input")
+    second = args[1] if len(args) > 1 else kwargs.get("target", kwargs.get("other"))
+    return (second, first) if name in ("__rsub__", "rsub") else (first, second)
+
+
+def describe(name: str, args: Any, kwargs: Any, place: str, keep: Callable[[Tensor, Any], None]) -> LossCall | None:
+    """Return what a loss function was handed; numbers are filled in when they reach the host.
+
+    Args:
+        keep: takes a tensor, and where its values go.
+    """
+    given, target = arguments(name, args, kwargs)
+    if not isinstance(given, Tensor) or not isinstance(target, Tensor) or not given.is_floating_point():
+        return None
+    if not given.requires_grad and target.requires_grad and target.is_floating_point():
+        given, target = target, given
+    is_class = not target.is_floating_point()
+    call = LossCall(
+        name, place, made_by(given), tuple(given.shape), tuple(target.shape), is_class, _softmax_axis(given)
+    )
+    x, y = given.detach(), target.detach()
+    if not x.numel() or not y.numel():
+        return call
+    x = x.to(wide(x.device))
+    numbers = {"low": x.min(), "high": x.max(), "rms": x.square().mean().sqrt()}
+    numbers |= _of_rows(name, x)
+    if not is_class:
+        y = y.to(wide(y.device))
+        numbers |= {"target_low": y.min(), "target_high": y.max(), "target_rms": y.square().mean().sqrt()}
+        numbers["target_std"] = y.std(unbiased=False)
+    for key, value in numbers.items():
+        keep(value, lambda host, key=key: call.values.__setitem__(key, float(host[0])))
+    _keep_targets(name, call, x, y, kwargs, keep)
+    return call
+
+
+def _of_rows(name: str, x: Tensor) -> dict[str, Tensor]:
+    """Return how a row of class scores adds up, and which share of an output is flat."""
+    numbers = {"flat": (x * (1 - x) < 0.025).to(x.dtype).mean(), "flat_tanh": (1 - x * x < 0.1).to(x.dtype).mean()}
+    if name in CLASSES and x.dim() > 1:
+        numbers["sum_off"] = (x.sum(1) - 1).abs().max()
+        numbers["column_off"] = (x.sum(0) - 1).abs().max()
+        numbers["lse_off"] = x.logsumexp(1).abs().max()
+    elif name == "kl_div" and x.dim() > 1:
+        numbers["lse_off"] = x.logsumexp(-1).abs().max()
+    return numbers
+
+
+def _keep_targets(name: str, call: LossCall, x: Tensor, y: Tensor, kwargs: Any, keep: Any) -> None:
+    """Keep what the best constant prediction's loss is computed from."""
+    if call.target_is_class and name in CLASSES and x.dim() > 1 and x.shape[1] <= _MOST_CLASSES:
+        flat = y.reshape(-1).long()
+        valid = (flat >= 0) & (flat < x.shape[1])
+        counts = torch.zeros(x.shape[1], dtype=x.dtype, device=x.device)
+        counts.scatter_add_(0, flat.clamp(0, x.shape[1] - 1), valid.to(x.dtype))
+        keep(counts, lambda host: setattr(call, "classes", host))
+    elif not call.target_is_class:
+        rows = y.reshape(y.shape[0], -1) if y.dim() > 1 and y[0].numel() <= _MOST_COLUMNS else y.reshape(-1, 1)
+        both = torch.cat([rows.sum(0), rows.square().sum(0)])
+        size, count = rows.shape[1], float(rows.shape[0])
+        keep(both, lambda host: setattr(call, "target_sums", (host[:size], host[size:], count)))

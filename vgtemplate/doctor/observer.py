@@ -1,0 +1,161 @@
+"""A watcher that gathers evidence besides its series: everything that the rules of the doctor need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from vgtemplate.doctor.evidence import Evidence, Parameter, Step
+from vgtemplate.doctor.ledger import Ledger, alike
+from vgtemplate.doctor.trace import Trace, count_nodes
+from vgtemplate.watching.measurements import Measurements
+from vgtemplate.watching.scaling import find_scaler, scale_left
+from vgtemplate.watching.tally import Array, to_host
+from vgtemplate.watching.watcher import LOOKS, Watcher
+
+Optimizer = torch.optim.Optimizer
+
+
+class Observer(Watcher):
+    """Looks at a network in the steps that it is told to, for the doctor; `evidence` is what it has found."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.evidence = Evidence(Measurements())
+        self._kept: list[tuple[Tensor, Callable[[Any], None]]] = []
+        self.trace = Trace(self.evidence, self._keep)
+        super().__init__(model, self.evidence.measurements, LOOKS, listener=self.trace)
+        self.trace.before_backward = self.before_backward
+        self._names = {each: name for name, each in model.named_parameters() if not is_lazy(each)}
+        self._ledger = Ledger(self._names, self._keep)
+        self._step = Step(0)
+        self._module_hooks: list[Any] = []
+
+    def _keep(self, tensor: Tensor, into: Callable[[Any], None]) -> None:
+        self._kept.append((tensor.detach().reshape(-1), into))
+
+    def begin(self, optimizers: Collection[Optimizer] = ()) -> None:
+        super().begin(optimizers)
+        if self.is_looking:
+            self.guard(self._begin_step)
+
+    def _begin_step(self) -> None:
+        self._step, self._kept = Step(-1), []
+        if len(self._names) != sum(1 for _ in self.model.parameters()):
+            self._names = {each: name for name, each in self.model.named_parameters() if not is_lazy(each)}
+            self._ledger.names = self._names
+        if not self.evidence.steps and not self.evidence.constant:
+            self.evidence.constant = self._alike()
+        self._ledger.begin(self.model)
+        self.trace.begin(self._step, self.model)
+        for name, module in self.model.named_modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                self._module_hooks += [
+                    module.register_forward_pre_hook(lambda *_, name=name: self.trace.modules.append(name)),
+                    module.register_forward_hook(lambda *_: self._left_module(), always_call=True),
+                ]
+
+    def _left_module(self) -> None:
+        if self.trace.modules:
+            self.trace.modules.pop()
+
+    def _alike(self) -> dict[str, str]:
+        trained = ((name, each) for each, name in self._names.items() if each.requires_grad)
+        return {name: found for name, each in trained if (found := alike(each))}
+
+    def before_backward(self, loss: Tensor) -> None:
+        """Between the forward and the backward pass."""
+        self.guard(self._before_backward, loss)
+
+    def _before_backward(self, loss: Tensor) -> None:
+        if not self.is_looking or loss.numel() != 1:
+            return
+        step = self._step
+        self._ledger.before_backward(step)
+        self._keep(loss, lambda host: setattr(step, "loss", float(host[0])))
+        step.nodes = max(step.nodes, count_nodes(loss))
+
+    def _note_backward(self, parameter: Tensor) -> None:
+        super()._note_backward(parameter)
+        self.guard(self._ledger.accumulated, self._step, parameter)
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        if self.is_looking:
+            self.guard(self._note_before_step, optimizer)
+        super().before_step(optimizer)
+
+    def _note_before_step(self, optimizer: Optimizer) -> None:
+        scaler = find_scaler()
+        self._step.is_scaled |= scaler is not None
+        self._step.rates = tuple(float(group.get("lr", 0.0)) for group in optimizer.param_groups)
+        owned = [each for group in optimizer.param_groups for each in group["params"]]
+        self.evidence.foreign = sum(each.numel() for each in owned if each not in self._names)
+        self._ledger.before_step(self._step, owned, scale_left(optimizer, scaler))
+
+    def with_closure(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
+        watched = super().with_closure(optimizer, closure)
+
+        def noted() -> Any:
+            result = watched()
+            if self.is_looking:
+                self.guard(self._note_before_step, optimizer)
+            return result
+
+        return noted
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        super().after_step(optimizer)
+        if self.is_looking:
+            owned = [each for group in optimizer.param_groups for each in group["params"]]
+            self.guard(self._ledger.after_step, self._step, owned)
+
+    def end(self, step: int) -> dict[str, dict[str, Array]]:
+        if self.is_looking:
+            self.guard(self._end_step, step)
+        return super().end(step)
+
+    def _end_step(self, number: int) -> None:
+        step = self._step
+        step.number = number
+        self._ledger.end(step)
+        if not self.evidence.parameters or len(self.evidence.steps) % 10 == 0:
+            self._describe_parameters()
+        kept, self._kept = self._kept, []
+        host = to_host([tensor for tensor, _ in kept])
+        for tensor, into in kept:
+            into(np.atleast_1d(host[id(tensor)]))
+        if number not in self.evidence.numbers[-1:]:
+            self.evidence.steps.append(step)
+
+    def _describe_parameters(self) -> None:
+        owned = set().union(*self._owners.values())
+        for each, name in self._names.items():
+            known = self.evidence.parameters.get(name)
+            self.evidence.parameters[name] = Parameter(
+                name,
+                name.rpartition(".")[0],
+                tuple(each.shape),
+                each.requires_grad,
+                id(each) in owned,
+                id(each) in self.trace.used or (known is not None and known.is_used),
+            )
+
+    def drop(self) -> None:
+        super().drop()
+        for handle in self._module_hooks:
+            handle.remove()
+        self._module_hooks, self._kept = [], []
+
+    def conclude(self) -> Evidence:
+        """After the last step; return the evidence."""
+        self.drop()
+        self.guard(self._conclude)
+        self.evidence.notes = list(self.measurements.notes)
+        return self.evidence
+
+    def _conclude(self) -> None:
+        self.evidence.still_constant = self._alike()

@@ -1,0 +1,101 @@
+"""What the doctor says: findings, notes, and the profiles that they rest on; as text, as JSON, as a page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Array, Evidence
+
+CERTAIN, LIKELY = "certain", "likely"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Args:
+        code: its name, of CODES.
+        where: modules and parameters, or lines of code.
+        since_step: the first watched step that shows it.
+        evidence: the numbers, and what they were compared with.
+        cause: in a sentence.
+        cure: what to do.
+        confidence: "certain" where it follows from what was seen, "likely" where it rests on a threshold.
+    """
+
+    code: str
+    where: tuple[str, ...]
+    since_step: int
+    evidence: str
+    cause: str
+    cure: str
+    confidence: str = CERTAIN
+
+
+@dataclass
+class Report:
+    """What was found in a training; while it is watched, `findings` are those so far.
+
+    `layers` and `profile` have the RMS of dL/dz by layer, (S, L), at the watched `steps`.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    layers: list[str] = field(default_factory=list)
+    profiles: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def is_healthy(self) -> bool:
+        return not self.findings
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the findings, the gravest first."""
+        return [finding.code for finding in self.findings]
+
+    def series(self) -> dict[str, Array]:
+        """Return every series that was watched, (1, S, L)."""
+        return {name: values[np.newaxis] for name, values in self.profiles.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        profile = self.profiles.get("gradient_rms", np.empty((0, 0)))
+        return {
+            "healthy": self.is_healthy,
+            "findings": [asdict(finding) | {"where": list(finding.where)} for finding in self.findings],
+            "notes": list(self.notes),
+            "steps": list(self.steps),
+            "losses": [_plain(loss) for loss in self.losses],
+            "layers": list(self.layers),
+            "gradient_rms": [[_plain(value) for value in row] for row in profile],
+        }
+
+    def __str__(self) -> str:
+        head = f"{len(self.steps)} steps watched: " + ("healthy" if self.is_healthy else ", ".join(self.codes))
+        lines = [head]
+        for finding in self.findings:
+            places = ", ".join(finding.where[:6]) + (f" and {len(finding.where) - 6} more" if finding.where[6:] else "")
+            lines += [
+                f"{finding.code} ({finding.confidence}; since step {finding.since_step}): {places}",
+                f"  seen:  {finding.evidence}",
+                f"  cause: {finding.cause}",
+                f"  cure:  {finding.cure}",
+            ]
+        return "\n".join(lines + [f"note: {note}" for note in self.notes])
+
+    def take(self, evidence: Evidence, findings: list[Finding], notes: list[str]) -> None:
+        """Hold what is known by now."""
+        self.findings, self.notes = findings, notes
+        self.steps = list(evidence.measurements.steps)
+        self.losses = [step.loss for step in evidence.steps]
+        self.layers = list(evidence.measurements.layers)
+        self.profiles = {name: values[0] for name, values in evidence.measurements.series().items()}
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

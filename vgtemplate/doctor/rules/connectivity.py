@@ -1,0 +1,107 @@
+"""What no gradient reaches although it should: paths that are cut, products of two zeros, graphs that grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Evidence, Parameter
+from vgtemplate.doctor.report import Finding
+
+_FEW = 2
+_GROWING = 5
+
+
+def rules(evidence: Evidence) -> Iterator[Finding]:
+    """Look at who gets a gradient."""
+    yield from _stuck(evidence)
+    yield from _cut(evidence)
+    yield from _grows(evidence)
+
+
+def _history(evidence: Evidence, name: str) -> tuple[list[bool], np.ndarray, np.ndarray]:
+    notes = [step.parameters[name] for step in evidence.steps if name in step.parameters]
+    return (
+        [note.has_gradient for note in notes],
+        np.array([note.gradient_norm for note in notes]),
+        np.array([note.weight_norm for note in notes]),
+    )
+
+
+def _stuck(evidence: Evidence) -> Iterator[Finding]:
+    matrices = [each for each in evidence.parameters.values() if each.is_matrix]
+    found = []
+    for each in evidence.parameters.values():
+        if not (each.is_trained and each.is_owned and each.is_used):
+            continue
+        has, gradients, weights = _history(evidence, each.name)
+        if len(has) > _FEW and all(has) and not weights.any() and not gradients.any():
+            found.append(each)
+    zeros = [each for each in found if each.is_matrix or "bias" not in each.name]
+    if len(zeros) < 2 or len(zeros) == len(matrices):
+        return
+    yield Finding(
+        "stuck-at-zero",
+        tuple(each.name for each in zeros),
+        0,
+        f"weights and gradients are exactly 0 in all of {len(evidence.steps)} steps",
+        "each is multiplied by another that is zero, so neither ever gets a gradient",
+        "start one of the two at random values",
+    )
+
+
+def _cut(evidence: Evidence) -> Iterator[Finding]:
+    cut: list[Parameter] = []
+    reached = False
+    for each in evidence.parameters.values():
+        has, gradients, weights = _history(evidence, each.name)
+        reached |= bool(gradients.any())
+        if not (each.is_trained and each.is_owned and each.is_used) or len(has) <= _FEW:
+            continue
+        if not any(has) or (
+            not np.nan_to_num(gradients, nan=1.0).any() and weights.any() and not _is_flat(evidence, each)
+        ):
+            cut.append(each)
+    if not cut or not reached:
+        return
+    never = [each.name for each in cut if not any(_history(evidence, each.name)[0])]
+    seen = f"used in the forward pass and in the optimiser, but no gradient in {len(evidence.steps)} steps"
+    if len(never) < len(cut):
+        seen += f" (exactly zero in {len(cut) - len(never)} of them)"
+    yield Finding(
+        "disconnected-parameters",
+        tuple(each.name for each in cut),
+        evidence.steps[0].number,
+        seen,
+        "the path to the loss is cut: detach(), no_grad(), .data, argmax, rounding, or an output that nobody uses",
+        "take out what cuts it, or freeze these parameters and leave them out of the optimiser",
+    )
+
+
+def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
+    """Say whether a gradient of exactly zero has another reason: dead units, a normalisation, zeros."""
+    slopes = evidence.best_slopes()
+    layers = [name for name in slopes if name and (name in parameter.name or parameter.module == name)]
+    is_dead = any((slopes[name] < 1e-3).all() for name in layers)
+    behind = evidence.order[evidence.order.index(parameter.module) :] if parameter.module in evidence.order else []
+    dead_behind = any((slopes[name] < 1e-3).mean() > 0.9 for name in behind if name in slopes)
+    has_zeros = any(kind == "zero" for kind in evidence.still_constant.values())
+    is_bias = not parameter.is_matrix
+    return is_dead or dead_behind or has_zeros or is_bias
+
+
+def _grows(evidence: Evidence) -> Iterator[Finding]:
+    nodes = np.array([step.nodes for step in evidence.steps if step.nodes])
+    if len(nodes) <= _GROWING:
+        return
+    rises = np.diff(nodes)
+    if (rises > 0).all() and nodes[-1] > 1.5 * nodes[0]:
+        yield Finding(
+            "graph-grows",
+            ("the loss",),
+            evidence.steps[1].number,
+            f"nodes of the graph behind the loss: {nodes[0]}, {nodes[1]}, {nodes[2]}, ..., {nodes[-1]}",
+            "something of each step is kept with its graph: a hidden state, a running loss, a penalty",
+            "detach what is carried over, and add up loss.item()",
+        )

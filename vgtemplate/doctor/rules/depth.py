@@ -1,0 +1,180 @@
+"""What depth does: gradients that vanish or explode, units that are dead, saturated or all alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Array, Evidence
+from vgtemplate.doctor.report import LIKELY, Finding
+from vgtemplate.doctor.rules.learning import constant_loss, learns, smooth
+
+_VANISHES, _EXPLODES = -2.5, 2.5
+"""Decades of dL/dz over all layers."""
+_FEW_LAYERS = 3
+_DEAD, _MANY_DEAD, _ALL_DEAD = 1e-3, 0.5, 0.95
+_SATURATED = 0.8
+_FLAT_HEAD = 0.8
+_ALIKE = 1e-3
+_BOUNDED = ("sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign")
+
+
+def rules(evidence: Evidence) -> Iterator[Finding]:
+    """Look at the profile over the layers, and at the activations between them."""
+    yield from _profile(evidence)
+    yield from _dead(evidence)
+    yield from _saturated(evidence)
+    yield from _head(evidence)
+    yield from _collapse(evidence)
+
+
+def profile(evidence: Evidence) -> tuple[list[str], Array]:
+    """Return the layers with a matrix in the order of their use, and log10 of the size of dL/dz of each, (S, L).
+
+    The size is that of a whole batch's dL/dz, so that layers of many positions compare with those of few.
+    """
+    names = [name for name in evidence.order if name in evidence.measurements.layers]
+    series = evidence.series("gradient_rms")
+    if not series.size or not names:
+        return [], np.empty((0, 0))
+    columns = [evidence.measurements.layers.index(name) for name in names]
+    counts = [
+        max([step.layers[name].count for step in evidence.steps if name in step.layers], default=1) for name in names
+    ]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return names, np.log10(series[:, columns] * np.sqrt(np.maximum(counts, 1)))
+
+
+def _profile(evidence: Evidence) -> Iterator[Finding]:
+    names, logs = profile(evidence)
+    if len(names) < _FEW_LAYERS or learns(evidence):
+        return
+    falls = np.array([_fall(row) for row in logs])
+    finite = falls[np.isfinite(falls)]
+    if not len(finite):
+        return
+    first, middle = float(np.median(finite[:3])), float(np.median(finite))
+    if first < _VANISHES and middle < _VANISHES / 2:
+        code, seen = "vanishing-depth", f"falls by 10^{-first:.1f} on its way back from {names[-1]} to {names[0]}"
+        cause = (
+            "every layer multiplies the gradient by a number below 1: its activation's derivative, or weights too small"
+        )
+        cure = (
+            "ReLU-like activations with He initialisation (tanh with Xavier), a normalisation, or residual connections"
+        )
+    elif first > _EXPLODES and middle > _EXPLODES / 2:
+        code, seen = "exploding-depth", f"grows by 10^{first:.1f} on its way back from {names[-1]} to {names[0]}"
+        cause = "every layer multiplies the gradient by a number above 1: weights too large"
+        cure = "He or Xavier initialisation, a normalisation, residual connections; clipping against single jumps"
+    else:
+        return
+    number = evidence.steps[0].number
+    yield Finding(code, (names[0], names[-1]), number, f"dL/dz {seen} ({len(names)} layers)", cause, cure, LIKELY)
+
+
+def _fall(row: Array) -> float:
+    """Return by how many decades a profile changes from its last layers to its first, as a straight line has it."""
+    finite = np.isfinite(row)
+    if np.isneginf(row).mean() > 0.3 and not np.isneginf(row[-1]):
+        return float("nan")
+    if finite.sum() < _FEW_LAYERS:
+        return float("nan")
+    places = np.arange(len(row))[finite]
+    slope = np.polyfit(places, row[finite], 1)[0]
+    return float(-slope * (len(row) - 1))
+
+
+def _dead(evidence: Evidence) -> Iterator[Finding]:
+    shares = {name: float((best < _DEAD).mean()) for name, best in evidence.best_slopes().items() if len(best) > 1}
+    kinds = {name: evidence.activations.get(name, "") for name in shares}
+    one_sided = {name: share for name, share in shares.items() if kinds[name] not in _BOUNDED}
+    found = {name: share for name, share in one_sided.items() if share > _MANY_DEAD}
+    if not found or len(evidence.steps) < 2:
+        return
+    if learns(evidence) and not any(share > _ALL_DEAD for share in found.values()):
+        return
+    worst = max(found, key=lambda name: found[name])
+    yield Finding(
+        "dead-units",
+        tuple(found),
+        evidence.steps[0].number,
+        f"{found[worst]:.0%} of the units of {worst} let no gradient through for any input",
+        f"their {kinds[worst] or 'activation'} is flat for every input: a large step or bias has pushed them there",
+        "a smaller learning rate, biases at zero, Leaky ReLU or ELU",
+        LIKELY,
+    )
+
+
+def _saturated(evidence: Evidence) -> Iterator[Finding]:
+    series = evidence.series("saturated_fraction")
+    if not series.size or learns(evidence):
+        return
+    with np.errstate(all="ignore"):
+        shares = dict(zip(evidence.measurements.layers, np.nanmedian(series, axis=0), strict=True))
+    last = evidence.order[-1] if evidence.order else ""
+    found = {
+        name: float(share)
+        for name, share in shares.items()
+        if share > _SATURATED and evidence.activations.get(name) in _BOUNDED and name != last
+    }
+    if found:
+        worst = max(found, key=lambda name: found[name])
+        yield Finding(
+            "saturated-units",
+            tuple(found),
+            evidence.steps[0].number,
+            f"{found[worst]:.0%} of the outputs of {worst} have a derivative below a tenth of the largest",
+            f"its {evidence.activations[worst]} is on its flat ends: weights or inputs are too large",
+            "smaller initial weights, scaled inputs, a normalisation in front of the activation",
+            LIKELY,
+        )
+
+
+def _head(evidence: Evidence) -> Iterator[Finding]:
+    losses = evidence.losses()
+    floor = constant_loss(evidence)
+    calls = [step.losses[0] for step in evidence.steps if len(step.losses) == 1]
+    if not calls or learns(evidence) or len(calls) < len(losses):
+        return
+    key = {"sigmoid": "flat", "softmax": "flat", "tanh": "flat_tanh"}.get(calls[0].made_by.lower().rstrip("_"))
+    if key is None:
+        return
+    flat = float(np.median([call.values.get(key, 0.0) for call in calls]))
+    _, last = smooth(losses)
+    if flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
+        yield Finding(
+            "saturated-output",
+            (f"{calls[0].made_by} at {calls[0].place}",),
+            evidence.steps[0].number,
+            f"{flat:.0%} of the outputs lie on the flat ends of {calls[0].made_by}, and the loss stays at {last:.3g}",
+            "the output is sure of itself before it has learned, and its derivative lets hardly any gradient through",
+            "smaller weights in the last layer, or a loss that takes logits (binary_cross_entropy_with_logits)",
+            LIKELY,
+        )
+
+
+def _collapse(evidence: Evidence) -> Iterator[Finding]:
+    if learns(evidence):
+        return
+    spreads: dict[str, float] = {}
+    for name in evidence.order[:-1]:
+        values = [step.layers[name].spread for step in evidence.steps if name in step.layers]
+        values = [each for each in values if np.isfinite(each)]
+        if values:
+            spreads[name] = float(np.median(values))
+    names = list(spreads)
+    if len(names) < 2 or not spreads[names[0]] > 10 * _ALIKE:
+        return
+    found = [name for name in names if spreads[name] < _ALIKE]
+    if found:
+        yield Finding(
+            "signal-collapse",
+            tuple(found),
+            evidence.steps[0].number,
+            f"the samples of a batch differ by {spreads[found[0]]:.1g} of their size at {found[0]},"
+            f" by {spreads[names[0]]:.2g} at {names[0]}",
+            "the layers map all inputs to almost the same point, so that nothing is left to tell them apart",
+            "larger initial weights, a normalisation, residual connections",
+            LIKELY,
+        )

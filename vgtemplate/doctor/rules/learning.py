@@ -1,0 +1,88 @@
+"""Does the network learn? What a rule takes for a fault is none where it does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Array, Evidence, LossCall
+from vgtemplate.doctor.losses import BINARY, CLASSES
+
+_SAME = 1e-4
+_CLEARLY = 0.85
+"""Share of the best constant prediction's loss, or of the first loss, below which a network has learned something."""
+_FEW = 8
+
+
+def constant_loss(evidence: Evidence) -> float:
+    """Return the loss of the best prediction that is the same for all inputs; NaN where it cannot be known."""
+    calls = [call for step in evidence.steps if len(step.losses) == 1 for call in step.losses]
+    if not calls or len(calls) < len(evidence.steps) or len({call.kind for call in calls}) > 1:
+        return float("nan")
+    kind = calls[0].kind
+    if kind in CLASSES:
+        return _entropy([call.classes for call in calls if call.classes is not None])
+    if kind == "mse_loss":
+        return _variance(calls)
+    if kind in BINARY:
+        return _binary_entropy(calls)
+    return float("nan")
+
+
+def _entropy(counts: list[Array]) -> float:
+    if not counts or len({len(each) for each in counts}) > 1:
+        return float("nan")
+    shares = np.sum(counts, axis=0) / max(1.0, float(np.sum(counts)))
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _sums(calls: list[LossCall]) -> tuple[Array, Array, float] | None:
+    known = [call.target_sums for call in calls if call.target_sums is not None]
+    if not known or len({len(first) for first, _, _ in known}) > 1:
+        return None
+    first = np.sum([sums for sums, _, _ in known], axis=0)
+    second = np.sum([squares for _, squares, _ in known], axis=0)
+    return first, second, sum(count for _, _, count in known)
+
+
+def _variance(calls: list[LossCall]) -> float:
+    if (sums := _sums(calls)) is None:
+        return float("nan")
+    first, second, count = sums
+    return float((second / count - (first / count) ** 2).mean())
+
+
+def _binary_entropy(calls: list[LossCall]) -> float:
+    if (sums := _sums(calls)) is None:
+        return float("nan")
+    share = np.clip(sums[0] / sums[2], 1e-12, 1 - 1e-12)
+    return float(-(share * np.log(share) + (1 - share) * np.log(1 - share)).mean())
+
+
+def smooth(losses: Array) -> tuple[float, float]:
+    """Return the median loss of the first steps and of the last quarter."""
+    finite = losses[np.isfinite(losses)]
+    if len(finite) < _FEW:
+        return float("nan"), float("nan")
+    return float(np.median(finite[:3])), float(np.median(finite[-max(3, len(finite) // 4) :]))
+
+
+def learns(evidence: Evidence) -> bool:
+    """Say whether the loss falls clearly below that of the best constant or, where that is unknown, its start."""
+    losses = evidence.losses()
+    if not len(losses) or not np.isfinite(losses).all():
+        return False
+    first, last = smooth(losses)
+    if not np.isfinite(last):
+        return False
+    floor = constant_loss(evidence)
+    if np.isfinite(floor) and floor > 0:
+        return last < _CLEARLY * floor
+    return last < _CLEARLY * first if first > 0 else last < first - (1 - _CLEARLY) * abs(first)
+
+
+def is_trained_already(evidence: Evidence) -> bool:
+    """Say whether the network begins where others end: far below the best constant prediction's loss."""
+    first, _ = smooth(evidence.losses())
+    floor = constant_loss(evidence)
+    return bool(np.isfinite(floor) and floor > 0 and first < _CLEARLY * floor)

@@ -1,0 +1,144 @@
+"""The loss and what it is handed: a softmax too many, shapes that broadcast, targets that it cannot mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Evidence, LossCall
+from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES
+from vgtemplate.doctor.report import LIKELY, Finding
+
+CODE = "loss-head-mismatch"
+_TINY = 1e-3
+_Rule = Callable[[LossCall], tuple[str, str, str, str] | None]
+
+
+def rules(evidence: Evidence) -> Iterator[Finding]:
+    """Look at every place where a loss is computed; what is wrong there is wrong in every step."""
+    places: dict[tuple[str, str], list[tuple[int, LossCall]]] = {}
+    for step in evidence.steps:
+        for call in step.losses:
+            places.setdefault((call.kind, call.place), []).append((step.number, call))
+    for (kind, place), calls in places.items():
+        for rule in _RULES:
+            found = [rule(call) for _, call in calls]
+            if all(found) and found[0] is not None:
+                seen, cause, cure, confidence = found[-1] or found[0]
+                where = f"{kind} at {place}" if place else kind
+                yield Finding(CODE, (where,), calls[0][0], seen, cause, cure, confidence)
+                break
+
+
+def _is_distribution(call: LossCall) -> bool:
+    values = call.values
+    return values.get("low", -1) >= 0 and values.get("high", 2) <= 1 + _TINY and values.get("sum_off", 1) < _TINY
+
+
+def _twice(call: LossCall) -> tuple[str, str, str, str] | None:
+    made = call.made_by.lower()
+    if call.kind == "cross_entropy":
+        if made.startswith("softmax") or (_is_distribution(call) and call.input_shape[1] > 1):
+            seen = f"rows of its input lie in [0, 1] and add up to 1 (made by {call.made_by or 'unknown'})"
+            return (
+                seen,
+                "cross_entropy applies the softmax itself; after a second one it can hardly fall",
+                _DROP,
+                "certain",
+            )
+        if made.startswith(("sigmoid", "relu", "tanh")):
+            seen = f"its input was made by {call.made_by}, in [{_range(call)}]"
+            cause = "cross_entropy takes logits, of any sign and size; these cannot leave their range"
+            return seen, cause, _DROP, "certain"
+    if call.kind == "binary_cross_entropy_with_logits" and made.startswith(("sigmoid", "softmax", "relu")):
+        cause = "binary_cross_entropy_with_logits applies the sigmoid itself and takes logits of any sign"
+        return f"its input was made by {call.made_by}, in [{_range(call)}]", cause, _DROP, "certain"
+    return None
+
+
+_DROP = "hand the loss the layer's output, without the activation in front of it"
+
+
+def _range(call: LossCall) -> str:
+    return f"{call.values.get('low', np.nan):.3g}, {call.values.get('high', np.nan):.3g}"
+
+
+def _no_logarithm(call: LossCall) -> tuple[str, str, str, str] | None:
+    off = call.values.get("lse_off", 0.0)
+    if call.kind == "nll_loss" and off > 0.05:
+        seen = f"the exponentials of a row of its input add up to {np.exp(min(off, 50)):.3g} or its inverse, not to 1"
+        return (
+            seen,
+            "nll_loss takes log-probabilities",
+            "end in log_softmax, or use cross_entropy on the logits",
+            "certain",
+        )
+    if call.kind == "kl_div" and call.values.get("high", 0.0) > 1e-4:
+        cause = "kl_div takes log-probabilities, which are never above 0"
+        return f"its input lies in [{_range(call)}]", cause, "take log_softmax of the input", "certain"
+    return None
+
+
+def _axis(call: LossCall) -> tuple[str, str, str, str] | None:
+    axis, made = call.softmax_axis, call.made_by.lower()
+    if axis is None or not made.startswith(("softmax", "logsoftmax")) or len(call.input_shape) != 2:
+        return None
+    if axis in (0, -2) and call.input_shape[0] > 1:
+        cause = "the softmax runs over the samples of the batch, not over the classes"
+        return f"softmax along axis {axis} of {call.input_shape}", cause, "dim=-1", "certain"
+    return None
+
+
+def _one_class(call: LossCall) -> tuple[str, str, str, str] | None:
+    is_softmax = call.made_by.lower().startswith(("softmax", "logsoftmax"))
+    last = call.input_shape[-1] if call.input_shape else 0
+    axis_is_last = call.softmax_axis in (None, -1, len(call.input_shape) - 1)
+    if (call.kind == "cross_entropy" and len(call.input_shape) > 1 and call.input_shape[1] == 1) or (
+        is_softmax and last == 1 and len(call.input_shape) > 1 and axis_is_last
+    ):
+        cause = "a softmax over one class is 1 whatever the network says: the loss is constant"
+        return f"input {call.input_shape}", cause, "use a sigmoid for one output, or two outputs", "certain"
+    return None
+
+
+def _shapes(call: LossCall) -> tuple[str, str, str, str] | None:
+    if call.kind in CLASSES or call.input_shape == call.target_shape:
+        return None
+    try:
+        together = int(np.prod(np.broadcast_shapes(call.input_shape, call.target_shape)))
+    except ValueError:
+        return None
+    given, target = int(np.prod(call.input_shape)), int(np.prod(call.target_shape))
+    if together > given and (together > target or call.kind != "difference"):
+        seen = f"input {call.input_shape} against target {call.target_shape}: {together} differences"
+        cause = "the shapes differ and are broadcast, so that every prediction is compared with every target"
+        return seen, cause, "make the shapes equal, e.g. target.view_as(input)", "certain"
+    return None
+
+
+def _targets(call: LossCall) -> tuple[str, str, str, str] | None:
+    low, high = call.values.get("target_low", 0.0), call.values.get("target_high", 0.0)
+    said = f"targets in [{low:.3g}, {high:.3g}]"
+    if call.kind in BINARY and (low < -_TINY or high > 1 + _TINY):
+        return said, f"{call.kind} takes targets between 0 and 1", "recode the targets to 0 and 1", "certain"
+    if call.kind == "cross_entropy" and not call.target_is_class and low < -_TINY:
+        return said, "probabilities are never negative", "give classes, or probabilities that add up to 1", "certain"
+    return None
+
+
+def _out_of_reach(call: LossCall) -> tuple[str, str, str, str] | None:
+    if call.kind not in DISTANCES | {"difference"} or call.target_is_class:
+        return None
+    low, high = call.values.get("target_low", 0.0), call.values.get("target_high", 0.0)
+    made = call.made_by.lower()
+    reach = next((each for name, each in _REACH.items() if made.startswith(name)), None)
+    slack = 0.25 * max(call.values.get("target_std", 0.0), _TINY)
+    if reach is None or (low >= reach[0] - slack and high <= reach[1] + slack):
+        return None
+    seen = f"targets in [{low:.3g}, {high:.3g}], outputs of {call.made_by} in [{reach[0]:g}, {reach[1]:g}]"
+    return seen, "the output's activation cannot reach the targets", "drop it, or scale the targets", LIKELY
+
+
+_REACH = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "softmax": (0.0, 1.0)}
+_RULES: tuple[_Rule, ...] = (_one_class, _twice, _axis, _no_logarithm, _shapes, _targets, _out_of_reach)

@@ -1,0 +1,124 @@
+"""What is not finite, or lost in half precision, and where it comes from first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import BadOperation, Evidence, Step
+from vgtemplate.doctor.report import LIKELY, Finding
+
+_HALF_LIMIT = 65504.0
+_HUGE = 1e18
+"""A finite input of this size, or an exponential's above 80, overflows; below, infinity has another source."""
+_LOST = 0.3
+_GROWTH = 20.0
+
+
+def rules(evidence: Evidence) -> Iterator[Finding]:
+    """Look for the first value that is not finite, and for gradients below what half precision holds."""
+    for step in evidence.steps:
+        if (found := _first(evidence, step)) is not None:
+            yield found
+            break
+    yield from _underflow(evidence)
+
+
+def _first(evidence: Evidence, step: Step) -> Finding | None:
+    if step.is_scaled and np.isfinite(step.loss):
+        return None  # a scaler looks for overflows itself, and leaves such a step out
+    names = [name for name, note in step.parameters.items() if not np.isfinite(note.weight_norm)]
+    if names:
+        return None
+    gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.gradient_norm)]
+    if step.bad is not None and (not np.isfinite(step.loss) or gradients):
+        return _forward(step, step.bad)
+    if np.isfinite(step.loss) and gradients:
+        return _backward(evidence, step, gradients)
+    if not np.isfinite(step.loss) and step.nodes:
+        seen = f"the loss is {step.loss}, and every value that was seen before it is finite"
+        cause = "the loss's last steps put out what is not finite: a logarithm of 0, a division by 0, an exponential"
+        return Finding("nan-forward", ("the loss",), step.number, seen, cause, "look at the loss's arguments", LIKELY)
+    return None
+
+
+def _forward(step: Step, bad: BadOperation) -> Finding:
+    where = tuple(filter(None, [bad.module, f"{bad.function}() at {bad.place}" if bad.place else bad.function]))
+    samples = f", in samples {', '.join(map(str, bad.samples[:8]))}" if bad.samples else ""
+    seen = f"{'NaN' if bad.is_nan else 'infinity'} in {bad.dtype}{samples}; largest input {bad.largest_input:.3g}"
+    if bad.dtype == "float16":
+        return Finding(
+            "precision-overflow",
+            where,
+            step.number,
+            f"{seen}; float16 ends at {_HALF_LIMIT:,.0f}",
+            "an activation is too large for float16; in float32 it would be finite",
+            "bfloat16, or keep this part in float32, or scale the activation down",
+        )
+    is_overflow = not bad.is_nan and (bad.largest_input > _HUGE or "exp" in bad.function or "cosh" in bad.function)
+    if is_overflow or (bad.is_nan and bad.had_infinity and bad.largest_input > _HUGE):
+        return Finding(
+            "overflow-forward",
+            where,
+            step.number,
+            seen,
+            "values grow on the way through the network until they pass the largest number",
+            "a smaller initialisation or learning rate, a normalisation, or a stable form (logsumexp, softmax)",
+        )
+    masked = (
+        " (its inputs hold infinities: a row that is masked whole has nothing to be normalised)"
+        if bad.had_infinity
+        else ""
+    )
+    return Finding(
+        "nan-forward",
+        where,
+        step.number,
+        seen + masked,
+        "the parameters are finite, and this function is the first to put out what is not",
+        "keep its input in its domain: an epsilon in logarithms and divisions, no row that is masked whole",
+    )
+
+
+def _backward(evidence: Evidence, step: Step, names: list[str]) -> Finding:
+    layers = [name for name in evidence.measurements.layers if not np.isfinite(_largest(step, name))]
+    where = tuple(layers[-1:] or names[-1:])
+    edge = f"; {step.edge[0]}() has an input of exactly 0 ({step.edge[1]})" if step.edge else ""
+    halves = [note.dtype for note in step.layers.values() if note.dtype == "float16"]
+    seen = f"the loss is {step.loss:.3g}; the gradients of {len(names)} parameters are not finite{edge}"
+    if halves and not edge:
+        cause, cure = "a gradient is too large for float16", "loss scaling (GradScaler), or bfloat16"
+        return Finding("precision-overflow", where, step.number, seen, cause, cure)
+    return Finding(
+        "nan-backward",
+        where,
+        step.number,
+        seen,
+        "a derivative is infinite where its function is finite: a root or norm of 0, or the branch that where() hides",
+        "add an epsilon inside (sqrt(x + 1e-12)), and guard the argument before where(), not the result",
+    )
+
+
+def _largest(step: Step, layer: str) -> float:
+    note = step.layers.get(layer)
+    return 0.0 if note is None or (np.isnan(note.largest) and not note.count) else note.largest
+
+
+def _underflow(evidence: Evidence) -> Iterator[Finding]:
+    shares: dict[str, list[float]] = {}
+    for step in evidence.steps:
+        for name, note in step.layers.items():
+            if note.dtype == "float16" and np.isfinite(note.lost) and not step.is_scaled:
+                shares.setdefault(name, []).append(note.lost)
+    lost = {name: float(np.median(values)) for name, values in shares.items()}
+    found = {name: share for name, share in lost.items() if share > _LOST}
+    if found:
+        yield Finding(
+            "precision-underflow",
+            tuple(found),
+            evidence.steps[0].number,
+            f"up to {max(found.values()):.0%} of dL/dz is zero or next to float16's smallest number, 6e-8",
+            "gradients are too small for float16 and are rounded to nothing",
+            "loss scaling (torch.amp.GradScaler), or bfloat16",
+        )

@@ -1,0 +1,85 @@
+"""What is too large, too small or all alike from the start: inputs, targets, initial weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Evidence
+from vgtemplate.doctor.losses import DISTANCES
+from vgtemplate.doctor.report import LIKELY, Finding
+
+_LARGE, _SMALL, _SPREAD = 10.0, 1e-3, 1e3
+_LARGE_TARGET = 30.0
+_NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
+
+
+def rules(evidence: Evidence) -> Iterator[Finding]:
+    """Look at the scale of data and of initial weights."""
+    yield from _inputs(evidence)
+    yield from _targets(evidence)
+    yield from _symmetric(evidence)
+
+
+def _inputs(evidence: Evidence) -> Iterator[Finding]:
+    seen = [(step.number, step.inputs) for step in evidence.steps if step.inputs is not None]
+    if not seen:
+        return
+    number, inputs = seen[0]
+    rms, spread = inputs.rms, inputs.largest_feature / max(inputs.smallest_feature, 1e-300)
+    is_uneven = spread > _SPREAD and inputs.largest_feature > _LARGE
+    if inputs.followed_by in _NORMS or not (rms > _LARGE or 0 < rms < _SMALL or is_uneven):
+        return
+    yield Finding(
+        "unscaled-inputs",
+        (inputs.layer,),
+        number,
+        f"RMS {rms:.3g} (about 1 is usual), features {inputs.smallest_feature:.3g} to {inputs.largest_feature:.3g}",
+        "the inputs reach the first layer as they are: its gradient is as many times larger as they are",
+        "standardise each feature (subtract the mean, divide by the standard deviation); pixels: divide by 255",
+        LIKELY,
+    )
+
+
+def _targets(evidence: Evidence) -> Iterator[Finding]:
+    for step in evidence.steps[:1]:
+        for call in step.losses:
+            size, spread = call.values.get("target_rms", 0.0), call.values.get("target_std", 0.0)
+            if call.kind not in DISTANCES | {"difference"} or call.target_is_class or not np.isfinite(size):
+                continue
+            if size > _LARGE_TARGET and size > 10 * call.values.get("rms", 0.0):
+                yield Finding(
+                    "unscaled-targets",
+                    (f"{call.kind} at {call.place}",),
+                    step.number,
+                    f"targets of RMS {size:.3g} (spread {spread:.3g}), outputs of RMS {call.values['rms']:.3g}",
+                    "the outputs have to grow before anything is learned, and the loss is as large as their square",
+                    "standardise the targets, and scale the predictions back afterwards",
+                    LIKELY,
+                )
+                return
+
+
+def _symmetric(evidence: Evidence) -> Iterator[Finding]:
+    alike = evidence.constant
+    hidden = [name for name in alike if not _is_last(evidence, name)]
+    fixed = [name for name in hidden if alike[name] != "zero" and name in evidence.still_constant]
+    matrices = [each.name for each in evidence.parameters.values() if each.is_matrix]
+    all_zero = len(matrices) > 1 and all(alike.get(name) == "zero" for name in matrices)
+    found = matrices if all_zero else fixed
+    if found:
+        what = "zero" if all_zero else "the same in all units of a layer"
+        yield Finding(
+            "symmetric-initialisation",
+            tuple(found),
+            0,
+            f"the weights are {what} at the start, and still are after {len(evidence.steps)} steps",
+            "units that start alike get the same gradient and stay alike: a layer has the power of one unit",
+            "draw the weights at random (nn.init.kaiming_normal_, xavier_uniform_)",
+        )
+
+
+def _is_last(evidence: Evidence, name: str) -> bool:
+    """Say whether it is the output's layer, which targets tell apart."""
+    return bool(evidence.order) and name.rpartition(".")[0] == evidence.order[-1] and len(evidence.order) > 1

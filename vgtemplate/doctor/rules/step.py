@@ -1,0 +1,142 @@
+"""Steps that are too large or too small, that jump back and forth, or rest on statistics of a few samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vgtemplate.doctor.evidence import Evidence
+from vgtemplate.doctor.report import LIKELY, Finding
+from vgtemplate.doctor.rules.learning import constant_loss, is_trained_already, learns, smooth
+from vgtemplate.doctor.rules.motion import cosines, ratios, straightness
+
+_LARGE_RATIO, _SMALL_RATIO = 0.1, 2e-6
+_DIVERGED = 3.0
+_STRAIGHT = 0.5
+_BACK = -0.5
+_COLLAPSED = 0.02
+_TINY_BATCH = 4
+_FEW_VALUES = 16
+
+
+def rules(evidence: Evidence) -> Iterator[Finding]:
+    """Look at how the weights move, and at what the loss does meanwhile."""
+    yield from _too_large(evidence)
+    yield from _oscillates(evidence)
+    yield from _too_small(evidence)
+    yield from _tiny_batch(evidence)
+
+
+def _too_large(evidence: Evidence) -> Iterator[Finding]:
+    losses, sizes = evidence.losses(), ratios(evidence)
+    if len(losses) < 3 or learns(evidence) or not np.isfinite(losses[0]):
+        return
+    ratio = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else float("nan")
+    peak = float(np.nanmax(sizes)) if np.isfinite(sizes).any() else float("nan")
+    first = abs(float(losses[0])) + 1e-12
+    finite = losses[np.isfinite(losses)]
+    _, last = smooth(losses)
+    rises = bool(finite.max() > _DIVERGED * first and not (np.isfinite(last) and last < first))
+    breaks = not np.isfinite(losses).all() and len(finite) > 1
+    collapse = _collapse(evidence)
+    if peak > _LARGE_RATIO and (rises or breaks):
+        how = f"the loss goes from {losses[0]:.3g} to {'NaN' if breaks else f'{finite.max():.3g}'}"
+    elif collapse is not None and ratio > 0.01 and _is_stuck(evidence):
+        how = collapse
+    elif ratio > _LARGE_RATIO and np.isfinite(last) and last > 0.98 * first:
+        how = f"the loss goes from {losses[0]:.3g} to {last:.3g}"
+    else:
+        return
+    yield Finding(
+        "step-too-large",
+        ("the optimiser",),
+        evidence.steps[0].number,
+        f"a step moves a weight matrix by up to {peak:.2g} of its size (about 0.001 to 0.01 is usual), and {how}",
+        "the learning rate is too large for this network",
+        "a learning rate 10 times smaller, warm-up, or clipping",
+        LIKELY,
+    )
+
+
+def _is_stuck(evidence: Evidence) -> bool:
+    _, last = smooth(evidence.losses())
+    floor = constant_loss(evidence)
+    return bool(np.isfinite(floor) and last > 0.9 * floor)
+
+
+def _collapse(evidence: Evidence) -> str | None:
+    """Say how far the samples' representations have moved together at the last hidden layer."""
+    hidden = [name for name in evidence.order[:-1] if name in evidence.steps[0].layers]
+    for name in reversed(hidden):
+        spreads = [step.layers[name].spread for step in evidence.steps if name in step.layers]
+        values = np.array([each for each in spreads if np.isfinite(each)])
+        if len(values) > 4:
+            after = float(np.median(values[-3:]))
+            if values[0] > 0.01 and after < _COLLAPSED * values[0]:
+                return (
+                    f"the spread of the samples at {name} falls from {values[0]:.2g} to {after:.2g}: one output for all"
+                )
+            return None
+    return None
+
+
+def _oscillates(evidence: Evidence) -> Iterator[Finding]:
+    turns = cosines(evidence, "gradient")
+    turns = turns[np.isfinite(turns)]
+    if len(turns) < 8 or learns(evidence):
+        return
+    later = turns[len(turns) // 2 :]
+    if float(np.median(later)) < _BACK:
+        yield Finding(
+            "oscillation",
+            ("the optimiser",),
+            evidence.steps[-len(later)].number,
+            f"the gradients of following steps point against each other (median cosine {np.median(later):.2f})",
+            "each step jumps across the valley, and the next one back",
+            "a learning rate 2 to 4 times smaller",
+            LIKELY,
+        )
+
+
+def _too_small(evidence: Evidence) -> Iterator[Finding]:
+    losses, sizes = evidence.losses(), ratios(evidence)
+    sizes = sizes[np.isfinite(sizes)]
+    if len(losses) < 8 or not len(sizes) or not np.isfinite(losses).all() or learns(evidence):
+        return
+    first, last = smooth(losses)
+    largest = float(np.max(sizes[len(sizes) // 2 :]))
+    gradients = [note.gradient_norm for note in evidence.steps[-1].parameters.values()]
+    if largest < _SMALL_RATIO and any(gradients) and not is_trained_already(evidence) and last > 0.98 * first:
+        yield Finding(
+            "step-too-small",
+            ("the optimiser",),
+            evidence.steps[0].number,
+            f"a step moves every weight matrix by less than {largest:.1g} of its size; the way is straight"
+            f" ({straightness(evidence):.2f}), and the loss goes from {first:.4g} to {last:.4g}",
+            "the learning rate is too small: it would take a million steps to change a weight by its own size",
+            "a learning rate 10 to 1000 times larger",
+            LIKELY,
+        )
+
+
+def _tiny_batch(evidence: Evidence) -> Iterator[Finding]:
+    counts: dict[str, list[tuple[int, int]]] = {}
+    for step in evidence.steps:
+        for name, count in step.batch_counts.items():
+            counts.setdefault(name, []).append(count)
+    small = {}
+    for name, seen in counts.items():
+        values, samples = np.median([each[0] for each in seen]), np.median([each[1] for each in seen])
+        if samples <= 2 or (samples <= _TINY_BATCH and values <= _FEW_VALUES):
+            small[name] = int(values), int(samples)
+    if small:
+        values, samples = next(iter(small.values()))
+        yield Finding(
+            "batchnorm-tiny-batch",
+            tuple(small),
+            evidence.steps[0].number,
+            f"batches of {samples} samples: mean and variance rest on {values} values per channel",
+            "batch statistics of so few samples are noise, and the running ones do not fit them",
+            "larger batches, GroupNorm or LayerNorm instead, or frozen statistics (eval() on these layers)",
+        )

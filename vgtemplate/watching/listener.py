@@ -1,0 +1,32 @@
+"""What else may be told of a watched step, besides the series: every function that is called, every layer's values."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from vgtemplate.watching.lens import Seen
+from vgtemplate.watching.rows import Row
+
+
+class Listener(Protocol):
+    """Is called while the network runs, outside of autograd; what it raises is noted, never passed on."""
+
+    def calling(self, name: str, args: Any, kwargs: Any) -> None:
+        """Before a torch function is called."""
+
+    def returned(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
+        """After it."""
+
+    def layer(self, name: str, row: Row, data: Any, seen: Seen) -> None:
+        """A function of a layer was called: with what beside its weights (`data`), and what came out."""
+
+    def output(self, row: Row, seen: Seen) -> None:
+        """What a layer puts out, or its activation."""
+
+    def slopes(self, row: Row, activation: str, units: Tensor) -> None:
+        """|phi'| of a layer's activation, (..., units, all that a unit has)."""
+
+    def gradient(self, row: Row, seen: Seen) -> None:
+        """DL/dz of a layer has arrived."""
