@@ -1,4 +1,5 @@
 import html
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.report import report, track
 from vgtemplate.lab.plan import plan_claims
+from vgtemplate.lab.verdicts import FOLDER, Verdicts, write_verdicts
 from vgtemplate.lab.worker import run_task
 from vgtemplate.records import make_results_folder
 from vgtemplate.tracking.outbox import (
@@ -136,7 +138,7 @@ def test_the_report_loads_neither_torch_nor_mlflow_until_it_is_called():
 
 
 @pytest.mark.slow
-def test_unchanged_report_is_not_drawn_again_and_a_changed_text_is_shown(experiments, results):
+def test_unchanged_report_is_not_drawn_again_and_a_changed_text_is_shown(experiments, results, monkeypatch):
     path, _ = write()
     gallery = path.with_name("gallery.html")
     before = path.stat().st_mtime_ns, gallery.stat().st_mtime_ns
@@ -148,3 +150,11 @@ def test_unchanged_report_is_not_drawn_again_and_a_changed_text_is_shown(experim
     gallery.unlink()
     write()
     assert gallery.exists()
+    # A file of verdicts is added in the working folder.
+    exact = next(name for name, claim in load_claims(experiments).items() if claim.check)
+    committed = json.loads(next((EXPERIMENTS.parent / "docs/verdicts").glob("mnist-*.json")).read_text())
+    entry = committed["claims"][next(name for name in committed["claims"])]
+    machine = committed["machine"] | {"model": "A machine elsewhere", "capability": ""}
+    monkeypatch.chdir(experiments.parent)
+    write_verdicts(FOLDER, Verdicts.model_validate(committed | {"machine": machine, "claims": {exact: entry}}))
+    assert "A machine elsewhere" in write()[1]

@@ -14,6 +14,7 @@ import pytest
 from vgtemplate.lab.counts import OUTCOMES
 from vgtemplate.lab.judge import VERDICTS
 from vgtemplate.lab.report.page import write_report
+from vgtemplate.lab.verdicts import Other
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -57,7 +58,13 @@ def report(tmp_path, make_claim, make_record, make_result) -> Path:
     records[(f"key-{arms[0]}",)].series["train_loss"][:] = losses
     results[1] = replace(results[1], verdict=replace(results[1].verdict, verdict="refuted"))
     results[3] = replace(results[3], verdict=None, was_run=False, failure="run it")
-    return write_report(tmp_path / "report", results, records.get)
+    elsewhere = [
+        Other("Intel Xeon Platinum 8488C, AVX512", "confirmed", ("10 of 10", "28 of 30"), "2026-11-02"),
+        Other("A" * 70, "depends on the seed", ("55 of 100",) * 12, "2026-11-01"),
+        Other("AMD EPYC, AVX2", "refuted", ("0 of 10",), "2026-10-01"),
+    ]
+    others = {claim.id: elsewhere for claim in claims}
+    return write_report(tmp_path / "report", results, records.get, others=others)
 
 
 @pytest.fixture

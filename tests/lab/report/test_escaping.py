@@ -15,6 +15,7 @@ from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.gallery import FigureConfig, GalleryConfig
 from vgtemplate.lab.report.gallery import write_gallery
 from vgtemplate.lab.report.page import write_report
+from vgtemplate.lab.verdicts import Other
 from vgtemplate.prediction import Comparison
 from vgtemplate.text import visible
 
@@ -84,7 +85,8 @@ def write(tmp_path: Path, make_claim: Any, make_record: Any, make_result: Any) -
         part_of_arm = claim.parts[0].model_copy(update={"arms": [word]})
         named = copies(claim, id=word, arms={word: {"model": {word: word}}}, parts=[part_of_arm])
         links, stability = {word: f"http://host/{word}"}, {word: word}
-        return write_report(tmp_path, [replace(result, claim=named)], {"key": record}.get, links, stability)
+        others = {word: [Other(word, word, (word,), word)]}
+        return write_report(tmp_path, [replace(result, claim=named)], {"key": record}.get, links, stability, others)
 
     return write
 

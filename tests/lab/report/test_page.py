@@ -11,11 +11,13 @@ from scipy import stats
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.load import merge
 from vgtemplate.lab.claim import ClaimConfig
+from vgtemplate.lab.environments import facts_of
 from vgtemplate.lab.judge import Verdict, judge_effects, judge_records
 from vgtemplate.lab.picks import Candidate, Pick
 from vgtemplate.lab.report.arms import compare_arms, describe_searches
 from vgtemplate.lab.report.page import describe_basis, write_report
 from vgtemplate.lab.report.strips import draw_strip
+from vgtemplate.lab.verdicts import Other
 from vgtemplate.prediction import Comparison
 
 
@@ -45,11 +47,11 @@ class Page(HTMLParser):
 def written(tmp_path, make_claim, make_record, make_result, reader):
     """Write the report of a claim with one arm, its settings and result changed as asked."""
 
-    def write(changes=None, links=None, record=None, stability=None, **settings):
+    def write(changes=None, links=None, record=None, stability=None, others=None, **settings):
         claim = make_claim(**settings)
         records = {arm: record or make_record(arm) for arm in claim.arms}
         result = make_result(claim, records, **(changes or {}))
-        path = write_report(tmp_path / "report", [result], reader(records.values()), links, stability)
+        path = write_report(tmp_path / "report", [result], reader(records.values()), links, stability, others)
         return SimpleNamespace(path=path, source=path.read_text(), page=Page(path.read_text()))
 
     return write
@@ -192,6 +194,41 @@ def test_how_a_claim_was_judged_again_is_said(written):
     assert "Judged again not stable: open on float32" in text
     assert "provisional not stable" in text
     assert "Judged again" not in written().page.text
+
+
+def test_verdicts_of_other_machines_stand_beside_a_claim_and_those_that_differ_are_marked(written):
+    found = [
+        Other("Intel Xeon, AVX512", "confirmed", ("10 of 10", "28 of 30"), "2026-11-02"),
+        Other("AMD EPYC, AVX2", "refuted", ("0 of 10", "28 of 30"), "2026-11-01"),
+        Other("AMD EPYC, AVX2", "refuted", ("0 of 10", "28 of 30"), "2026-10-01"),
+        Other("<b>", "open", ("5 of 10",), "2026-09-01"),
+    ]
+    done = written(others={"sigmoid-vanishes": found})
+    assert (
+        "Elsewhere confirmed on Intel Xeon, AVX512 (10 of 10; 28 of 30) "
+        "refuted on AMD EPYC, AVX2 (0 of 10; 28 of 30) differs from this run open on <b> (5 of 10)"
+    ) in done.page.text
+    assert done.page.text.count("differs from this run") == 1
+    assert "differs elsewhere" in done.page.text
+    alike = written(others={"sigmoid-vanishes": found[:1]}).page.text
+    assert "Elsewhere confirmed" in alike
+    assert "differs from" not in alike
+    assert "differs elsewhere" not in alike
+    assert "Elsewhere" not in written().page.text
+
+
+def test_the_machine_of_this_run_is_not_taken_for_another(written):
+    here = {"sigmoid": facts_of({"device": "cpu", "processor": {"model": "AMD EPYC", "capability": "AVX2"}})}
+    others = {"sigmoid-vanishes": [Other("AMD EPYC, AVX2", "confirmed", ("10 of 10",), "2026-11-01")]}
+    text = written({"environments": here}, others=others).page.text
+    assert "confirmed on AMD EPYC, AVX2, as in this run (10 of 10)" in text
+
+
+def test_records_of_different_environments_are_said(written):
+    facts = {f"arm {threads}": facts_of({"threads": threads}) for threads in (1, 2)}
+    text = written({"environments": facts}).page.text
+    assert "Records made in different environments: 1 thread (1 arm), 2 threads (1 arm)" in text
+    assert "different environments" not in written().page.text
 
 
 def test_rows_carry_what_is_filtered_by(written):

@@ -23,6 +23,7 @@ from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.plan import Plan, choose_dataset, plan_claims
 from vgtemplate.lab.result import Read, Result, judge_claim
 from vgtemplate.lab.stability import describe, read_outcomes
+from vgtemplate.lab.verdicts import others
 from vgtemplate.records import Record, make_results_folder, read_all
 from vgtemplate.tracking.outbox import experiment_address, find_report
 from vgtemplate.tracking.tracker import Tracker
@@ -65,9 +66,10 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     outcomes = read_outcomes(results, plan.dataset)
     stability = {name: describe(outcomes[name]) for name in plan.claims if outcomes.get(name)}
     links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
+    elsewhere = {result.claim.id: others(result.claim.id, result.dataset) for result in shown}
     gallery, read = read_gallery(claims_dir()), functools.cache(lambda keys: read_joined(results, keys))
     drawn = _gallery_records(gallery, plan, read)
-    inputs = [[result.to_json() for result in shown], stability, links, gallery.model_dump()]
+    inputs = [[result.to_json() for result in shown], stability, links, elsewhere, gallery.model_dump()]
     inputs.append({figure: {name: record.key for name, record in drawn[figure].items()} for figure in drawn})
     inputs.append(sorted(path.parent.name for path in results.glob("*/record.json")))
     inputs.append({name: claim.model_dump(mode="json") for name, claim in plan.claims.items()})
@@ -78,7 +80,7 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     stamp.unlink(missing_ok=True)
     write_gallery(folder, gallery, drawn)
     write_theory(folder, shown, read_all(results))
-    write_report(folder, shown, read, links, stability)
+    write_report(folder, shown, read, links, stability, elsewhere)
     stamp.write_text(digest)
     return path
 
@@ -112,10 +114,10 @@ def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
 
 def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
     """Return a plan of every claim on the data set and seeds of `plan`."""
-    others = {name: claim for name, claim in claims.items() if name not in plan.claims}
-    if not others:
+    missing = {name: claim for name, claim in claims.items() if name not in plan.claims}
+    if not missing:
         return plan
-    added = plan_claims(others, claims_dir(), plan.dataset, plan.seeds, files.data_root())
+    added = plan_claims(missing, claims_dir(), plan.dataset, plan.seeds, files.data_root())
     return replace(
         plan,
         claims={name: plan.claims.get(name, claim) for name, claim in claims.items()},

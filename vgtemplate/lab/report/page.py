@@ -18,6 +18,7 @@ from vgtemplate.lab.report.contradiction import Settled, settle
 from vgtemplate.lab.report.html import render, write_page
 from vgtemplate.lab.report.sections import build_section, describe_dataset, embed_panels
 from vgtemplate.lab.result import FAILED, NOT_RUN, Read, Result
+from vgtemplate.lab.verdicts import Other
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds
 
@@ -110,12 +111,14 @@ def write_report(
     read: Read,
     links: Mapping[str, str] | None = None,
     stability: Mapping[str, str] | None = None,
+    others: Mapping[str, Sequence[Other]] | None = None,
 ) -> Path:
     """Write `folder/index.html` as `write_page` does; the same results and records give the same file.
 
     Args:
         links: claim to the address of its MLflow experiment.
         stability: claim to a sentence on how it was judged again.
+        others: claim to what was found on other machines.
     """
     settled = settle(results, read)
     disputed = {name: each for each in settled for name in each.claims}
@@ -124,8 +127,8 @@ def write_report(
         name = result.claim.id
         records = {arm: record for arm, keys in result.keys.items() if (record := read(keys)) is not None}
         environments |= {_environment(record) for record in records.values()}
-        again, link = (stability or {}).get(name, ""), (links or {}).get(name)
-        sections.append(build_section(result, records, disputed.get(name), again, link))
+        elsewhere, again, link = (others or {}).get(name, ()), (stability or {}).get(name, ""), (links or {}).get(name)
+        sections.append(build_section(result, records, elsewhere, disputed.get(name), again, link))
     outcomes = [result.outcome for result in results]
     text = render(
         "index.html",

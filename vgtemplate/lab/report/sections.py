@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -19,6 +19,7 @@ from vgtemplate.lab.report.contradiction import Settled
 from vgtemplate.lab.report.html import embed
 from vgtemplate.lab.report.strips import draw_strip
 from vgtemplate.lab.result import Result
+from vgtemplate.lab.verdicts import Other, differs
 from vgtemplate.records import Record
 from vgtemplate.text import describe_seeds, write_number, write_spread
 
@@ -77,13 +78,33 @@ def embed_panels(figure: Figure | None, name: str, arms: Iterable[str]) -> Marku
     return embed(figure, f"{name}: {titles}; arms {', '.join(arms)}")
 
 
+def _describe_others(result: Result, others: Iterable[Other]) -> list[dict[str, Any]]:
+    """Return what committed verdicts say of a claim, alike ones once, and which contradict that of this run."""
+    here = {machine for facts in result.environments.values() for machine in facts["machine"]}
+    return [
+        {
+            "verdict": verdict,
+            "machine": machine + (", as in this run" if machine in here else ""),
+            "counts": "; ".join(counts),
+            "differs": differs(result.outcome, verdict),
+        }
+        for machine, verdict, counts in dict.fromkeys((other.machine, other.verdict, other.counts) for other in others)
+    ]
+
+
 def build_section(
-    result: Result, records: Mapping[str, Record], settled: Settled | None, stability: str, link: str | None
+    result: Result,
+    records: Mapping[str, Record],
+    others: Sequence[Other],
+    settled: Settled | None,
+    stability: str,
+    link: str | None,
 ) -> dict[str, Any]:
     """Return what the template shows of a claim.
 
     Args:
         records: the claim's arms' by name, those that there are.
+        others: what was found on other machines.
         settled: the claim with one that says the opposite, where both have a verdict.
         stability: in which variants the claim was judged again, and how; empty where it was not.
     """
@@ -101,6 +122,7 @@ def build_section(
         "marks": describe_marks(choose_panels(claim, records)),
         "arms": compare_arms(configurations),
         "searches": describe_searches(claim, result.picks),
+        "others": _describe_others(result, others),
         "settled": settled,
         "stability": stability,
         "check": CHECKS[claim.check].source if claim.check else "",
