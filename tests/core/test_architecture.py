@@ -41,6 +41,7 @@ class Room:
 
 ROOMS = {
     "atomic": Room(0, names(""), names("")),
+    "locking": Room(0, names(""), names("filelock")),
     "text": Room(0, names(""), names("")),
     "measure": Room(0, names(""), names("torch")),
     "stacking": Room(0, names(""), names("numpy")),
@@ -51,14 +52,14 @@ ROOMS = {
     "data": Room(2, names("atomic lightning config")),
     "nn": Room(3, names("config"), names("numpy torch"), LIGHTNING),
     "metrics": Room(3, names("config records"), names("numpy")),
-    "tracking": Room(4, names("atomic config records text metrics"), never=HEAVY),
+    "tracking": Room(4, names("atomic locking config records text metrics"), never=HEAVY),
     "watching": Room(2, names("config"), names("numpy torch"), LIGHTNING),
     "doctor": Room(3, names("config watching"), names("numpy torch"), LIGHTNING),
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
     "callbacks": Room(6, names("atomic lightning config measure nn watching doctor figures")),
     "training": Room(7, names("atomic lightning stacking config data metrics nn callbacks records")),
-    "jobs": Room(8, names("config data records training"), names("filelock")),
+    "jobs": Room(8, names("locking config data records training"), names("filelock")),
     "cli": Room(9, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
 }
 LATE = re.compile(
@@ -161,7 +162,7 @@ def test_package_itself_imports_nothing_before_it_is_asked() -> None:
 
 def test_rooms_that_never_need_torch_never_load_it() -> None:
     """The statements above say so of each file; this says so of everything they load in turn."""
-    light = names("atomic text config records theory metrics tracking prediction figures jobs cli")
+    light = names("atomic locking text config records theory metrics tracking prediction figures jobs cli")
     torch_is_needed = names("cli/commands/classify.py")
     found = [path.relative_to(PACKAGE).as_posix() for path in files()]
     modules = [module_name(file) for file in found if room_of(file) in light and file not in torch_is_needed]

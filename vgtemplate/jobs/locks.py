@@ -6,28 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.locking import acquire
 
 
-def _lock(results: Path, key: str) -> FileLock:
-    return FileLock(results / ".locks" / f"{key}.lock")
+def _path(results: Path, key: str) -> Path:
+    return results / ".locks" / f"{key}.lock"
 
 
 @contextmanager
 def hold(results: Path, key: str) -> Iterator[bool]:
     """Hold the only permission to train a key (UserError: no lock can be written); yields whether it was waited for."""
-    lock, waited = _lock(results, key), False
+    path, waited = _path(results, key), False
     try:
-        (results / ".locks").mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         try:
-            lock.acquire(blocking=False)
+            lock = acquire(path, 0)
         except Timeout:
             waited = True
-            lock.acquire()
+            lock = acquire(path)
     except OSError as error:
-        raise UserError(f"{lock.lock_file}: cannot be locked ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be locked ({error.strerror})") from None
     try:
         yield waited
     finally:
@@ -37,15 +38,15 @@ def hold(results: Path, key: str) -> Iterator[bool]:
 @contextmanager
 def hold_if_free(results: Path, key: str) -> Iterator[bool]:
     """Hold the permission to train a key while nobody has it; yields whether it is held, without waiting."""
-    lock = _lock(results, key)
+    path = _path(results, key)
     try:
-        (results / ".locks").mkdir(exist_ok=True)
-        lock.acquire(blocking=False)
+        path.parent.mkdir(exist_ok=True)
+        lock = acquire(path, 0)
     except Timeout:
         yield False
         return
     except OSError as error:
-        raise UserError(f"{lock.lock_file}: cannot be locked ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be locked ({error.strerror})") from None
     try:
         yield True
     finally:
@@ -54,12 +55,10 @@ def hold_if_free(results: Path, key: str) -> Iterator[bool]:
 
 def is_held(results: Path, key: str) -> bool:
     """Say whether some process is training a key."""
-    lock = _lock(results, key)
     try:
-        lock.acquire(blocking=False)
+        acquire(_path(results, key), 0).release()
     except Timeout:
         return True
     except OSError:  # no folder of locks yet
         return False
-    lock.release()
     return False

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from vgtemplate.atomic import write_whole
+from vgtemplate.locking import acquire
 from vgtemplate.records import record_path
 from vgtemplate.tracking.addresses import public
 from vgtemplate.tracking.view import link_to_table
@@ -306,8 +307,7 @@ def sending(results: Path) -> Iterator[None]:
     folder = results / "tracking"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
-        lock.acquire()
+        lock = acquire(folder / ".lock", LOCK_SECONDS)
     except Timeout:
         raise TimeoutError(f"another process has been sending for {LOCK_SECONDS:.0f} s") from None
     try:
