@@ -128,20 +128,18 @@ def healthy(name: str, family: str, make: Callable[[int], Training], steps: int 
     return Case(name, "healthy", "none", family, make, steps=steps, falls=falls)
 
 
+def _from_seed(seed: int, build: Callable[..., Training], **settings: Any) -> Training:
+    torch.manual_seed(seed)
+    return build(seed, **settings)
+
+
 def ill(
     name: str, label: str, family: str, build: Callable[..., Training], steps: int = 60, also: str = "", **settings: Any
 ) -> Case:
-    """Return an ill case of `build(seed, ill=..., **settings)`; with ill=False it is the cured one."""
-    return Case(
-        name,
-        "ill",
-        label,
-        family,
-        partial(build, ill=True, **settings),
-        frozenset(also.split()),
-        steps,
-        partial(build, ill=False, **settings),
-    )
+    """Return an ill case of `build(seed, ill=True, **settings)`; with ill=False it is the cured one."""
+    sick = partial(_from_seed, build=build, ill=True, **settings)
+    cured = partial(_from_seed, build=build, ill=False, **settings)
+    return Case(f"{label}--{name}", "ill", label, family, sick, frozenset(also.split()), steps, cured)
 
 
 def seeded(build: Callable[..., Training]) -> Callable[..., Training]:
@@ -199,3 +197,10 @@ def grid(
     return [
         healthy(f"{name}-{each}", family, usual(net, data, loss, each, rate), steps) for each, rate in rates.items()
     ]
+
+
+def training(
+    model: nn.Module, batches: Iterable[Any], loss: Loss, optimizer: str, rate: float, score: Any = None
+) -> Training:
+    """Return a training by the usual loop."""
+    return Training(model, batches, optimizer_of(optimizer, model.parameters(), rate), loss, score=score)

@@ -129,3 +129,9 @@ def graphs(seed: int, size: int = 16, nodes: int = 8) -> Batches:
     return Batches(
         (x, links / links.sum(-1, keepdim=True), ((share.flatten() - 0.2) / 0.2).long().clamp(0, 2)), size, seed
     )
+
+
+def tail(seed: int, size: int = 32, length: int = 40) -> Batches:
+    """Return noise (B, length, 1); the target (B, 1) is the mean of the last four, of variance 1."""
+    x = torch.randn(1024, length, 1, generator=generator(seed))
+    return Batches((x, 2 * x[:, -4:, 0].mean(1, keepdim=True)), size, seed)

@@ -82,7 +82,7 @@ CASES: list[Case] = [
     *_theirs("roberta", "RobertaConfig", "RobertaForSequenceClassification", {"adamw": 2e-3}, TINY | {"max_position_embeddings": 40}, data.tokens),
     *_theirs("distilbert", "DistilBertConfig", "DistilBertForSequenceClassification", {"adam": 2e-3}, DISTIL, data.tokens),
     *_theirs("electra", "ElectraConfig", "ElectraForSequenceClassification", {"adamw": 5e-3}, ELECTRA, data.tokens),
-    *_theirs("albert", "AlbertConfig", "AlbertForSequenceClassification", {"adamw": 5e-3}, ELECTRA, data.tokens),
+    *_theirs("albert", "AlbertConfig", "AlbertForSequenceClassification", {"adamw": 3e-3}, ELECTRA, data.tokens, 150),
     *_theirs("gpt2", "GPT2Config", "GPT2LMHeadModel", {"adamw": 3e-3, "adam": 5e-3}, GPT),
     *_theirs("opt", "OPTConfig", "OPTForCausalLM", {"adamw": 3e-3}, OPT),
     *_theirs("gpt-neox", "GPTNeoXConfig", "GPTNeoXForCausalLM", {"adamw": 3e-3}, TINY),

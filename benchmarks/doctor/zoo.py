@@ -12,11 +12,26 @@ from benchmarks.doctor import (
     healthy_text,
     healthy_timm,
     healthy_vision,
+    ill_depth,
+    ill_heads,
+    ill_links,
+    ill_time,
     public,
 )
 from benchmarks.doctor.case import Case
 
-SHELVES = (healthy_dense, healthy_vision, healthy_timm, healthy_text, healthy_recurrent, healthy_generative)
+SHELVES = (
+    healthy_dense,
+    healthy_vision,
+    healthy_timm,
+    healthy_text,
+    healthy_recurrent,
+    healthy_generative,
+    ill_depth,
+    ill_heads,
+    ill_links,
+    ill_time,
+)
 HALVES = ("calibration", "held-out")
 
 
