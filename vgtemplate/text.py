@@ -7,12 +7,14 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 Plain: TypeAlias = "float | str | None"
 """A number in JSON, which has no NaN and no infinity: null, "Infinity", "-Infinity"."""
 
 _UNUSUAL = re.compile(r"[^\n\t -~]")
+_PACKAGE = Path(__file__).resolve().parent
 _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
@@ -95,3 +97,12 @@ def flatten(settings: object, prefix: str = "") -> dict[str, object]:
     for key, value in settings.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
+
+
+def as_note(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return what a warning of ours prints, in one line; where it was raised matters in those of the libraries only."""
+    if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+        return f"note: {visible(str(message))}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"

@@ -218,3 +218,20 @@ def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Pat
     assert (tmp_path / "asked").exists()
     assert not list(tmp_path.glob(".writing-*"))
     assert read_record(tmp_path, "0" * 20) is None
+
+
+@pytest.mark.slow
+def test_what_a_worker_notes_is_one_line_as_in_its_parent(tmp_path: Path) -> None:
+    code = """if True:
+    import multiprocessing, warnings
+    from pathlib import Path
+    from vgtemplate.lab import worker
+    from vgtemplate.lab.check_job import CheckJob
+    worker._attempt = lambda *_: warnings.warn_explicit("the disk is full", UserWarning, worker.__file__, 1)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send((CheckJob("0" * 20, "chain_rule_product", "chain-rule-product"), worker.How(Path(), Path(), 1)))
+    ours.close()
+    worker._serve(theirs, 1, [])
+    """
+    ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+    assert ended.stderr.startswith("note: the disk is full\n"), ended.stderr

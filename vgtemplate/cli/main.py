@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import warnings
-from pathlib import Path
 
 import click
 
@@ -17,6 +16,7 @@ from vgtemplate.cli.console import say
 from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
 from vgtemplate.config.extras import explain
+from vgtemplate.text import as_note
 
 COMMANDS = {
     "new": ("vgtemplate.cli.commands.new", "start a project of your own"),
@@ -78,7 +78,7 @@ def main() -> None:
         # What is ignored stays ignored, as Ctrl-C is by what runs in the background.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
-    warnings.formatwarning = _note
+    warnings.formatwarning = as_note
     try:
         # Without its standalone mode click returns the code of an Exit rather than raising it.
         sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
@@ -131,16 +131,6 @@ def _system_refuses(error: OSError) -> int:
     # What could not be written is thrown away, or Python would try again at its end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return _say(f"error: the output cannot be written ({error.strerror or error})", 2)
-
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-    """Return what a warning of ours prints, in one line; where it was raised matters in those of the libraries only."""
-    if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
-        return f"note: {message}\n"
-    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _say(text: str, code: int) -> int:

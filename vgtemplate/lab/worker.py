@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +26,7 @@ from vgtemplate.jobs.run import run_job
 from vgtemplate.lab.check_job import run_check
 from vgtemplate.lab.plan import Task
 from vgtemplate.records import Record
+from vgtemplate.text import as_note
 from vgtemplate.training.memory import give_memory_back
 
 _STOP_SECONDS = 20.0
@@ -86,6 +88,7 @@ def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> N
 
     for name in lightnings:
         importlib.import_module(name)
+    warnings.formatwarning = as_note
     # While an arm trains, SIGTERM means a checkpoint first (callbacks/checkpointer.py). At any other time it raises
     # Stopped, so that a half-written record is taken away.
     signal.signal(signal.SIGTERM, _stop)
