@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reliability.processes import Process
+from vgtemplate.tracking.outbox import forget_store
 
 ARMS = """
 arms:
@@ -101,15 +102,14 @@ def _with_records(folder: Path) -> None:
 
 
 def _with_parcels(folder: Path) -> None:
-    """Have records of which MLflow knows nothing yet, and a database of which another experiment is in."""
+    """Have records of which MLflow knows nothing yet, and a database in which there is another run."""
     _with_database(folder)
-    aside = folder / "results" / "aside.db"
-    (folder / "results" / "mlflow.db").rename(aside)
-    # A folder where the database belongs: nothing can be sent.
-    (folder / "results" / "mlflow.db").mkdir()
+    results = folder / "results"
+    shutil.copy(results / "mlflow.db", folder / "before.db")
     _run(folder, *TRAIN, "--set", "training.steps=20")
-    (folder / "results" / "mlflow.db").rmdir()
-    aside.rename(folder / "results" / "mlflow.db")
+    (folder / "before.db").replace(results / "mlflow.db")
+    shutil.rmtree(results / "mlartifacts")
+    forget_store(results)
 
 
 def _run(folder: Path, *arguments: str) -> None:
