@@ -16,12 +16,14 @@ ARMS = """
 arms:
   plain:
     data: {dataset: digits, num_train: 200, num_validation: 40}
-    model: {depth: 4, width: 16, norm: batch}
-    training: {steps: 60, validate_every: 20}
+    model: {depth: 3, width: 16, norm: batch}
+    training: {steps: 40, validate_every: 20}
+    probes: {every: 10}
   residual:
     data: {dataset: digits, num_train: 200}
-    model: {depth: 4, width: 16, residual: true, dropout: 0.1}
-    training: {steps: 60}
+    model: {depth: 2, width: 16, residual: true, dropout: 0.1}
+    training: {steps: 20}
+    probes: {every: 10}
 """
 CLAIM = {
     "id": "trains-a-while",
@@ -33,10 +35,10 @@ CLAIM = {
         name: {
             "data": {"num_train": 200},
             "model": {"depth": depth, "width": 16, "activation": "tanh"},
-            "training": {"steps": 60},
-            "probes": {"every": 20},
+            "training": {"steps": 30},
+            "probes": {"every": 10},
         }
-        for name, depth in (("deep", 6), ("shallow", 2))
+        for name, depth in (("deep", 4), ("shallow", 2))
     },
     "parts": [{"metric": "test_accuracy", "arms": [name], "threshold": ">= 0"} for name in ("deep", "shallow")],
 }
@@ -106,7 +108,7 @@ def _with_parcels(folder: Path) -> None:
     _with_database(folder)
     results = folder / "results"
     shutil.copy(results / "mlflow.db", folder / "before.db")
-    _run(folder, *TRAIN, "--set", "training.steps=20")
+    _run(folder, *TRAIN, "--arm", "residual")
     (folder / "before.db").replace(results / "mlflow.db")
     shutil.rmtree(results / "mlartifacts")
     forget_store(results)
