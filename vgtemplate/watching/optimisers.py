@@ -33,6 +33,7 @@ class OptimiserHooks:
         self._handles: list[Any] = []
         self._running: list[Optimizer] = []
         self._inner: Optimizer | None = None
+        self._is_called = False
 
     def set(self) -> None:
         """Put the hooks in."""
@@ -43,9 +44,13 @@ class OptimiserHooks:
             ]
 
     def remove(self) -> None:
-        """Take the hooks out."""
+        """Take the hooks out; where an optimiser is stepping, and torch goes through its hooks, silence them."""
         for handle in self._handles:
-            handle.remove()
+            hooks = handle.hooks_dict_ref()
+            if self._is_called and hooks is not None:
+                hooks[handle.id] = _nothing
+            else:
+                handle.remove()
         self._handles, self._running = [], []
 
     def _is_ours(self, optimizer: Optimizer) -> bool:
@@ -76,5 +81,13 @@ class OptimiserHooks:
         # An optimiser that wraps another has been seen as that one.
         if self._inner is None:
             self._watcher.after_step(optimizer)
-            self._stepped(optimizer)
+            self._is_called = True
+            try:
+                self._stepped(optimizer)
+            finally:
+                self._is_called = False
         self._inner = optimizer if self._running else None
+
+
+def _nothing(*_: Any) -> None:
+    """Stand where a hook stood."""
