@@ -30,7 +30,7 @@ class Rows(nn.Module):
 class Dense(nn.Module):
     def __init__(self, num_classes, width=8):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.LazyLinear(width), nn.Tanh(), nn.Dropout(0.1))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Tanh(), nn.Dropout(0.1))
         self.output = nn.Linear(width, num_classes)
 
     def forward(self, x):
@@ -54,7 +54,7 @@ class Own(pl.LightningModule):
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), 0.01)
 '''
-KINDS = (*("mlp",) * 5, "cnn", "resnet", "pretrained", "own network", "own network, lazy", "own module")
+KINDS = (*("mlp",) * 5, "cnn", "resnet", "pretrained", "own network", "own network, at once", "own module")
 _NUMBERS, _BATCHES = (100, 200, 400), (16, 32, 64)
 _ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "selu", "leaky_relu", "prelu", "rrelu")
 _OPTIMISERS: tuple[dict[str, Any], ...] = (
@@ -104,7 +104,7 @@ def draw_arm(draw: random.Random) -> tuple[str, dict[str, Any]]:
 
 def _network(kind: str, draw: random.Random) -> dict[str, Any]:
     if kind.startswith("own"):
-        name = "Dense" if "lazy" in kind else "Rows"
+        name = "Dense" if "at once" in kind else "Rows"
         return {"model": {"factory": f"own_code:{name}", "settings": {"width": draw.choice((4, 12))}}}
     if kind == "pretrained":
         model = {"depth": draw.randint(1, 3), "width": 16, "activation": "sigmoid"}
