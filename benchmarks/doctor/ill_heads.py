@@ -179,7 +179,7 @@ def outside(seed: int, ill: bool) -> Training:
 
 CASES: list[Case] = [
     *[ill(f"{fault}-{task}", "loss-head-mismatch", family, head, 60, task=task, fault=fault) for fault, task, family in (
-        ("softmax", "mlp", "dense"), ("softmax", "cnn", "convolutional"), ("softmax", "rescnn", "residual"), ("softmax", "attends", "own transformers"),
+        ("softmax", "mlp", "dense"), ("softmax", "cnn", "convolutional"), ("softmax", "rescnn", "residual"), 
         ("sigmoid", "mlp", "dense"), ("probabilities-nll", "mlp", "dense"), ("logits-nll", "mlp", "dense"),
         ("softmax-of-batch", "mlp", "dense"))],
     ill("softmax-chars", "loss-head-mismatch", "recurrent", chars, 60, kind="GRU"),

@@ -15,6 +15,9 @@ from benchmarks.doctor import (
     ill_depth,
     ill_heads,
     ill_links,
+    ill_loops,
+    ill_numbers,
+    ill_steps,
     ill_time,
     public,
 )
@@ -30,6 +33,9 @@ SHELVES = (
     ill_depth,
     ill_heads,
     ill_links,
+    ill_loops,
+    ill_numbers,
+    ill_steps,
     ill_time,
 )
 HALVES = ("calibration", "held-out")

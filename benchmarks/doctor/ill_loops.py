@@ -1,0 +1,228 @@
+"""Ill in the loop: graphs that grow, gradients that are stale, statistics that move though frozen."""
+# ruff: noqa: E501 - a case is a line
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.doctor import data
+from benchmarks.doctor.case import Case, Training, ill, optimizer_of, training
+from benchmarks.doctor.losses import classify, regress
+from benchmarks.doctor.nets import Attends, Recurrent, cnn, mlp
+
+grey = partial(data.pictures, side=8, channels=1, size=32)
+
+
+class Centred(nn.Module):
+    """Features minus their moving mean, whose graph may be kept from step to step."""
+
+    def __init__(self, keep: bool, cut: Any = None) -> None:
+        super().__init__()
+        self.keep, self.first, self.rest = keep, nn.Linear(64, 48), mlp(48, 10, 48, 1)
+        self.mean: Any = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        self.mean = 0.9 * self.mean + 0.1 * h.mean(0)
+        if not self.keep:
+            self.mean = self.mean.detach()
+        return self.rest(h - self.mean)
+
+
+class Bank(nn.Module):
+    """A bank of the last features, all of them with their graphs."""
+
+    def __init__(self, keep: bool) -> None:
+        super().__init__()
+        self.keep, self.first = keep, nn.Linear(64, 16)
+        self.bank: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.normalize(self.first(x), dim=1)
+        self.bank.append(z if self.keep else z.detach())
+        return z
+
+
+def grows(seed: int, ill: bool, kind: str) -> Training:
+    """Something that is carried from step to step carries its graph with it."""
+    if kind == "moving-mean":
+        model: nn.Module = Centred(ill)
+
+        def step(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+            optimizer.zero_grad()
+            value = classify(net, batch)
+            value.backward(retain_graph=ill)
+            optimizer.step()
+            return value
+
+        return Training(model, data.digits(seed), optimizer_of("adam", model.parameters(), 3e-3), train_step=step)
+    if kind == "bank":
+        model = Bank(ill)
+
+        def contrast(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+            x = batch[0]
+            optimizer.zero_grad()
+            one = net(x + 0.2 * torch.randn_like(x))
+            two = F.normalize(net.first(x + 0.2 * torch.randn_like(x)), dim=1)
+            value = F.cross_entropy(two @ torch.cat(net.bank[::-1]).T / 0.2, torch.arange(len(one)))
+            value.backward(retain_graph=ill)
+            optimizer.step()
+            return value
+
+        return Training(model, data.digits(seed, 16), optimizer_of("adam", model.parameters(), 3e-3), train_step=contrast)
+    if kind == "total-loss":  # loss = loss + ..., of a linear probe on frozen features, all steps in one graph
+        model = nn.Sequential(mlp(64, 32, 48, 1).requires_grad_(False), nn.Linear(32, 10))
+        total: list[Tensor] = []
+
+        def summed(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+            optimizer.zero_grad()
+            total.append(classify(net, batch))
+            value = torch.stack(total).mean() if ill else total[-1]
+            value.backward(retain_graph=ill)
+            optimizer.step()
+            return value
+
+        return Training(model, data.digits(seed), optimizer_of("adam", model[1].parameters(), 1e-2), train_step=summed)
+    if kind == "baseline":  # a policy's moving baseline of its own chances, not detached
+        model = nn.Linear(12, 4)
+        base: list[Any] = [0.0]
+
+        def reinforce(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+            optimizer.zero_grad()
+            chances = net(batch[0]).log_softmax(1)
+            gain = chances.gather(1, batch[1][:, None])[:, 0]
+            base[0] = 0.9 * base[0] + 0.1 * (gain.mean() if ill else gain.mean().detach())
+            value = -(gain - 0.1 * base[0]).mean()
+            value.backward(retain_graph=ill)
+            optimizer.step()
+            return value
+
+        return Training(model, data.table(seed, classes=4), optimizer_of("adam", model.parameters(), 1e-2), train_step=reinforce)
+    model = {"logged-mlp": lambda: mlp(64, 10), "logged-cnn": cnn}[kind]()  # the mean of all losses, for the progress bar
+    history: list[Tensor] = []
+
+    def logged(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        optimizer.zero_grad()
+        value = classify(net, batch)
+        value.backward()
+        optimizer.step()
+        history.append(value if ill else value.detach())
+        return torch.stack(history).mean() if ill else value
+
+    return Training(model, grey(seed) if kind == "logged-cnn" else data.digits(seed), optimizer_of("adam", model.parameters(), 3e-3), train_step=logged)
+
+
+def stale(seed: int, ill: bool, kind: str) -> Training:
+    """The optimiser steps on gradients that belong to other batches or other losses."""
+    if kind == "two-losses":  # an encoder that also gets a discriminator's gradients, never cleared
+        model: Any = nn.ModuleDict({"generator": mlp(4, 2, 32, 2), "judge": mlp(2, 1, 32, 2, partial(nn.LeakyReLU, 0.2))})
+        players = [torch.optim.Adam(model["generator"].parameters(), 2e-3), torch.optim.Adam(model["judge"].parameters(), 2e-3)]
+
+        def play(net: Any, optimizers: Any, batch: Any, number: int) -> Tensor:
+            real, noise = batch[0], torch.randn(len(batch[0]), 4)
+            if not ill:
+                optimizers[1].zero_grad()
+            fake = net["generator"](noise)
+            loss = (F.softplus(-net["judge"](real)) + F.softplus(net["judge"](fake.detach()))).mean()
+            loss.backward()
+            optimizers[1].step()
+            optimizers[0].zero_grad()
+            F.softplus(-net["judge"](fake)).mean().backward()  # leaves its gradients in the judge
+            optimizers[0].step()
+            return loss
+
+        return Training(model, data.moons(seed), players, train_step=play, score=lambda net: fooled(net, seed))
+    net, batches, loss, optimizer, rate = {
+        "never-mlp": lambda: (mlp(64, 10), data.digits(seed), classify, "sgd", 0.05),
+        "never-cnn": lambda: (cnn(norm=False), grey(seed), classify, "sgd", 0.05),
+        "never-adam": lambda: (mlp(8, 1, act=nn.Tanh), data.teacher(seed), regress, "adam", 2e-2),
+        "never-rnn": lambda: (Recurrent("GRU", 1, 3), data.waves(seed), classify, "adam", 2e-2),
+        "never-transformer": lambda: (Attends(30, 2), data.tokens(seed), classify, "sgd", 0.05),
+        "other-model": lambda: (mlp(64, 10, act=nn.Tanh), data.digits(seed), classify, "sgd", 0.1),
+        "first-only": lambda: (mlp(8, 1), data.teacher(seed), regress, "sgd", 0.05),
+    }[kind]()
+    other = mlp(4, 2)
+
+    def step(network: Any, stepper: Any, batch: Any, number: int) -> Tensor:
+        if not ill or (kind == "first-only" and number == 0):
+            stepper.zero_grad()
+        elif kind == "other-model":
+            other.zero_grad()
+        value = loss(network, batch)
+        value.backward()
+        stepper.step()
+        return value
+
+    return Training(net, batches, optimizer_of(optimizer, net.parameters(), rate), train_step=step)
+
+
+def fooled(net: Any, seed: int) -> float:
+    """How far the generator's points are from the moons: the mean distance to the nearest, both ways."""
+    real = next(iter(data.moons(seed, 256)))[0]
+    with torch.no_grad():
+        apart = torch.cdist(net["generator"](torch.randn(256, 4, generator=data.generator(seed))), real)
+    return float(apart.amin(0).mean() + apart.amin(1).mean())
+
+
+class Tuned(nn.Module):
+    """A frozen body with norms, and a head; held in evaluation mode or not."""
+
+    def __init__(self, body: nn.Module, head: nn.Module, hold: bool, settle: Tensor) -> None:
+        super().__init__()
+        self.body, self.head, self.hold = body, head, hold
+        self.body.train()
+        with torch.no_grad():
+            for _ in range(30):
+                self.body(settle)
+        self.body.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Tuned:
+        super().train(mode)
+        if self.hold:
+            self.body.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+def thaws(seed: int, ill: bool, kind: str) -> Training:
+    """model.train() puts frozen norms back into training mode. Cured: they are held in evaluation mode."""
+    other = torch.Generator().manual_seed(seed)
+    if kind == "mlp":
+        model: nn.Module = Tuned(mlp(64, 48, 48, 2, norm=nn.BatchNorm1d), nn.Linear(48, 10), not ill, 1.5 * torch.randn(256, 64, generator=other))
+        return training(model, data.digits(seed), classify, "adam", 1e-2)
+    if kind == "regress":
+        model = Tuned(mlp(8, 32, 32, 2, norm=nn.BatchNorm1d), mlp(32, 1, 32, 1), not ill, 0.5 + torch.randn(256, 8, generator=other))
+        return training(model, data.teacher(seed), regress, "adam", 1e-2)
+    if kind == "resnet":
+        from torchvision.models.resnet import BasicBlock, ResNet
+
+        body = ResNet(BasicBlock, [1, 1, 1, 1], 32)
+        body.fc = nn.Identity()
+        model = Tuned(body, nn.Linear(512, 4), not ill, 0.5 * torch.randn(16, 3, 32, 32, generator=other))
+        return training(model, data.pictures(seed), classify, "adam", 3e-3)
+    if kind == "instance":
+        body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.InstanceNorm2d(8, track_running_stats=True), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        model = Tuned(body, nn.Linear(128, 4), not ill, torch.randn(64, 1, 8, 8, generator=other))
+        return training(model, grey(seed), classify, "adam", 1e-2)
+    body = nn.Sequential(*cnn(depth=3 if kind == "cnn-3" else 2)[:-1])
+    model = Tuned(body, nn.Linear(128, 4), not ill, 0.3 + torch.randn(64, 1, 8, 8, generator=other))
+    return training(model, grey(seed), classify, "sgd" if kind == "cnn-3" else "adam", 1e-2)
+
+
+CASES: list[Case] = [
+    *[ill(kind, "graph-grows", family, grows, 40, kind=kind) for kind, family in (
+        ("moving-mean", "dense"), ("bank", "metric learning"), ("total-loss", "fine-tuning"), ("baseline", "reinforcement"), ("logged-mlp", "dense"), ("logged-cnn", "convolutional"))],
+    *[ill(kind, "stale-gradients", family, stale, 60, kind=kind) for kind, family in (
+        ("never-mlp", "dense"), ("never-cnn", "convolutional"), ("never-adam", "regression"), ("never-rnn", "recurrent"), ("never-transformer", "own transformers"),
+        ("other-model", "dense"), ("first-only", "regression"))],
+    ill("two-losses", "stale-gradients", "games", stale, 400, kind="two-losses"),
+    *[ill(kind, "frozen-buffers-move", family, thaws, 30, kind=kind) for kind, family in (
+        ("mlp", "dense"), ("regress", "regression"), ("resnet", "torchvision"), ("instance", "convolutional"), ("cnn", "convolutional"), ("cnn-3", "convolutional"))],
+]  # fmt: skip
