@@ -23,6 +23,9 @@ _MOST_KILLS = 12
 """Of one training."""
 _EVERY_SECONDS = ("0", "0.05", "0.3", "1000")
 """Between two checkpoints."""
+_REFUSED = 2
+"""The exit code for settings that do not go together."""
+Whole = tuple[dict[str, str], float, bool, list[str]]
 Kill = Callable[[Process, random.Random], list[int]]
 """Disturbs a process; returns the exit codes that it may have then, none if it is to go on."""
 
@@ -72,14 +75,13 @@ def _prepare(folder: Path, arm: dict[str, Any]) -> None:
     (folder / "own_code.py").write_text(OWN_CODE)
 
 
-def _whole(folder: Path, arm: dict[str, Any], arguments: tuple[str, ...]) -> tuple[dict[str, str], float]:
-    """Train undisturbed; return the record, and how long it took."""
+def _whole(folder: Path, arm: dict[str, Any], arguments: tuple[str, ...]) -> Whole:
+    """Train undisturbed; return the record, how long it took, whether it was trained, and what was wrong."""
     _prepare(folder, arm)
     begun = time.monotonic()
     ended = start(folder, arguments).end()
-    if ended.code != 0:
-        raise RuntimeError(f"{json.dumps(arm)}: exit code {ended.code}: {ended.errors[-500:]}")
-    return state.records(folder / "results"), time.monotonic() - begun
+    faults = _wrong(ended, [_REFUSED])
+    return state.records(folder / "results"), time.monotonic() - begun, ended.code == 0, faults
 
 
 def _wrong(ended: Ended, allowed: list[int]) -> list[str]:
@@ -96,7 +98,10 @@ def _try(tally: Tally, folder: Path, draw: random.Random, number: int) -> None:
     kind, arm = draw_arm(draw)
     first, seeds = draw.randint(0, 10**6), draw.randint(1, 4)
     arguments = ("train", "arms.yaml", "--no-tracking", "--first-seed", str(first), "--seeds", str(seeds))
-    expected, seconds = _whole(folder / f"{number}-whole", arm, arguments)
+    expected, seconds, was_trained, faults = _whole(folder / f"{number}-whole", arm, arguments)
+    tally.count("arms trained undisturbed" if was_trained else "arms refused", faults, f"{kind}: {json.dumps(arm)}")
+    if not was_trained:
+        return
     disturbed, every = folder / f"{number}", draw.choice(_EVERY_SECONDS)
     _prepare(disturbed, arm)
     said = f"arm {number} ({kind}, {seeds} seeds, a checkpoint every {every} s)"
