@@ -1,4 +1,5 @@
 """Healthy dense networks: activations, initialisers, norms, residual streams, and what only looks ill."""
+# ruff: noqa: E501 - a case is a line
 
 from __future__ import annotations
 

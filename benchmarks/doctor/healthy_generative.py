@@ -1,4 +1,5 @@
 """Healthy autoencoders, segmenters, graph nets, games, diffusion, physics, policies, distances."""
+# ruff: noqa: E501 - a case is a line
 
 from __future__ import annotations
 

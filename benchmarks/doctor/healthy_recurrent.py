@@ -1,4 +1,5 @@
 """Healthy recurrent networks: classes of rows and waves, characters, the adding problem when it is short."""
+# ruff: noqa: E501 - a case is a line
 
 from __future__ import annotations
 

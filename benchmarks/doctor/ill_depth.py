@@ -30,7 +30,17 @@ def weights(model: nn.Module, std: float | None = None, times: float = 1.0, bias
     return model
 
 
-def deep(seed: int, ill: bool, act: Any, gain: float | None, depth: int, good: Any, good_gain: float, rate: float, width: int = 64) -> Training:
+def deep(
+    seed: int,
+    ill: bool,
+    act: Any,
+    gain: float | None,
+    depth: int,
+    good: Any,
+    good_gain: float,
+    rate: float,
+    width: int = 64,
+) -> Training:
     """A deep dense net whose activation and gain shrink or blow up what flows; cured by those that keep it."""
     model: nn.Module = mlp(64, 10, width, depth, act if ill else good)
     if not ill:
@@ -52,7 +62,10 @@ def deep_cnn(seed: int, ill: bool, act: Any, std: float | None, depth: int, rate
 
 def deep_coder(seed: int, ill: bool, rate: float, explode: bool = False) -> Training:
     """An autoencoder of ten layers: sigmoids (vanishing) or weights from N(0, 1) (exploding)."""
-    model = nn.Sequential(mlp(64, 16, 48, 4, nn.Tanh if explode or not ill else nn.Sigmoid), mlp(16, 64, 48, 4, nn.Tanh if explode or not ill else nn.Sigmoid))
+    model = nn.Sequential(
+        mlp(64, 16, 48, 4, nn.Tanh if explode or not ill else nn.Sigmoid),
+        mlp(16, 64, 48, 4, nn.Tanh if explode or not ill else nn.Sigmoid),
+    )
     he(model, 1.0)
     if ill and explode:
         weights(model, 1.0)
@@ -92,7 +105,9 @@ def dead(seed: int, ill: bool, kind: str) -> Training:
     if kind == "rate-adam":
         return training(he(mlp(8, 1, 64, 3)), data.teacher(seed), regress, "adam", 0.5 if ill else 5e-3)
     if kind == "mlp":
-        return training(weights(mlp(64, 10), bias=-6.0) if ill else mlp(64, 10), data.digits(seed), classify, "sgd", 0.05)
+        return training(
+            weights(mlp(64, 10), bias=-6.0) if ill else mlp(64, 10), data.digits(seed), classify, "sgd", 0.05
+        )
     if kind == "cnn":
         model = cnn(norm=False, depth=3)
         return training(weights(model, bias=-8.0) if ill else model, grey(seed), classify, "adam", 3e-3)
@@ -134,7 +149,9 @@ def saturated(seed: int, ill: bool, kind: str) -> Training:
         coder = Coder(act=nn.Tanh)
         return training(weights(coder, times=40.0) if ill else coder, data.digits(seed), rebuild, "adam", 3e-3)
     act = {"tanh": nn.Tanh, "relu6": nn.ReLU6, "hardtanh": nn.Hardtanh, "bias": nn.Sigmoid, "regress": nn.Tanh}[kind]
-    inputs, outputs, task, loss = (8, 1, data.teacher, regress) if kind == "regress" else (64, 10, data.digits, classify)
+    inputs, outputs, task, loss = (
+        (8, 1, data.teacher, regress) if kind == "regress" else (64, 10, data.digits, classify)
+    )
     net: nn.Module = mlp(inputs, outputs, 64, 2 if kind in ("tanh", "bias") else 3, act)
     if ill:
         net = weights(net, bias=20.0) if kind in ("bias", "relu6") else weights(net, std=6.0)
@@ -183,7 +200,10 @@ def collapsed(seed: int, ill: bool, kind: str) -> Training:
         return training(MeanOfBatch(mlp(64, 48, 48, 2), 10, 48, ill), data.digits(seed), classify, "adam", 3e-3)
     if kind == "drowned":
         return training(Drowned(1e-5 if ill else 1.0), data.tokens(seed), classify, "sgd", 0.05)
-    model = he(mlp(64, 10, 64, 6 if kind == "tiny-weights" else 30, nn.Tanh if kind == "tiny-weights" else nn.ReLU), 1.0 if kind == "tiny-weights" else 2**0.5)
+    model = he(
+        mlp(64, 10, 64, 6 if kind == "tiny-weights" else 30, nn.Tanh if kind == "tiny-weights" else nn.ReLU),
+        1.0 if kind == "tiny-weights" else 2**0.5,
+    )
     if ill:
         with torch.no_grad():
             for layer in list(model)[:-1:2]:

@@ -108,7 +108,12 @@ def binary(seed: int, ill: bool, fault: str) -> Training:
 
 def broadcast(seed: int, ill: bool, kind: str) -> Training:
     """Predictions (B, 1) against targets (B,): every prediction is compared with every target."""
-    model: nn.Module = {"mlp": lambda: mlp(8, 1, act=nn.Tanh), "l1": lambda: mlp(8, 1), "gru": lambda: Recurrent("GRU", 2, 1), "huber": lambda: mlp(8, 1, 32, 2)}[kind]()
+    model: nn.Module = {
+        "mlp": lambda: mlp(8, 1, act=nn.Tanh),
+        "l1": lambda: mlp(8, 1),
+        "gru": lambda: Recurrent("GRU", 2, 1),
+        "huber": lambda: mlp(8, 1, 32, 2),
+    }[kind]()
     batches = data.adding(seed, length=8) if kind == "gru" else data.teacher(seed)
     distance = {"l1": F.l1_loss, "huber": F.smooth_l1_loss}.get(kind, F.mse_loss)
     held = next(iter(batches))
@@ -174,7 +179,9 @@ def saturated(seed: int, ill: bool, kind: str) -> Training:
 def outside(seed: int, ill: bool) -> Training:
     """A tanh output for targets around 8: it sits at 1 and cannot reach them. Cured: no tanh."""
     body = mlp(8, 1, 32, 2)
-    return training(nn.Sequential(body, nn.Tanh()) if ill else body, data.teacher(seed, scale=2.0, shift=8.0), regress, "adam", 0.02)
+    return training(
+        nn.Sequential(body, nn.Tanh()) if ill else body, data.teacher(seed, scale=2.0, shift=8.0), regress, "adam", 0.02
+    )
 
 
 CASES: list[Case] = [

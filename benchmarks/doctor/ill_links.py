@@ -53,7 +53,12 @@ class Picks(nn.Module):
 
     def __init__(self, hard: bool) -> None:
         super().__init__()
-        self.hard, self.chooser, self.values, self.head = hard, nn.Linear(64, 16), nn.Embedding(16, 32), nn.Linear(96, 10)
+        self.hard, self.chooser, self.values, self.head = (
+            hard,
+            nn.Linear(64, 16),
+            nn.Embedding(16, 32),
+            nn.Linear(96, 10),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         scores = self.chooser(x)

@@ -74,7 +74,9 @@ def grows(seed: int, ill: bool, kind: str) -> Training:
             optimizer.step()
             return value
 
-        return Training(model, data.digits(seed, 16), optimizer_of("adam", model.parameters(), 3e-3), train_step=contrast)
+        return Training(
+            model, data.digits(seed, 16), optimizer_of("adam", model.parameters(), 3e-3), train_step=contrast
+        )
     if kind == "total-loss":  # loss = loss + ..., of a linear probe on frozen features, all steps in one graph
         model = nn.Sequential(mlp(64, 32, 48, 1).requires_grad_(False), nn.Linear(32, 10))
         total: list[Tensor] = []
@@ -102,8 +104,31 @@ def grows(seed: int, ill: bool, kind: str) -> Training:
             optimizer.step()
             return value
 
-        return Training(model, data.table(seed, classes=4), optimizer_of("adam", model.parameters(), 1e-2), train_step=reinforce)
-    model = {"logged-mlp": lambda: mlp(64, 10), "logged-cnn": cnn}[kind]()  # the mean of all losses, for the progress bar
+        return Training(
+            model, data.table(seed, classes=4), optimizer_of("adam", model.parameters(), 1e-2), train_step=reinforce
+        )
+    if kind in ("momentum-of-logits", "list-of-outputs"):  # a linear model whose earlier outputs stay in the loss
+        model = nn.Linear(64, 10)
+        earlier: list[Any] = []
+
+        def smoothed(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+            optimizer.zero_grad()
+            out = net(batch[0])
+            if kind == "momentum-of-logits":
+                earlier[:] = [0.8 * earlier[0] + 0.2 * out.mean(0) if earlier else out.mean(0)]
+            else:
+                earlier.append(out.mean(0))
+            if not ill:
+                earlier[:] = [each.detach() for each in earlier]
+            value = F.cross_entropy(out, batch[1]) + 0.1 * torch.stack(earlier).mean(0).square().sum()
+            value.backward(retain_graph=ill)
+            optimizer.step()
+            return value
+
+        return Training(model, data.digits(seed), optimizer_of("adam", model.parameters(), 1e-2), train_step=smoothed)
+    model = {"logged-mlp": lambda: mlp(64, 10), "logged-cnn": cnn}[
+        kind
+    ]()  # the mean of all losses, for the progress bar
     history: list[Tensor] = []
 
     def logged(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
@@ -114,29 +139,16 @@ def grows(seed: int, ill: bool, kind: str) -> Training:
         history.append(value if ill else value.detach())
         return torch.stack(history).mean() if ill else value
 
-    return Training(model, grey(seed) if kind == "logged-cnn" else data.digits(seed), optimizer_of("adam", model.parameters(), 3e-3), train_step=logged)
+    return Training(
+        model,
+        grey(seed) if kind == "logged-cnn" else data.digits(seed),
+        optimizer_of("adam", model.parameters(), 3e-3),
+        train_step=logged,
+    )
 
 
 def stale(seed: int, ill: bool, kind: str) -> Training:
     """The optimiser steps on gradients that belong to other batches or other losses."""
-    if kind == "two-losses":  # an encoder that also gets a discriminator's gradients, never cleared
-        model: Any = nn.ModuleDict({"generator": mlp(4, 2, 32, 2), "judge": mlp(2, 1, 32, 2, partial(nn.LeakyReLU, 0.2))})
-        players = [torch.optim.Adam(model["generator"].parameters(), 2e-3), torch.optim.Adam(model["judge"].parameters(), 2e-3)]
-
-        def play(net: Any, optimizers: Any, batch: Any, number: int) -> Tensor:
-            real, noise = batch[0], torch.randn(len(batch[0]), 4)
-            if not ill:
-                optimizers[1].zero_grad()
-            fake = net["generator"](noise)
-            loss = (F.softplus(-net["judge"](real)) + F.softplus(net["judge"](fake.detach()))).mean()
-            loss.backward()
-            optimizers[1].step()
-            optimizers[0].zero_grad()
-            F.softplus(-net["judge"](fake)).mean().backward()  # leaves its gradients in the judge
-            optimizers[0].step()
-            return loss
-
-        return Training(model, data.moons(seed), players, train_step=play, score=lambda net: fooled(net, seed))
     net, batches, loss, optimizer, rate = {
         "never-mlp": lambda: (mlp(64, 10), data.digits(seed), classify, "sgd", 0.05),
         "never-cnn": lambda: (cnn(norm=False), grey(seed), classify, "sgd", 0.05),
@@ -159,14 +171,6 @@ def stale(seed: int, ill: bool, kind: str) -> Training:
         return value
 
     return Training(net, batches, optimizer_of(optimizer, net.parameters(), rate), train_step=step)
-
-
-def fooled(net: Any, seed: int) -> float:
-    """How far the generator's points are from the moons: the mean distance to the nearest, both ways."""
-    real = next(iter(data.moons(seed, 256)))[0]
-    with torch.no_grad():
-        apart = torch.cdist(net["generator"](torch.randn(256, 4, generator=data.generator(seed))), real)
-    return float(apart.amin(0).mean() + apart.amin(1).mean())
 
 
 class Tuned(nn.Module):
@@ -195,10 +199,20 @@ def thaws(seed: int, ill: bool, kind: str) -> Training:
     """model.train() puts frozen norms back into training mode. Cured: they are held in evaluation mode."""
     other = torch.Generator().manual_seed(seed)
     if kind == "mlp":
-        model: nn.Module = Tuned(mlp(64, 48, 48, 2, norm=nn.BatchNorm1d), nn.Linear(48, 10), not ill, 1.5 * torch.randn(256, 64, generator=other))
+        model: nn.Module = Tuned(
+            mlp(64, 48, 48, 2, norm=nn.BatchNorm1d),
+            nn.Linear(48, 10),
+            not ill,
+            1.5 * torch.randn(256, 64, generator=other),
+        )
         return training(model, data.digits(seed), classify, "adam", 1e-2)
     if kind == "regress":
-        model = Tuned(mlp(8, 32, 32, 2, norm=nn.BatchNorm1d), mlp(32, 1, 32, 1), not ill, 0.5 + torch.randn(256, 8, generator=other))
+        model = Tuned(
+            mlp(8, 32, 32, 2, norm=nn.BatchNorm1d),
+            mlp(32, 1, 32, 1),
+            not ill,
+            0.5 + torch.randn(256, 8, generator=other),
+        )
         return training(model, data.teacher(seed), regress, "adam", 1e-2)
     if kind == "resnet":
         from torchvision.models.resnet import BasicBlock, ResNet
@@ -208,7 +222,13 @@ def thaws(seed: int, ill: bool, kind: str) -> Training:
         model = Tuned(body, nn.Linear(512, 4), not ill, 0.5 * torch.randn(16, 3, 32, 32, generator=other))
         return training(model, data.pictures(seed), classify, "adam", 3e-3)
     if kind == "instance":
-        body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.InstanceNorm2d(8, track_running_stats=True), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        body = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.InstanceNorm2d(8, track_running_stats=True),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+        )
         model = Tuned(body, nn.Linear(128, 4), not ill, torch.randn(64, 1, 8, 8, generator=other))
         return training(model, grey(seed), classify, "adam", 1e-2)
     body = nn.Sequential(*cnn(depth=3 if kind == "cnn-3" else 2)[:-1])
@@ -218,11 +238,10 @@ def thaws(seed: int, ill: bool, kind: str) -> Training:
 
 CASES: list[Case] = [
     *[ill(kind, "graph-grows", family, grows, 40, kind=kind) for kind, family in (
-        ("moving-mean", "dense"), ("bank", "metric learning"), ("total-loss", "fine-tuning"), ("baseline", "reinforcement"), ("logged-mlp", "dense"), ("logged-cnn", "convolutional"))],
+        ("moving-mean", "dense"), ("bank", "metric learning"), ("total-loss", "fine-tuning"), ("baseline", "reinforcement"), ("logged-mlp", "dense"), ("logged-cnn", "convolutional"), ("momentum-of-logits", "dense"), ("list-of-outputs", "dense"))],
     *[ill(kind, "stale-gradients", family, stale, 60, kind=kind) for kind, family in (
         ("never-mlp", "dense"), ("never-cnn", "convolutional"), ("never-adam", "regression"), ("never-rnn", "recurrent"), ("never-transformer", "own transformers"),
         ("other-model", "dense"), ("first-only", "regression"))],
-    ill("two-losses", "stale-gradients", "games", stale, 400, kind="two-losses"),
     *[ill(kind, "frozen-buffers-move", family, thaws, 30, kind=kind) for kind, family in (
         ("mlp", "dense"), ("regress", "regression"), ("resnet", "torchvision"), ("instance", "convolutional"), ("cnn", "convolutional"), ("cnn-3", "convolutional"))],
 ]  # fmt: skip

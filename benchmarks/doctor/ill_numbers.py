@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.doctor import data
 from benchmarks.doctor.case import Batches, Case, Training, ill, optimizer_of, training
 from benchmarks.doctor.losses import classify, regress
-from benchmarks.doctor.nets import Attends, Coder, cnn, mlp
+from benchmarks.doctor.nets import Attends, Coder, cnn, mlp, resmlp
 
 grey = partial(data.pictures, side=8, channels=1, size=32)
 HALF = torch.float16
@@ -63,16 +63,26 @@ def nan_forward(seed: int, ill: bool, kind: str) -> Training:
         return training(Pools(not ill), Batches((x, y), 32, seed), classify, "adam", 1e-3)
     if kind in ("log", "root"):
         body = mlp(64, 32, 48, 2)
-        formula = {"log": lambda h: torch.log(F.relu(h) + (0.0 if ill else 1e-2)) * 0.1, "root": lambda h: torch.sqrt(h if ill else F.relu(h) + 1e-3)}[kind]
+        formula = {
+            "log": lambda h: torch.log(F.relu(h) + (0.0 if ill else 1e-2)) * 0.1,
+            "root": lambda h: torch.sqrt(h if ill else F.relu(h) + 1e-3),
+        }[kind]
         return training(Then(body, formula, nn.Linear(32, 10)), data.digits(seed), classify, "adam", 1e-3)
     if kind == "empty-mean":
-        return training(Then(mlp(64, 32, 48, 2), lambda h: mean_of_kept(h, not ill), nn.Linear(32, 10)), data.digits(seed), classify, "adam", 1e-3)
+        return training(
+            Then(mlp(64, 32, 48, 2), lambda h: mean_of_kept(h, not ill), nn.Linear(32, 10)),
+            data.digits(seed),
+            classify,
+            "adam",
+            1e-3,
+        )
     if kind == "arccos":
+
         def angle(h: Tensor) -> Tensor:
             unit = 1.05 * F.normalize(h, dim=1)
             return torch.acos(unit if ill else unit.clamp(-0.99, 0.99))
 
-        return training(Then(mlp(8, 4, 32, 2), angle, nn.Linear(4, 1)), data.teacher(seed), regress, "adam", 3e-3)
+        return training(Then(mlp(8, 2, 32, 2), angle, nn.Linear(2, 1)), data.teacher(seed), regress, "adam", 3e-3)
     if kind == "standardise":  # a constant column divided by its deviation
         x, y = data.table(seed).tensors
         x = x.clone()
@@ -104,16 +114,21 @@ def twins(seed: int, size: int = 64) -> Batches:
 def nan_backward(seed: int, ill: bool, kind: str) -> Training:
     """The value is finite, its derivative is not: roots and norms at zero, `where` over a branch that breaks."""
     small = 0.0 if ill else 1e-8
-    if kind == "root-at-zero":
-        net = Then(mlp(64, 32, 48, 2), lambda h: torch.sqrt(F.relu(h) + small * 1e4), nn.Linear(32, 10))
-        return training(net, data.digits(seed), classify, "adam", 1e-3)
+    if kind in ("root-at-zero", "power"):
+        power = 0.5 if kind == "root-at-zero" else 0.3
+        net = Then(
+            nn.Linear(8, 24, bias=False), lambda h: (h.abs() + (0.0 if ill else 1e-3)).pow(power), mlp(24, 1, 32, 1)
+        )
+        return training(net, twins(seed), regress, "adam", 3e-3)
     if kind == "norm-at-zero":
+
         def unbiased(h: Tensor) -> Tensor:
             return (h.square().sum(1, keepdim=True) + small).sqrt() + h
 
         first = nn.Linear(8, 16, bias=False)
         return training(Then(first, unbiased, mlp(16, 1, 32, 1)), twins(seed), regress, "adam", 3e-3)
     if kind == "distance":  # the distance of a sample to itself
+
         def loss(net: nn.Module, batch: Any) -> Tensor:
             z = net(batch[0])
             apart = ((z[:, None] - z[None]).square().sum(-1) + small).sqrt()
@@ -122,27 +137,31 @@ def nan_backward(seed: int, ill: bool, kind: str) -> Training:
 
         return training(mlp(64, 8, 48, 2), data.digits(seed, 32), loss, "adam", 1e-3)
     if kind == "where":
-        def safe(h: Tensor) -> Tensor:
-            inner = h if ill else torch.where(h > 0, h, torch.ones_like(h))
-            return torch.where(h > 0, torch.log(inner), torch.zeros_like(h)).clamp(-3, 3)
 
-        return training(Then(mlp(64, 32, 48, 2), lambda h: safe(F.relu(h)), nn.Linear(32, 10)), data.digits(seed), classify, "adam", 1e-3)
+        def safe(h: Tensor) -> Tensor:
+            inner = h.abs() if ill else torch.where(h == 0, torch.ones_like(h), h.abs())
+            return torch.where(h == 0, torch.zeros_like(h), torch.log(inner)).clamp(-3, 3)
+
+        return training(Then(nn.Linear(8, 24, bias=False), safe, mlp(24, 1, 32, 1)), twins(seed), regress, "adam", 3e-3)
     if kind == "deviation":
+
         def spread(h: Tensor) -> Tensor:
             return h + (h.var(1, keepdim=True) + small).sqrt()
 
-        return training(Then(nn.Linear(8, 16, bias=False), spread, mlp(16, 1, 32, 1)), twins(seed), regress, "adam", 3e-3)
-    if kind == "power":
-        net = Then(mlp(64, 32, 48, 2), lambda h: (F.relu(h) + small).pow(0.5 if ill else 1.0), nn.Linear(32, 10))
-        return training(net, data.digits(seed), classify, "adam", 1e-3)
-    model = cnn(norm=False)  # "perceptual": the root of a squared error that is zero for a reconstruction of nothing
+        return training(
+            Then(nn.Linear(8, 16, bias=False), spread, mlp(16, 1, 32, 1)), twins(seed), regress, "adam", 3e-3
+        )
+    x, y = grey(seed).tensors  # "contrast": each picture divided by its contrast; some pictures are blank
+    x = x.clone()
+    x[::20] = 0.0
 
-    def loss_(net: nn.Module, batch: Any) -> Tensor:
-        out = net(batch[0])
-        extra = (F.relu(out - 30).square().sum(1) + small).sqrt().mean()
-        return F.cross_entropy(out, batch[1]) + extra
+    def contrast(h: Tensor) -> Tensor:
+        return h / (h.square().mean((1, 2, 3), keepdim=True) + small).sqrt().clamp(min=0.1)
 
-    return training(model, grey(seed), loss_, "adam", 3e-3)
+    net = Then(
+        nn.Conv2d(1, 8, 3, padding=1, bias=False), contrast, nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(512, 4))
+    )
+    return training(net, Batches((x, y), 32, seed), classify, "adam", 3e-3)
 
 
 def overflows(seed: int, ill: bool, kind: str) -> Training:
@@ -151,6 +170,7 @@ def overflows(seed: int, ill: bool, kind: str) -> Training:
         net = Then(mlp(8, 16, 32, 2), lambda h: torch.exp(40 * h + 60 if ill else h.clamp(max=3)), nn.Linear(16, 1))
         return training(net, data.teacher(seed), regress, "adam", 3e-3)
     if kind == "softmax-by-hand":
+
         def weigh(h: Tensor) -> Tensor:
             h = 400 * h
             e = (h if ill else h - h.amax(1, keepdim=True)).exp()
@@ -161,6 +181,7 @@ def overflows(seed: int, ill: bool, kind: str) -> Training:
         net = Then(mlp(8, 16, 32, 2), lambda h: (5 + h) ** (60 if ill else 2), nn.Linear(16, 1))
         return training(net, data.teacher(seed), regress, "adam", 3e-3)
     if kind == "rate-of-poisson":
+
         def loss(net: nn.Module, batch: Any) -> Tensor:
             out = net(batch[0])
             return (out.exp() - batch[1].round().clamp(min=0) * out).mean()
@@ -199,14 +220,26 @@ def half_overflow(seed: int, ill: bool, kind: str) -> Training:
     if kind == "mlp":
         return training(Half(mlp(64, 32, 48, 2), dtype, 3e5, 32, 10), data.digits(seed), classify, "adam", 1e-3)
     if kind == "cnn":
-        return training(Half(nn.Sequential(*cnn(norm=False)[:-1]), dtype, 4e5, 128, 4), grey(seed), classify, "adam", 3e-3)
+        return training(
+            Half(nn.Sequential(*cnn(norm=False)[:-1]), dtype, 4e5, 128, 4), grey(seed), classify, "adam", 3e-3
+        )
     if kind == "wide-weights":
         body = mlp(12, 24, 64, 1)
         with torch.no_grad():
             body[0].weight.mul_(300)
             body[2].weight.mul_(2000)
         return training(Half(body, dtype, 1.0, 24, 2), data.table(seed), classify, "adam", 3e-3)
+    if kind in ("coder", "sum"):
+        body = (
+            nn.Sequential(mlp(64, 16, 48, 1), nn.Linear(16, 32))
+            if kind == "coder"
+            else nn.Sequential(nn.Linear(64, 32), Sums())
+        )
+        return training(
+            Half(body, dtype, 6e5 if kind == "coder" else 2e4, 32, 10), data.digits(seed), classify, "adam", 3e-3
+        )
     if kind == "scores":
+
         class Scores(nn.Module):
             def forward(self, x: Tensor) -> Tensor:
                 q = x[:, :32] * 40
@@ -216,6 +249,13 @@ def half_overflow(seed: int, ill: bool, kind: str) -> Training:
         return training(Half(body, dtype, 10.0, 32, 10), data.digits(seed), classify, "adam", 3e-3)
     body = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), Squares(), nn.Linear(64, 24))
     return training(Half(body, dtype, 400.0, 24, 1), data.teacher(seed), regress, "adam", 3e-3)
+
+
+class Sums(nn.Module):
+    """Running sums of squares over the features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * x).to(x.dtype).cumsum(1, dtype=x.dtype)
 
 
 class Squares(nn.Module):
@@ -228,9 +268,8 @@ class Squares(nn.Module):
 def half_underflow(seed: int, ill: bool, kind: str) -> Training:
     """Gradients below 6e-8 are zero in float16. Cured: the same net in float32 (or with a scaled loss)."""
     model: nn.Module = {"mlp": lambda: mlp(64, 10), "tanh": lambda: mlp(64, 10, act=nn.Tanh), "cnn": lambda: cnn(norm=False), "transformer": lambda: Attends(30, 2),
-                        "regress": lambda: mlp(8, 1, 48, 2), "autocast": lambda: mlp(64, 10, 64, 3)}[kind]()  # fmt: skip
+                        "regress": lambda: mlp(8, 1, 48, 2), "residual": lambda: resmlp(64, 10), "autocast": lambda: mlp(64, 10, 64, 4, nn.GELU)}[kind]()  # fmt: skip
     batches = {"cnn": grey, "transformer": data.tokens, "regress": data.teacher}.get(kind, data.digits)(seed)
-    share = {"cnn": 1e-7, "transformer": 1e-7, "regress": 1e-7}.get(kind, 1e-7)
     optimizer = optimizer_of("adam", model.parameters(), {"cnn": 3e-3, "regress": 5e-3}.get(kind, 1e-3))
     for group in optimizer.param_groups:
         group["eps"] = 1e-12
@@ -240,7 +279,7 @@ def half_underflow(seed: int, ill: bool, kind: str) -> Training:
         with torch.autocast("cpu", dtype=HALF if ill else torch.float32, enabled=ill):
             out = net(batch[0])
         value = F.mse_loss(out.float(), batch[1]) if kind == "regress" else F.cross_entropy(out.float(), batch[1])
-        (share * value).backward()  # a small weight of this loss among others: float32 holds it
+        (1e-7 * value).backward()  # a small weight of this loss among others: float32 holds it
         stepper.step()
         return value
 
@@ -251,11 +290,11 @@ CASES: list[Case] = [
     *[ill(kind, "nan-forward", family, nan_forward, 20, kind=kind) for kind, family in (
         ("masked-row", "own transformers"), ("log", "dense"), ("root", "dense"), ("empty-mean", "dense"), ("arccos", "regression"), ("standardise", "dense"), ("kl", "autoencoders"))],
     *[ill(kind, "nan-backward", family, nan_backward, 20, kind=kind) for kind, family in (
-        ("root-at-zero", "dense"), ("norm-at-zero", "regression"), ("distance", "metric learning"), ("where", "dense"), ("deviation", "regression"), ("power", "dense"), ("perceptual", "convolutional"))],
+        ("root-at-zero", "regression"), ("norm-at-zero", "regression"), ("distance", "metric learning"), ("where", "regression"), ("deviation", "regression"), ("power", "regression"), ("contrast", "convolutional"))],
     *[ill(kind, "overflow-forward", family, overflows, 20, kind=kind) for kind, family in (
         ("exp", "regression"), ("softmax-by-hand", "dense"), ("power", "regression"), ("rate-of-poisson", "regression"), ("cosh", "dense"), ("product", "regression"))],
     *[ill(kind, "precision-overflow", family, half_overflow, 20, kind=kind) for kind, family in (
-        ("mlp", "dense"), ("cnn", "convolutional"), ("wide-weights", "dense"), ("scores", "own transformers"), ("squares", "regression"))],
+        ("mlp", "dense"), ("cnn", "convolutional"), ("wide-weights", "dense"), ("scores", "own transformers"), ("squares", "regression"), ("coder", "dense"), ("sum", "dense"))],
     *[ill(kind, "precision-underflow", family, half_underflow, 60, kind=kind) for kind, family in (
-        ("mlp", "dense"), ("tanh", "dense"), ("cnn", "convolutional"), ("transformer", "own transformers"), ("regress", "regression"))],
+        ("mlp", "dense"), ("tanh", "dense"), ("cnn", "convolutional"), ("transformer", "own transformers"), ("regress", "regression"), ("residual", "residual"), ("autocast", "dense"))],
 ]  # fmt: skip

@@ -29,26 +29,43 @@ def inputs(seed: int, ill: bool, kind: str) -> Training:
     """Inputs as they come out of a table or a file. Cured: mean 0, variance 1."""
     if kind in ("table", "table-tanh", "one-column"):
         batches = data.table(seed)
-        scales = torch.logspace(-3, 4, 12) if kind != "one-column" else torch.ones(12).index_fill_(0, torch.tensor([3]), 1e5)
+        scales = (
+            torch.logspace(-3, 4, 12) if kind != "one-column" else torch.ones(12).index_fill_(0, torch.tensor([3]), 1e5)
+        )
         if ill:
             batches = stretched(batches, scales, 3 * scales)
         return training(mlp(12, 2, 32, 2, nn.Tanh if kind == "table-tanh" else nn.ReLU), batches, classify, "sgd", 0.05)
     if kind == "timestamps":
         batches = data.teacher(seed)
-        return training(mlp(8, 1, act=nn.Tanh), stretched(batches, 1.0, 1.7e9) if ill else batches, regress, "adam", 3e-3)
+        return training(
+            mlp(8, 1, act=nn.Tanh), stretched(batches, 1.0, 1.7e9) if ill else batches, regress, "adam", 3e-3
+        )
     if kind == "pixels-255":
         batches = grey(seed)
-        return training(cnn(norm=False, depth=3), stretched(batches, 255.0, 255.0) if ill else batches, classify, "sgd", 0.05)
+        return training(
+            cnn(norm=False, depth=3), stretched(batches, 255.0, 255.0) if ill else batches, classify, "sgd", 0.05
+        )
     if kind == "sensor":
         batches = data.waves(seed)
-        return training(Recurrent("GRU", 1, 3), stretched(batches, 2e4, 1e5) if ill else batches, classify, "adam", 1e-2)
+        return training(
+            Recurrent("GRU", 1, 3), stretched(batches, 2e4, 1e5) if ill else batches, classify, "adam", 1e-2
+        )
     batches = data.digits(seed)  # "offset": a large mean beside a small variance
     return training(mlp(64, 10), stretched(batches, 1.0, 500.0) if ill else batches, classify, "sgd", 0.05)
 
 
 def targets(seed: int, ill: bool, kind: str) -> Training:
     """Targets in pounds or metres. Cured: mean 0, variance 1. Scored in the targets' own deviation."""
-    scale, shift = {"prices": (1e5, 3e5), "large": (1e4, 0.0), "shifted": (1.0, 2000.0), "tiny": (1e4, 5e4), "rnn": (1e3, 5e3), "deep": (3e3, 1e4)}[kind]
+    scale, shift = {
+        "prices": (1e5, 3e5),
+        "large": (1e4, 0.0),
+        "shifted": (1.0, 2000.0),
+        "tiny": (1e4, 5e4),
+        "rnn": (1e3, 5e3),
+        "deep": (3e3, 1e4),
+        "coordinates": (1e-2, 1e3),
+        "incomes": (1e6, 0.0),
+    }[kind]
     batches = data.adding(seed, length=10) if kind == "rnn" else data.teacher(seed)
     if kind == "rnn":
         batches = Batches((batches.tensors[0], batches.tensors[1] * 2.5), 32, seed)
@@ -56,7 +73,7 @@ def targets(seed: int, ill: bool, kind: str) -> Training:
     if ill:
         batches = Batches((batches.tensors[0], batches.tensors[1] * scale + shift), batches.size, seed)
     model: nn.Module = {"prices": lambda: mlp(8, 1), "large": lambda: mlp(8, 1, act=nn.Tanh), "shifted": lambda: mlp(8, 1, 32, 2),
-                        "tiny": lambda: mlp(8, 1, 16, 1), "rnn": lambda: Recurrent("GRU", 2, 1), "deep": lambda: resmlp(8, 1, depth=3)}[kind]()  # fmt: skip
+                        "tiny": lambda: mlp(8, 1, 16, 1), "rnn": lambda: Recurrent("GRU", 2, 1), "deep": lambda: resmlp(8, 1, depth=3), "coordinates": lambda: mlp(8, 1, 48, 2, nn.SiLU), "incomes": lambda: mlp(8, 1, 32, 3, nn.GELU, nn.LayerNorm)}[kind]()  # fmt: skip
 
     def score(net: nn.Module) -> float:
         with torch.no_grad():
@@ -71,8 +88,24 @@ RATES: dict[str, tuple[Net, Callable[[int], Any], Any, str, float, float, float]
     # name: net, data, loss, optimiser, a sensible rate, one too large, one too small
     "mlp-tanh": (partial(mlp, 64, 10, act=nn.Tanh), data.digits, classify, "sgd", 0.05, 30.0, 1e-7),
     "transformer": (partial(Attends, 30, 2), data.tokens, classify, "adam", 1e-3, 0.3, 1e-8),
-    "transformer-post": (partial(Attends, 40, 40, first=False, causal=True), data.progressions, foretell, "adam", 2e-3, 0.1, 1e-7),
-    "lstm": (partial(Recurrent, "LSTM", 24, 40, every=True, vocabulary=40), data.progressions, foretell, "adam", 1e-2, 3.0, 1e-7),
+    "transformer-post": (
+        partial(Attends, 40, 40, first=False, causal=True),
+        data.progressions,
+        foretell,
+        "adam",
+        2e-3,
+        0.1,
+        1e-7,
+    ),
+    "lstm": (
+        partial(Recurrent, "LSTM", 24, 40, every=True, vocabulary=40),
+        data.progressions,
+        foretell,
+        "adam",
+        1e-2,
+        3.0,
+        1e-7,
+    ),
     "gru": (partial(Recurrent, "GRU", 1, 3), data.waves, classify, "adam", 1e-2, 2.0, 1e-7),
     "cnn": (partial(cnn, norm=False, act=nn.GELU), grey, classify, "sgd", 0.05, 10.0, 1e-7),
     "rescnn": (partial(ResCnn, 10), partial(grey, classes=10), classify, "sgd", 0.02, 20.0, 1e-7),
@@ -92,16 +125,28 @@ def tiny_batch(seed: int, ill: bool, kind: str) -> Training:
     """Batch normalisation over two samples. Cured: the same samples, more at a time (or a norm without a batch)."""
     norm = partial(nn.BatchNorm1d)
     if kind == "mlp-group":
-        return training(mlp(64, 10, 48, 3, norm=norm if ill else nn.LayerNorm), data.digits(seed, 2), classify, "adam", 1e-3, _error(data.digits(seed, 256), True))
+        return training(
+            mlp(64, 10, 48, 3, norm=norm if ill else nn.LayerNorm),
+            data.digits(seed, 2),
+            classify,
+            "adam",
+            1e-3,
+            _error(data.digits(seed, 256), True),
+        )
     size = 2 if ill else 32
     net, batches = {
         "mlp": lambda: (mlp(64, 10, 64, 2, norm=norm), data.digits(seed, size)),
         "mlp-deep": lambda: (mlp(64, 10, 48, 6, norm=norm), data.digits(seed, size)),
         "table": lambda: (mlp(12, 2, 32, 2, norm=norm), data.table(seed, size)),
-        "cnn-head": lambda: (nn.Sequential(*cnn()[:-1], nn.Linear(128, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 4)), grey(seed, size=size)),
+        "cnn-head": lambda: (
+            nn.Sequential(*cnn()[:-1], nn.Linear(128, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 4)),
+            grey(seed, size=size),
+        ),
         "cnn-pooled": lambda: (Pooled(), grey(seed, size=size)),
     }[kind]()
-    held = data.table(seed, 256) if kind == "table" else grey(seed, size=256) if "cnn" in kind else data.digits(seed, 256)
+    held = (
+        data.table(seed, 256) if kind == "table" else grey(seed, size=256) if "cnn" in kind else data.digits(seed, 256)
+    )
     return training(net, batches, classify, "adam", 3e-3, _error(held, True))
 
 
@@ -134,23 +179,50 @@ def swings(seed: int, ill: bool, kind: str) -> Training:
         flip = torch.ones(len(x), 1)
         batches = Batches((x, y * flip), 64, seed)
         model = mlp(8, 1, act=nn.Tanh)
-        return Training(model, batches, torch.optim.SGD(model.parameters(), 0.25 if ill else 0.05, momentum=0.95 if ill else 0.9), regress)
+        return Training(
+            model,
+            batches,
+            torch.optim.SGD(model.parameters(), 0.12 if ill else 0.05, momentum=0.95 if ill else 0.9),
+            regress,
+        )
     if kind == "linear":
         x, _ = data.teacher(seed, inputs=16).tensors
         x[:, 0] *= 4
-        target = x @ torch.randn(16, 1, generator=data.generator(seed))
+        target = x @ torch.randn(16, 1, generator=data.generator(seed)) + 2 * x[:, :1]
         model = nn.Sequential(nn.Linear(16, 1))
         curvature = float(2 * torch.linalg.eigvalsh(x.T @ x / len(x))[-1])
-        return Training(model, Batches((x, target), 1024, seed), torch.optim.SGD(model.parameters(), (1.9995 if ill else 0.8) / curvature), regress)
+        return Training(
+            model,
+            Batches((x, target), 1024, seed),
+            torch.optim.SGD(model.parameters(), (1.9995 if ill else 0.8) / curvature),
+            regress,
+        )
     if kind == "momentum":
         model = mlp(8, 1, act=nn.Tanh)
-        return Training(model, data.teacher(seed, 256), torch.optim.SGD(model.parameters(), 0.1, momentum=0.98 if ill else 0.8), regress)
+        return Training(
+            model,
+            data.teacher(seed, 256),
+            torch.optim.SGD(model.parameters(), 0.15 if ill else 0.1, momentum=0.98 if ill else 0.8),
+            regress,
+        )
     if kind == "adam":
         model = mlp(8, 1, 64, 2, nn.Tanh)
-        return Training(model, data.teacher(seed), torch.optim.Adam(model.parameters(), 0.3 if ill else 5e-3, betas=(0.0 if ill else 0.9, 0.9)), regress)
+        return Training(
+            model,
+            data.teacher(seed),
+            torch.optim.Adam(model.parameters(), 0.3 if ill else 5e-3, betas=(0.0 if ill else 0.9, 0.9)),
+            regress,
+        )
+    if kind in ("coder", "recurrent"):
+        model = Coder(act=nn.Tanh) if kind == "coder" else Recurrent("GRU", 1, 1)
+        task, loss = (data.digits(seed), rebuild) if kind == "coder" else (data.tail(seed, length=12), regress)
+        rate, bad = (0.2, 4.0) if kind == "coder" else (0.1, 1.5)
+        return Training(model, task, torch.optim.SGD(model.parameters(), bad if ill else rate, momentum=0.9), loss)
     net = mlp(64, 10, 64, 2, nn.Tanh) if kind == "classes" else cnn(norm=False, act=nn.Tanh)
     batches = data.digits(seed) if kind == "classes" else grey(seed)
-    return Training(net, batches, torch.optim.SGD(net.parameters(), 1.5 if ill else 0.1, momentum=0.0), classify)
+    return Training(
+        net, batches, torch.optim.SGD(net.parameters(), (0.8 if kind == "classes" else 3.0) if ill else 0.1), classify
+    )
 
 
 blown = {"mlp-tanh": "saturated-units", "coder": "", "regress": "", "cnn": "dead-units signal-collapse", "transformer": "signal-collapse dead-units", "transformer-post": "signal-collapse dead-units",
@@ -159,11 +231,11 @@ CASES: list[Case] = [
     *[ill(kind, "unscaled-inputs", family, inputs, 60, kind=kind) for kind, family in (
         ("table", "dense"), ("table-tanh", "dense"), ("one-column", "dense"), ("timestamps", "regression"), ("pixels-255", "convolutional"), ("sensor", "recurrent"), ("offset", "dense"))],
     *[ill(kind, "unscaled-targets", family, targets, 100, kind=kind) for kind, family in (
-        ("prices", "regression"), ("large", "regression"), ("shifted", "regression"), ("tiny", "regression"), ("rnn", "recurrent"), ("deep", "residual"))],
+        ("prices", "regression"), ("large", "regression"), ("shifted", "regression"), ("tiny", "regression"), ("rnn", "recurrent"), ("deep", "residual"), ("coordinates", "regression"), ("incomes", "regression"))],
     *[ill(task, "step-too-large", "several", rated, 60, f"oscillation {blown[task]}", task=task, small=False) for task in RATES],
     *[ill(task, "step-too-small", "several", rated, 60, task=task, small=True) for task in RATES],
     *[ill(kind, "batchnorm-tiny-batch", family, tiny_batch, 60, kind=kind) for kind, family in (
         ("mlp", "dense"), ("mlp-deep", "dense"), ("mlp-group", "dense"), ("table", "dense"), ("cnn-head", "convolutional"), ("cnn-pooled", "convolutional"))],
     *[ill(kind, "oscillation", family, swings, 80, "step-too-large", kind=kind) for kind, family in (
-        ("alternating", "regression"), ("linear", "regression"), ("momentum", "regression"), ("adam", "regression"), ("classes", "dense"), ("cnn", "convolutional"))],
+        ("alternating", "regression"), ("linear", "regression"), ("momentum", "regression"), ("adam", "regression"), ("classes", "dense"), ("cnn", "convolutional"), ("coder", "autoencoders"), ("recurrent", "recurrent"))],
 ]  # fmt: skip

@@ -36,7 +36,9 @@ def recurrent_weight(model: Recurrent, gain: float, identity: bool = False) -> R
 class Cells(nn.Module):
     """A recurrence written out: a cell of torch's, or h = A h + B x without any function between."""
 
-    def __init__(self, kind: str, inputs: int, outputs: int, width: int = 24, gain: float = 1.0, forget: float = 0.0) -> None:
+    def __init__(
+        self, kind: str, inputs: int, outputs: int, width: int = 24, gain: float = 1.0, forget: float = 0.0
+    ) -> None:
         super().__init__()
         self.width, self.kind = width, kind
         if kind == "linear":
@@ -68,7 +70,10 @@ def vanishing(seed: int, ill: bool, kind: str, length: int = 60, width: int = 24
         return training(gate(Recurrent("LSTM", 3, 2, 24), 5.0), data.recall(seed, 32, length), classify, "adam", 3e-3)
     model: nn.Module
     if kind in ("lstm", "lstm-closed", "lstm-two"):
-        model = gate(Recurrent("LSTM", 3, 2, width, layers=2 if kind == "lstm-two" else 1), -2.0 if kind == "lstm-closed" else 0.0)
+        model = gate(
+            Recurrent("LSTM", 3, 2, width, layers=2 if kind == "lstm-two" else 1),
+            -2.0 if kind == "lstm-closed" else 0.0,
+        )
     elif kind == "gru":
         model = gate(Recurrent("GRU", 3, 2, width), -3.0)
     elif kind == "rnn-tanh":
@@ -91,12 +96,16 @@ def exploding(seed: int, ill: bool, kind: str) -> Training:
         model = recurrent_weight(Recurrent("RNN", 1, 3, 48), 4.0 if ill else 0.9)
         return training(model, data.waves(seed, length=40), classify, "adam", 5e-3)
     if kind == "linear":
-        return training(Cells("linear", 1, 1, gain=1.5 if ill else 0.7), data.tail(seed, length=50), regress, "adam", 5e-3)
+        return training(
+            Cells("linear", 1, 1, gain=1.5 if ill else 0.7), data.tail(seed, length=50), regress, "adam", 5e-3
+        )
     if kind == "relu-regress":
         model = recurrent_weight(Recurrent("RNN", 1, 1, 32, nonlinearity="relu"), 1.8 if ill else 0.7, True)
         return training(model, data.tail(seed, length=60), regress, "sgd", 0.02)
     if kind == "chars":
-        model = recurrent_weight(Recurrent("RNN", 24, 40, 32, every=True, vocabulary=40, nonlinearity="relu"), 3.0 if ill else 0.9)
+        model = recurrent_weight(
+            Recurrent("RNN", 24, 40, 32, every=True, vocabulary=40, nonlinearity="relu"), 3.0 if ill else 0.9
+        )
         return training(model, data.progressions(seed, length=40), foretell, "adam", 1e-2)
     core = Recurrent("GRU", 1, 3, 32)
     if ill:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from benchmarks.doctor import (
     healthy_dense,
     healthy_generative,
+    healthy_loops,
+    healthy_quirks,
     healthy_recurrent,
     healthy_text,
     healthy_timm,
@@ -30,6 +32,8 @@ SHELVES = (
     healthy_text,
     healthy_recurrent,
     healthy_generative,
+    healthy_loops,
+    healthy_quirks,
     ill_depth,
     ill_heads,
     ill_links,

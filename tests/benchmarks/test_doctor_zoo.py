@@ -1,0 +1,156 @@
+"""The doctor's zoo: large enough, every fault in both halves, honest intervals, and each kind of training steps."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import partial
+
+import pytest
+import torch
+from scipy.stats import binom
+
+from benchmarks.doctor import symptoms, zoo
+from benchmarks.doctor.case import CODES, Case, Training, steps_of
+from benchmarks.doctor.check import check
+from benchmarks.doctor.peers import RULES, names_of_peers
+from benchmarks.doctor.tally import clopper_pearson, tally
+
+OWN = [case for case in zoo.cases() if not case.name.startswith("public-")]
+BY_NAME = {case.name: case for case in OWN}
+
+
+def test_names_are_unique() -> None:
+    assert len(BY_NAME) == len(OWN)
+
+
+def test_there_are_enough_of_both_kinds() -> None:
+    kinds = Counter(case.kind for case in OWN)
+    assert kinds["healthy"] >= 150
+    assert kinds["ill"] >= 150
+
+
+def test_every_code_has_four_instances_and_is_in_both_halves() -> None:
+    counts = Counter(case.label for case in OWN if case.kind == "ill")
+    assert set(counts) == set(CODES)
+    assert min(counts.values()) >= 4
+    halves = {(case.label, zoo.half(case.name)) for case in OWN if case.kind == "ill"}
+    assert halves == {(code, half) for code in CODES for half in zoo.HALVES}
+
+
+def test_labels_are_codes_and_the_ill_ones_have_a_cured_twin() -> None:
+    for case in OWN:
+        if case.kind == "healthy":
+            assert (case.label, case.also, case.cured) == ("none", frozenset(), None)
+        else:
+            assert case.also <= set(CODES) - {case.label}
+            assert case.cured is not None
+
+
+def test_halves_depend_on_the_name_alone() -> None:
+    # sha256("a") begins with ca, of "b" with 3e.
+    assert (zoo.half("a"), zoo.half("b")) == (zoo.HALVES[1], zoo.HALVES[0])
+    sizes = Counter(zoo.half(case.name) for case in OWN)
+    assert abs(sizes[zoo.HALVES[0]] - sizes[zoo.HALVES[1]]) < 5 * math.sqrt(len(OWN))
+
+
+STEPPED = (
+    "mlp-relu-sgd",
+    "unet-adam",
+    "gan",
+    "lora-adam",
+    "float16-scaler",
+    "rows-lstm-adam",
+    "nan-forward--log",
+    "graph-grows--bank",
+    "unscaled-targets--prices",
+)
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_a_training_steps_and_derives_from_its_seed(name: str) -> None:
+    def losses(seed: int) -> list[float]:
+        return [float(value.detach()) for value in steps_of(BY_NAME[name].make(seed), 3)]
+
+    first = losses(0)
+    assert len(first) == 3
+    torch.testing.assert_close(first, losses(0), rtol=0, atol=0, equal_nan=True)
+    if math.isfinite(first[0]):
+        assert first != losses(1)
+
+
+@pytest.mark.parametrize("name", ["mlp-tanh-adam", "dead-units--mlp", "not-in-optimizer--copied", "graph-grows--bank"])
+def test_a_case_is_what_it_says(name: str) -> None:
+    right, seen = check(BY_NAME[name])
+    assert right, seen
+
+
+def test_a_healthy_training_passes_for_no_fault() -> None:
+    healthy = BY_NAME["mlp-tanh-adam"].make
+    assert symptoms.breaks(healthy, 5, 0) == "nowhere"
+    assert not symptoms.grows(healthy, 0)
+    assert symptoms.dead_share(BY_NAME["mlp-relu-sgd"].make, 20, 0) < 0.5
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 20), (1, 30), (7, 9), (148, 150), (40, 40)])
+def test_the_interval_is_clopper_and_pearsons(hits: int, of: int) -> None:
+    low, high = clopper_pearson(hits, of)
+    if hits:
+        assert binom.sf(hits - 1, of, low) == pytest.approx(0.025)
+    else:
+        assert low == 0.0
+    if hits < of:
+        assert binom.cdf(hits, of, high) == pytest.approx(0.025)
+    else:
+        assert high == 1.0
+
+
+def test_the_interval_of_nothing_is_everything() -> None:
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
+
+
+def made_up(name: str, label: str, also: str = "") -> Case:
+    def make(seed: int) -> Training:
+        raise AssertionError
+
+    kind = "healthy" if label == "none" else "ill"
+    return Case(name, kind, label, "made up", partial(make), frozenset(also.split()))
+
+
+def test_the_tally_counts() -> None:
+    cases = [
+        made_up("right", "dead-units"),
+        made_up("second", "dead-units"),
+        made_up("other name", "oscillation", also="step-too-large"),
+        made_up("wrong", "nan-forward"),
+        made_up("missed", "nan-forward"),
+        made_up("well", "none"),
+        made_up("wolf", "none"),
+    ]
+    said = {
+        "right": ["dead-units"],
+        "second": ["step-too-large", "dead-units"],
+        "other name": ["step-too-large"],
+        "wrong": ["nan-backward"],
+        "missed": [],
+        "well": [],
+        "wolf": ["oscillation"],
+    }
+    counts = tally(cases, said)
+    assert (counts.recall.hits, counts.recall.of) == (4, 5)
+    assert (counts.right.hits, counts.first.hits) == (3, 2)
+    assert (counts.false.hits, counts.false.of) == (1, 2)
+    assert counts.confusion["nan-forward"] == {"nan-backward": 1, "none": 1}
+    assert [name for name, _, _ in counts.misses] == ["wrong", "missed"]
+    assert counts.alarms == [("wolf", ["oscillation"])]
+
+
+def test_the_peers_say_what_their_rules_say() -> None:
+    dead = names_of_peers(BY_NAME["dead-units--mlp"], 0)
+    assert set(dead) == set(RULES)
+    assert "dead-units" in dead["SageMaker Debugger"]
+    assert "dead-units" in dead["AutoTrainer"]
+    assert "dead-units" in dead["DeepLocalize/DeepDiagnosis"]
+    broken = names_of_peers(BY_NAME["nan-backward--norm-at-zero"], 0)
+    assert all("exploding-depth" in codes for codes in broken.values())
+    assert names_of_peers(BY_NAME["mlp-relu-sgd"], 0)["gradient norm 1e-6 to 100"] == set()
