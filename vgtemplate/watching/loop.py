@@ -68,17 +68,24 @@ class Loop:
         self._is_due, self._stays = is_due, stays
         self._counts: dict[Optimizer, int] = {}
         self._stepped: list[Optimizer] = []
-        self._hooks = OptimiserHooks(watcher, self._note_step)
+        self.hooks = OptimiserHooks(watcher, self._note_step)
         self._forwards: list[Any] = []
         self._depth = 0
         self._first = 0
 
-    def start(self) -> None:
-        self._hooks.set()
+    def start(self, sets_hooks: bool = True) -> None:
+        """Begin with the step at hand.
+
+        Args:
+            sets_hooks: False where whoever has made it calls its `hooks` at each optimiser's step.
+        """
+        if sets_hooks:
+            self.hooks.set()
         self._begin()
 
     def stop(self) -> None:
-        self._hooks.remove()
+        """Let go, also within an optimiser's step where its hooks were not set."""
+        self.hooks.remove()
         self._finish_forwards()
         self.watcher.drop()
 

@@ -33,24 +33,19 @@ class OptimiserHooks:
         self._handles: list[Any] = []
         self._running: list[Optimizer] = []
         self._inner: Optimizer | None = None
-        self._is_called = False
 
     def set(self) -> None:
         """Put the hooks in."""
         if not self._handles:
             self._handles = [
-                register_optimizer_step_pre_hook(self._before),
-                register_optimizer_step_post_hook(self._after),
+                register_optimizer_step_pre_hook(self.before),
+                register_optimizer_step_post_hook(self.after),
             ]
 
     def remove(self) -> None:
-        """Take the hooks out; where an optimiser is stepping, and torch goes through its hooks, silence them."""
+        """Take the hooks out."""
         for handle in self._handles:
-            hooks = handle.hooks_dict_ref()
-            if self._is_called and hooks is not None:
-                hooks[handle.id] = _nothing
-            else:
-                handle.remove()
+            handle.remove()
         self._handles, self._running = [], []
 
     def _is_ours(self, optimizer: Optimizer) -> bool:
@@ -62,7 +57,8 @@ class OptimiserHooks:
             self._ours.add(optimizer)
         return optimizer in self._ours
 
-    def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As torch calls a hook before a step; return what the step is to be called with instead, or None."""
         if not self._watcher.guard(self._is_ours, optimizer):
             return None
         self._running.append(optimizer)
@@ -74,20 +70,13 @@ class OptimiserHooks:
         watched = self._watcher.with_closure(optimizer, closure)
         return (args, {**kwargs, "closure": watched}) if len(args) < 2 else ((args[0], watched, *args[2:]), kwargs)
 
-    def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """As torch calls a hook after a step."""
         if optimizer not in self._running:
             return
         del self._running[self._running.index(optimizer) :]
         # An optimiser that wraps another has been seen as that one.
         if self._inner is None:
             self._watcher.after_step(optimizer)
-            self._is_called = True
-            try:
-                self._stepped(optimizer)
-            finally:
-                self._is_called = False
+            self._stepped(optimizer)
         self._inner = optimizer if self._running else None
-
-
-def _nothing(*_: Any) -> None:
-    """Stand where a hook stood."""
