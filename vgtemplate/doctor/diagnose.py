@@ -19,6 +19,7 @@ from vgtemplate.doctor.report import Report
 from vgtemplate.watching.optimisers import OptimiserHooks
 
 Optimizer = torch.optim.Optimizer
+_TWICE = "backward through the graph a second time"
 
 
 def diagnose(
@@ -53,7 +54,15 @@ def diagnose(
         hooks.set()
         try:
             for step, batch in zip(range(steps), _endless(batches), strict=False):
-                _train_step(observer, model, batch, loss, moving)
+                try:
+                    _train_step(observer, model, batch, loss, moving)
+                except RuntimeError as error:
+                    if _TWICE not in str(error):
+                        raise
+                    # A graph that was kept from the step before: that is a finding, and the end of the training.
+                    observer.evidence.goes_back_twice = True
+                    observer.end(step)
+                    break
                 observer.end(step)
         finally:
             hooks.remove()

@@ -157,6 +157,8 @@ class Evidence:
     """The same at the end."""
     order: list[str] = field(default_factory=list)
     """Layers with a matrix, in the order in which they are first used."""
+    goes_back_twice: bool = False
+    """Whether a backward pass came to the graph of an earlier step, which is gone."""
     is_moved: bool = True
     """Whether an optimiser was given, so that the weights move."""
     foreign: int = 0

@@ -14,7 +14,7 @@ CODES = (
     *("loss-head-mismatch", "unregistered-parameters", "not-in-optimizer", "disconnected-parameters", "stuck-at-zero"),
     *("symmetric-initialisation", "frozen-buffers-move", "stale-gradients", "graph-grows", "precision-overflow"),
     *("unscaled-inputs", "unscaled-targets", "batchnorm-tiny-batch", "exploding-time", "vanishing-time"),
-    *("exploding-depth", "vanishing-depth", "dead-units", "step-too-large", "overflow-forward", "nan-forward"),
+    *("exploding-depth", "vanishing-depth", "dead-units", "oscillation", "step-too-large", "overflow-forward", "nan-forward"),
     *(
         "nan-backward",
         "precision-underflow",
@@ -59,6 +59,7 @@ _EXPLAINS = {
         "overflow-forward",
         "saturated-units",
     ),
+    "oscillation": ("step-too-large",),
     "stale-gradients": ("step-too-large", "oscillation"),
     "precision-overflow": ("step-too-large", "precision-underflow"),
     "nan-forward": ("step-too-large",),

@@ -10,6 +10,7 @@ from vgtemplate.doctor.evidence import Evidence, Parameter
 from vgtemplate.doctor.report import Finding
 
 _FEW = 2
+_DEAD, _MOST = 1e-3, 0.9
 _GROWING = 5
 
 
@@ -82,26 +83,28 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
 def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
     """Say whether a gradient of exactly zero has another reason: dead units, a normalisation, zeros."""
     slopes = evidence.best_slopes()
-    layers = [name for name in slopes if name and (name in parameter.name or parameter.module == name)]
-    is_dead = any((slopes[name] < 1e-3).all() for name in layers)
-    behind = evidence.order[evidence.order.index(parameter.module) :] if parameter.module in evidence.order else []
-    dead_behind = any((slopes[name] < 1e-3).mean() > 0.9 for name in behind if name in slopes)
+    dead = {name for name, best in slopes.items() if (best < _DEAD).mean() > _MOST}
+    place = evidence.order.index(parameter.module) if parameter.module in evidence.order else None
+    # Dead units let nothing back to the layers before them, and hand nothing on to the layer behind them.
+    near = (
+        set(evidence.order[max(0, place - 1) :])
+        if place is not None
+        else {name for name in slopes if name in parameter.name}
+    )
     has_zeros = any(kind == "zero" for kind in evidence.still_constant.values())
-    is_bias = not parameter.is_matrix
-    return is_dead or dead_behind or has_zeros or is_bias
+    return bool(dead & near) or has_zeros or not parameter.is_matrix
 
 
 def _grows(evidence: Evidence) -> Iterator[Finding]:
     nodes = np.array([step.nodes for step in evidence.steps if step.nodes])
-    if len(nodes) <= _GROWING:
-        return
     rises = np.diff(nodes)
-    if (rises > 0).all() and nodes[-1] > 1.5 * nodes[0]:
+    grows = len(nodes) > _GROWING and (rises > 0).all() and nodes[-1] > 1.5 * nodes[0]
+    if grows or (evidence.goes_back_twice and len(nodes) > 1 and nodes[1] > nodes[0]):
         yield Finding(
             "graph-grows",
             ("the loss",),
             evidence.steps[1].number,
-            f"nodes of the graph behind the loss: {nodes[0]}, {nodes[1]}, {nodes[2]}, ..., {nodes[-1]}",
+            f"nodes of the graph behind the loss: {', '.join(map(str, nodes[:3]))}, ..., {nodes[-1]}",
             "something of each step is kept with its graph: a hidden state, a running loss, a penalty",
             "detach what is carried over, and add up loss.item()",
         )

@@ -86,8 +86,9 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
     turns = turns[np.isfinite(turns)]
     if len(turns) < 8 or learns(evidence):
         return
-    later = turns[len(turns) // 2 :]
-    if float(np.median(later)) < _BACK:
+    later, losses = turns[len(turns) // 2 :], evidence.losses()
+    is_bounded = bool(np.isfinite(losses).all() and losses.max() < _DIVERGED * max(abs(losses[0]), 1e-12))
+    if float(np.median(later)) < _BACK and is_bounded:
         yield Finding(
             "oscillation",
             ("the optimiser",),
