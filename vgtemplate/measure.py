@@ -18,7 +18,8 @@ DEAD = 1e-3
 
 def norm(x: Tensor) -> Tensor:
     """Return the Euclidean norm over all axes but the first; non-finite where an entry is."""
-    norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1, dtype=torch.float64)
+    rows = x.flatten(1) if x.dim() > 1 else x[:, None]  # one number per replica, as PReLU's slope is
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
     return norms
 
 

@@ -294,6 +294,9 @@ class ArmConfig(StrictModel):
             )
         if model is not None and model.norm == "batch" and self.data.batch_size == 1:
             raise ValueError("model.norm: batch needs data.batch_size above 1")
+        needing = [name for name in ("shift", "gradient_change") if getattr(self.probes, name)]
+        if needing and model is None and self.module is None:
+            raise ValueError(f"probes.{needing[0]} needs a built-in network, which lists its hidden layers")
         needing = [name for name in ("removal", "zero_gradients") if getattr(self.probes, name)]
         if needing and (model is None or model.kind != "mlp" or len(set(model.widths())) > 1):
             raise ValueError(f"probes.{needing[0]} needs a built-in mlp whose hidden layers have one width")

@@ -41,8 +41,9 @@ class ReplicaMean(Metric):
         """Add a batch's means, (R,), or (R, ...) where there are several of each replica."""
         if self.total.shape != values.shape:
             self.total = torch.zeros_like(values, dtype=torch.float64)
-        self.total += values.double() * batch_size
-        self.count += batch_size
+        # Not in place: what one kind of evaluation leaves may be tensors of the inference mode, and the next not.
+        self.total = self.total + values.double() * batch_size
+        self.count = self.count + batch_size
 
     def compute(self) -> Tensor:
         """Return the means over everything seen, in the shape of one batch's."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from tests.core.callbacks.conftest import Reference
 from vgtemplate.callbacks.growth import GrowthRecorder
+from vgtemplate.lightning import pl
 
 STEPS = 5
 SETTINGS: dict[str, Any] = {
@@ -74,3 +75,18 @@ def test_recorder_changes_nothing_and_counts_updates_not_batches(lab: Any) -> No
         assert torch.equal(tensor, watched.state_dict()[name]), name
     half = series_of(lab, lab.module(), accumulate_grad_batches=2)
     assert half["gradient_norm"].shape == half["weight_norm"].shape == (3, 3)
+
+
+def test_learned_slopes_one_per_replica_count_too(lab: Any) -> None:
+    """A parameter of a network may be one number, which has no axis but the replicas'."""
+    norms = []
+
+    class Sums(pl.Callback):
+        def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            gradients = [parameter.grad.reshape(3, -1) for parameter in pl_module.parameters()]
+            norms.append(torch.cat(gradients, dim=1).double().norm(dim=1).numpy())
+
+    module, recorder = lab.module(model={"activation": "prelu"}), GrowthRecorder()
+    lab.run(module, lab.batches(STEPS), recorder, Sums())
+    assert any(parameter.dim() == 1 for parameter in module.parameters())
+    np.testing.assert_allclose(recorder.series()["gradient_norm"], np.stack(norms, axis=1), rtol=1e-9)

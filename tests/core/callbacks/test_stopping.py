@@ -16,11 +16,13 @@ from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Hardware
 
 
-def train(root: Path, seeds: list[int], lr: float = 0.1, **training: Any) -> tuple[Record, PopulationModule]:
+def train(
+    root: Path, seeds: list[int], lr: float = 0.1, num_validation: int = 0, **training: Any
+) -> tuple[Record, PopulationModule]:
     config = ArmConfig.model_validate(
         {
             "model": {"depth": 2, "width": 32},
-            "data": {"dataset": "digits", "num_train": 128, "batch_size": 32},
+            "data": {"dataset": "digits", "num_train": 128, "batch_size": 32, "num_validation": num_validation},
             "optimiser": {"lr": lr},
             "training": {"steps": 200, "precision": "64-true", **training},
             "probes": {"every": 0},
@@ -79,3 +81,15 @@ def test_replica_is_looked_at_each_epoch_and_stops_at_the_first_that_is_good_eno
 def test_accuracy_that_is_never_reached_is_said_so(tmp_path: Path) -> None:
     record, _ = train(tmp_path, [0], steps=4, stop_accuracy=1.0)
     assert record.series["finished_at"].tolist() == [-1]
+
+
+def test_validation_beside_a_look_at_the_accuracy_changes_nothing(tmp_path: Path) -> None:
+    """Both keep their sums in one place, the one in the inference mode of torch and the other not."""
+    stopping = {"stop_accuracy": 0.9, "epochs": 20, "evaluate_train": True}
+    alone, _ = train(tmp_path, [0, 1], **stopping, num_validation=40)
+    beside, _ = train(tmp_path, [0, 1], **stopping, num_validation=40, validate_every=3)
+    assert beside.weights_sha256 == alone.weights_sha256
+    assert beside.series["validation_loss"].shape[1] > 5
+    for name, series in alone.series.items():
+        if not name.startswith("validation"):
+            np.testing.assert_array_equal(beside.series[name], series)

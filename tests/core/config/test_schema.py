@@ -111,6 +111,8 @@ def test_every_setting_has_its_text() -> None:
         ({"model": {"kind": "resnet", "depth": 8, "norm": "batch", "norm_affine": False}}, "always True"),
         ({"model": {"width": [8, 16]}, "probes": {"removal": True}}, "probes.removal needs a built-in mlp"),
         ({"model": {"kind": "cnn"}, "probes": {"zero_gradients": True}}, "probes.zero_gradients needs a built-in mlp"),
+        ({"model": {"factory": "json:loads"}, "probes": {"shift": True}}, "probes.shift needs a built-in network"),
+        ({"model": {"factory": "json:loads"}, "probes": {"gradient_change": True}}, "gradient_change needs a built-in"),
         ({"model": {"factory": "json:loads"}, "probes": {"removal": True}}, "probes.removal needs a built-in mlp"),
         ({"training": {"score": "none"}, "probes": {"removal": True}}, "needs training.score: accuracy"),
     ],
