@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -33,7 +34,9 @@ def lightning_losses(training: Training, steps: int) -> list[float]:
 
 
 def lightning_settings(training: Training, steps: int) -> dict[str, Any]:
-    """Return the keywords of a quiet Trainer."""
+    """Return the keywords of a quiet Trainer; Lightning, when it is imported, makes itself heard."""
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -107,10 +110,15 @@ def check(case: Case, seed: int = 0) -> tuple[bool, str]:
     return shows, f"{text}; cured {cured.start:.4g} -> {cured.end:.4g}; {what}"
 
 
-def main(names: list[str]) -> int:
-    """Check the named cases, or all; return how many are not what they say."""
+def quieten() -> None:
+    """One torch thread, no warnings."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+
+
+def main(names: list[str]) -> int:
+    """Check the named cases, or all; return how many are not what they say."""
+    quieten()
     wrong = 0
     for case in zoo.cases(only=names):
         try:

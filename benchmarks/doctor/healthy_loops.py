@@ -10,20 +10,21 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.doctor import data
 from benchmarks.doctor.case import Case, Training, healthy, optimizer_of, seeded
-from benchmarks.doctor.losses import classify, rebuild, regress
-from benchmarks.doctor.nets import Attends, Coder, Recurrent, cnn, mlp
+from benchmarks.doctor.losses import classify, regress
+from benchmarks.doctor.nets import Attends, Recurrent, cnn, mlp
 
 grey = partial(data.pictures, side=8, channels=1, size=32)
+few = partial(data.digits, size=16)
+dense = partial(mlp, 64, 10)
 
 
 def accumulates(
     seed: int,
-    net: Any = partial(mlp, 64, 10),
-    make: Any = partial(data.digits, size=16),
+    net: Any = dense,
+    make: Any = few,
     times: int = 4,
     rate: float = 5e-3,
 ) -> Training:
@@ -63,7 +64,7 @@ def mixed(
     seed: int,
     dtype: torch.dtype,
     scaler: bool,
-    net: Any = partial(mlp, 64, 10),
+    net: Any = dense,
     make: Any = data.digits,
     optimizer: str = "adam",
     rate: float = 3e-3,
@@ -226,56 +227,6 @@ def double(seed: int) -> Training:
     )
 
 
-def lightning(seed: int, kind: str) -> Training:
-    """A LightningModule, automatic or manual."""
-    import pytorch_lightning as pl
-
-    make = {
-        "classify": partial(mlp, 64, 10),
-        "autoencoder": Coder,
-        "clipped": partial(Recurrent, "LSTM", 8, 10),
-        "accumulated": partial(mlp, 64, 10),
-        "game": partial(mlp, 4, 2, 32, 2),
-    }[kind]
-    loss = rebuild if kind == "autoencoder" else classify
-
-    class Module(pl.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = make()
-            self.automatic_optimization = kind != "game"
-            self.judge = mlp(2, 1, 32, 2) if kind == "game" else None
-
-        def training_step(self, batch: Any, batch_idx: int) -> Any:
-            if kind == "clipped":
-                batch = (batch[0].view(-1, 8, 8), batch[1])
-            if kind != "game":
-                return loss(self.net, batch)
-            one, two = self.optimizers()
-            real = batch[0]
-            fake = self.net(torch.randn(len(real), 4))
-            value = (F.softplus(-self.judge(real)) + F.softplus(self.judge(fake.detach()))).mean()
-            two.zero_grad()
-            self.manual_backward(value)
-            two.step()
-            one.zero_grad()
-            self.manual_backward(F.softplus(-self.judge(fake)).mean())
-            one.step()
-            return value.detach()
-
-        def configure_optimizers(self) -> Any:
-            if kind == "game":
-                return [torch.optim.Adam(self.net.parameters(), 1e-3), torch.optim.Adam(self.judge.parameters(), 2e-3)]
-            return torch.optim.Adam(self.parameters(), 5e-3)
-
-    tensors = (data.moons(seed) if kind == "game" else data.digits(seed)).tensors
-    loader = DataLoader(
-        TensorDataset(*tensors), 64, shuffle=True, generator=torch.Generator().manual_seed(seed), drop_last=True
-    )
-    more = {"clipped": {"gradient_clip_val": 0.5}, "accumulated": {"accumulate_grad_batches": 2}}.get(kind, {})
-    return Training(Module(), loader, trainer=more)
-
-
 half, brain = torch.float16, torch.bfloat16
 CASES: list[Case] = [
     healthy("accumulate-4", "accumulation", seeded(accumulates), 100),
@@ -299,9 +250,4 @@ CASES: list[Case] = [
     healthy("evaluates-between", "convolutional", seeded(evaluates)),
     healthy("noisy-gradients", "dense", seeded(noisy)),
     healthy("float64", "regression", seeded(double)),
-    healthy("lightning-classify", "Lightning", seeded(partial(lightning, kind="classify"))),
-    healthy("lightning-autoencoder", "Lightning", seeded(partial(lightning, kind="autoencoder"))),
-    healthy("lightning-clipped", "Lightning", seeded(partial(lightning, kind="clipped"))),
-    healthy("lightning-accumulated", "Lightning", seeded(partial(lightning, kind="accumulated")), 40),
-    healthy("lightning-game", "Lightning", seeded(partial(lightning, kind="game")), 80, falls=False),
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor import data
 from benchmarks.doctor.case import Case, Training, ill, training
-from benchmarks.doctor.losses import classify, error_rate, regress
+from benchmarks.doctor.losses import error_rate, regress
 from benchmarks.doctor.nets import Attends, Recurrent, ResCnn, UNet, cnn, mlp
 
 grey = partial(data.pictures, side=8, channels=1, size=32)
@@ -186,7 +186,7 @@ def outside(seed: int, ill: bool) -> Training:
 
 CASES: list[Case] = [
     *[ill(f"{fault}-{task}", "loss-head-mismatch", family, head, 60, task=task, fault=fault) for fault, task, family in (
-        ("softmax", "mlp", "dense"), ("softmax", "cnn", "convolutional"), ("softmax", "rescnn", "residual"), 
+        ("softmax", "mlp", "dense"), ("softmax", "cnn", "convolutional"), ("softmax", "rescnn", "residual"),
         ("sigmoid", "mlp", "dense"), ("probabilities-nll", "mlp", "dense"), ("logits-nll", "mlp", "dense"),
         ("softmax-of-batch", "mlp", "dense"))],
     ill("softmax-chars", "loss-head-mismatch", "recurrent", chars, 60, kind="GRU"),

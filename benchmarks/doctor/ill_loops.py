@@ -21,7 +21,7 @@ grey = partial(data.pictures, side=8, channels=1, size=32)
 class Centred(nn.Module):
     """Features minus their moving mean, whose graph may be kept from step to step."""
 
-    def __init__(self, keep: bool, cut: Any = None) -> None:
+    def __init__(self, keep: bool) -> None:
         super().__init__()
         self.keep, self.first, self.rest = keep, nn.Linear(64, 48), mlp(48, 10, 48, 1)
         self.mean: Any = 0.0
@@ -48,90 +48,58 @@ class Bank(nn.Module):
         return z
 
 
-def grows(seed: int, ill: bool, kind: str) -> Training:
-    """Something that is carried from step to step carries its graph with it."""
-    if kind == "moving-mean":
-        model: nn.Module = Centred(ill)
+def stepping(compute: Any, ill: bool) -> Any:
+    """Return the usual step on a loss whose graph reaches back into earlier steps, if ill."""
 
-        def step(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
-            optimizer.zero_grad()
-            value = classify(net, batch)
-            value.backward(retain_graph=ill)
-            optimizer.step()
-            return value
+    def step(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        optimizer.zero_grad()
+        value: Tensor = compute(net, batch)
+        value.backward(retain_graph=ill)
+        optimizer.step()
+        return value
 
-        return Training(model, data.digits(seed), optimizer_of("adam", model.parameters(), 3e-3), train_step=step)
-    if kind == "bank":
-        model = Bank(ill)
+    return step
 
-        def contrast(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
-            x = batch[0]
-            optimizer.zero_grad()
-            one = net(x + 0.2 * torch.randn_like(x))
-            two = F.normalize(net.first(x + 0.2 * torch.randn_like(x)), dim=1)
-            value = F.cross_entropy(two @ torch.cat(net.bank[::-1]).T / 0.2, torch.arange(len(one)))
-            value.backward(retain_graph=ill)
-            optimizer.step()
-            return value
 
-        return Training(
-            model, data.digits(seed, 16), optimizer_of("adam", model.parameters(), 3e-3), train_step=contrast
-        )
-    if kind == "total-loss":  # loss = loss + ..., of a linear probe on frozen features, all steps in one graph
-        model = nn.Sequential(mlp(64, 32, 48, 1).requires_grad_(False), nn.Linear(32, 10))
-        total: list[Tensor] = []
+def of_bank(net: Any, batch: Any) -> Tensor:
+    """Each sample's second view finds its first in the bank."""
+    x = batch[0]
+    net(x + 0.2 * torch.randn_like(x))
+    two = F.normalize(net.first(x + 0.2 * torch.randn_like(x)), dim=1)
+    return F.cross_entropy(two @ torch.cat(net.bank[::-1]).T / 0.2, torch.arange(len(x)))
 
-        def summed(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
-            optimizer.zero_grad()
-            total.append(classify(net, batch))
-            value = torch.stack(total).mean() if ill else total[-1]
-            value.backward(retain_graph=ill)
-            optimizer.step()
-            return value
 
-        return Training(model, data.digits(seed), optimizer_of("adam", model[1].parameters(), 1e-2), train_step=summed)
-    if kind == "baseline":  # a policy's moving baseline of its own chances, not detached
-        model = nn.Linear(12, 4)
-        base: list[Any] = [0.0]
+def carried(ill: bool, kind: str) -> Any:
+    """Return a loss of a linear model that carries something from step to step, with its graph if ill."""
+    kept: list[Tensor] = []
 
-        def reinforce(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
-            optimizer.zero_grad()
-            chances = net(batch[0]).log_softmax(1)
-            gain = chances.gather(1, batch[1][:, None])[:, 0]
-            base[0] = 0.9 * base[0] + 0.1 * (gain.mean() if ill else gain.mean().detach())
-            value = -(gain - 0.1 * base[0]).mean()
-            value.backward(retain_graph=ill)
-            optimizer.step()
-            return value
+    def keep(value: Tensor) -> Tensor:
+        kept.append(value if ill else value.detach())
+        return value
 
-        return Training(
-            model, data.table(seed, classes=4), optimizer_of("adam", model.parameters(), 1e-2), train_step=reinforce
-        )
-    if kind in ("momentum-of-logits", "list-of-outputs"):  # a linear model whose earlier outputs stay in the loss
-        model = nn.Linear(64, 10)
-        earlier: list[Any] = []
+    def loss(net: Any, batch: Any) -> Tensor:
+        if kind == "total-loss":  # the mean of all losses so far
+            value = keep(classify(net, batch))
+            return torch.stack(kept).mean() if ill else value
+        out = net(batch[0])
+        if kind == "baseline":  # a policy's moving baseline
+            gain = out.log_softmax(1).gather(1, batch[1][:, None])[:, 0]
+            keep(0.9 * kept[-1] + 0.1 * gain.mean() if kept else gain.mean())
+            return -(gain - 0.1 * kept[-1]).mean()
+        if kind == "momentum-of-logits":
+            value = keep(0.8 * kept[-1] + 0.2 * out.mean(0) if kept else out.mean(0))
+            return F.cross_entropy(out, batch[1]) + 0.1 * value.square().sum()
+        keep(out.mean(0))
+        return F.cross_entropy(out, batch[1]) + 0.1 * torch.stack(kept).mean(0).square().sum()
 
-        def smoothed(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
-            optimizer.zero_grad()
-            out = net(batch[0])
-            if kind == "momentum-of-logits":
-                earlier[:] = [0.8 * earlier[0] + 0.2 * out.mean(0) if earlier else out.mean(0)]
-            else:
-                earlier.append(out.mean(0))
-            if not ill:
-                earlier[:] = [each.detach() for each in earlier]
-            value = F.cross_entropy(out, batch[1]) + 0.1 * torch.stack(earlier).mean(0).square().sum()
-            value.backward(retain_graph=ill)
-            optimizer.step()
-            return value
+    return loss
 
-        return Training(model, data.digits(seed), optimizer_of("adam", model.parameters(), 1e-2), train_step=smoothed)
-    model = {"logged-mlp": lambda: mlp(64, 10), "logged-cnn": cnn}[
-        kind
-    ]()  # the mean of all losses, for the progress bar
+
+def logged(ill: bool) -> Any:
+    """Return a step that returns the mean of all losses, as a progress bar shows it: with all their graphs if ill."""
     history: list[Tensor] = []
 
-    def logged(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+    def step(net: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
         optimizer.zero_grad()
         value = classify(net, batch)
         value.backward()
@@ -139,12 +107,28 @@ def grows(seed: int, ill: bool, kind: str) -> Training:
         history.append(value if ill else value.detach())
         return torch.stack(history).mean() if ill else value
 
-    return Training(
-        model,
-        grey(seed) if kind == "logged-cnn" else data.digits(seed),
-        optimizer_of("adam", model.parameters(), 3e-3),
-        train_step=logged,
-    )
+    return step
+
+
+def grows(seed: int, ill: bool, kind: str) -> Training:
+    """Something that is carried from step to step carries its graph with it."""
+    model: nn.Module
+    if kind in ("logged-mlp", "logged-cnn"):
+        model, batches = (cnn(), grey(seed)) if kind == "logged-cnn" else (mlp(64, 10), data.digits(seed))
+        return Training(model, batches, optimizer_of("adam", model.parameters(), 3e-3), train_step=logged(ill))
+    if kind in ("moving-mean", "bank"):
+        model, loss = (Centred(ill), classify) if kind == "moving-mean" else (Bank(ill), of_bank)
+        batches = data.digits(seed, 64 if kind == "moving-mean" else 16)
+        return Training(model, batches, optimizer_of("adam", model.parameters(), 3e-3), train_step=stepping(loss, ill))
+    batches = data.digits(seed)
+    if kind == "baseline":
+        model, batches = nn.Linear(12, 4), data.table(seed, classes=4)
+    elif kind == "total-loss":  # a linear probe on frozen features
+        model = nn.Sequential(mlp(64, 32, 48, 1).requires_grad_(False), nn.Linear(32, 10))
+    else:
+        model = nn.Linear(64, 10)
+    optimizer = optimizer_of("adam", model.parameters(), 1e-2)
+    return Training(model, batches, optimizer, train_step=stepping(carried(ill, kind), ill))
 
 
 def stale(seed: int, ill: bool, kind: str) -> Training:

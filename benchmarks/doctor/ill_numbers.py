@@ -151,7 +151,12 @@ def nan_backward(seed: int, ill: bool, kind: str) -> Training:
         return training(
             Then(nn.Linear(8, 16, bias=False), spread, mlp(16, 1, 32, 1)), twins(seed), regress, "adam", 3e-3
         )
-    x, y = grey(seed).tensors  # "contrast": each picture divided by its contrast; some pictures are blank
+    return blank(seed, small)
+
+
+def blank(seed: int, small: float) -> Training:
+    """Each picture divided by its contrast; some pictures are blank."""
+    x, y = grey(seed).tensors
     x = x.clone()
     x[::20] = 0.0
 

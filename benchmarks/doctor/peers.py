@@ -1,6 +1,6 @@
 """The published rules, written again over plain recordings of the same trainings, with the defaults of their authors.
 
-- **SageMaker Debugger**, built-in rules, default parameters ("List of Debugger built-in rules" in its developer guide):
+- **SageMaker Debugger**, built-in rules, defaults ("List of Debugger built-in rules" in its developer guide):
   VanishingGradient (mean |gradient| of a layer < 1e-7), ExplodingTensor (a gradient or output that is NaN or infinite),
   DeadRelu (a unit active in < 1 % of its inputs is dead; > 50 % of a layer's are), SaturatedActivation (tanh inputs
   beyond 9.4999, sigmoid inputs below -23 or above 16.99999; > 50 % of a layer's),
@@ -14,9 +14,9 @@
   gradients are zero), oscillating (accuracy swings by >= 0.03 in >= 20 % of the epochs), slow (accuracy never rises by
   0.01); all but NaN and oscillation only where the accuracy stays below 0.7. An epoch here is a tenth of the steps.
 - **DeepLocalize / DeepDiagnosis** (Wardat et al., ICSE 2021 and 2022; `callbacks.py` of the artefact): dead (>= 70 % of
-  a ReLU layer's outputs <= 0), saturated (> 50 % of tanh or sigmoid inputs beyond 5), vanishing (mean |gradient| < 1e-7),
+  a ReLU layer's outputs <= 0), saturated (> 50 % of tanh or sigmoid inputs beyond 5), vanishing (mean |g| < 1e-7),
   numerical (NaN, infinite or all zero), variance of weights outside [1e-5, 10], loss that does not fall.
-- **Lightning's gradient norm** (`track_grad_norm`, `grad_norm`) with the thresholds that guides give: total 2-norm above
+- **Lightning's gradient norm** (`track_grad_norm`, `grad_norm`) with the thresholds that guides give: a total above
   100 is exploding, below 1e-6 vanishing.
 """
 

@@ -23,7 +23,8 @@ class Recording:
     Args:
         losses: (S,).
         accuracies: (S,), or empty where the task has no classes.
-        gradient_mean, gradient_norm, gradient_zero, gradient_span: (S, L): mean |g|, 2-norm, share of zeros, 5th to 95th percentile.
+        gradient_mean, gradient_norm, gradient_zero: (S, L): mean |g|, 2-norm, share of zeros.
+        gradient_span: (S, L): from the 5th to the 95th percentile.
         all_zero: (S,): share of zeros in all weight gradients.
         weight_variance, update_ratio: (S, L).
         zeros: (S',): share of zeros in an output of a ReLU.

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from benchmarks.doctor.case import Case, Training, steps_of
@@ -115,5 +114,7 @@ def shown(case: Case, seen: Seen, cured: Seen, seed: int) -> tuple[bool, str]:
     if case.label == "dead-units":
         share = dead_share(case.make, case.steps, seed)
         return worse(seen, cured) and learned(cured, scored) and share > 0.5, f"dead {share:.2f}"
+    if case.label == "oscillation" and not seen.end < 20 * seen.start:
+        return False, "diverges rather than oscillates"
     bad, good = worse(seen, cured), learned(cured, scored)
     return bad and good, f"{'worse' if bad else 'AS GOOD'}{'' if good else ', THE CURED ONE DOES NOT LEARN'}"

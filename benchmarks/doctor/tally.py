@@ -53,7 +53,7 @@ def is_right(case: Case, codes: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a tool said of cases: of the ill ones how often anything, the right code, and that first; of healthy ones."""
+    """What a tool said of ill cases (anything, the right code, that one first) and of healthy ones (anything)."""
 
     recall: Share
     right: Share

@@ -5,15 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
-
 from benchmarks.doctor import zoo
 from benchmarks.doctor.case import Case, steps_of
+from benchmarks.doctor.check import lightning_settings, quieten
 from benchmarks.doctor.peers import names_of_peers
 
 LIMIT_S = 60.0
@@ -22,7 +20,6 @@ SEED = 0
 
 def diagnose_case(case: Case, seed: int = SEED) -> dict[str, Any]:
     """Run the doctor beside a training; return its codes in its order, where, its notes and the seconds."""
-    from benchmarks.doctor.check import lightning_settings
     from vgtemplate import Doctor, diagnose, watch  # the thing that is examined: not needed to build or check the zoo
 
     training = case.make(seed)
@@ -64,8 +61,7 @@ def examine(case: Case, with_peers: bool) -> dict[str, Any]:
 
 
 def _serve(pipe: Connection, with_peers: bool) -> None:
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    quieten()
     by_name = {case.name: case for case in zoo.cases()}
     while (name := pipe.recv()) is not None:
         pipe.send(examine(by_name[name], with_peers))

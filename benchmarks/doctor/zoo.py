@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from benchmarks.doctor import (
     healthy_dense,
     healthy_generative,
+    healthy_lightning,
     healthy_loops,
     healthy_quirks,
     healthy_recurrent,
@@ -32,6 +33,7 @@ SHELVES = (
     healthy_text,
     healthy_recurrent,
     healthy_generative,
+    healthy_lightning,
     healthy_loops,
     healthy_quirks,
     ill_depth,
