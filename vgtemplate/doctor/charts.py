@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+import numpy.typing as npt
 
 from vgtemplate.doctor.evidence import Array
+
+Shown = npt.NDArray[np.bool_]
 
 _WIDTH, _HEIGHT = 380, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 40
@@ -95,9 +98,8 @@ def draw(title: str, curves: Sequence[Curve], x_label: str, is_log: bool, names:
     )
 
 
-def _is_shown(y: Array, is_log: bool) -> Array:
-    shown: Array = np.isfinite(y) & (y > 0) if is_log else np.isfinite(y)
-    return shown
+def _is_shown(y: Array, is_log: bool) -> Shown:
+    return np.isfinite(y) & (y > 0) if is_log else np.isfinite(y)
 
 
 def _at(axis: Axis, value: float, is_x: bool) -> float:

@@ -14,14 +14,21 @@ CODES = (
     *("loss-head-mismatch", "unregistered-parameters", "not-in-optimizer", "disconnected-parameters", "stuck-at-zero"),
     *("symmetric-initialisation", "frozen-buffers-move", "stale-gradients", "graph-grows", "precision-overflow"),
     *("unscaled-inputs", "unscaled-targets", "batchnorm-tiny-batch", "exploding-time", "vanishing-time"),
-    *("exploding-depth", "vanishing-depth", "dead-units", "oscillation", "step-too-large", "overflow-forward", "nan-forward"),
+    *(
+        "exploding-depth",
+        "vanishing-depth",
+        "dead-units",
+        "oscillation",
+        "step-too-large",
+        "overflow-forward",
+        "nan-forward",
+    ),
     *(
         "nan-backward",
         "precision-underflow",
         "saturated-units",
         "saturated-output",
         "signal-collapse",
-        "oscillation",
         "step-too-small",
     ),
 )

@@ -24,7 +24,7 @@ _NONE = np.empty(0)
 def sample(tensor: Tensor) -> Tensor:
     """Return some entries of a tensor, the same ones each time, as a copy."""
     flat = dense(tensor).reshape(-1)
-    return flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE].to(wide(flat.device), copy=True)
+    return flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE].clone()
 
 
 class Ledger:
@@ -73,22 +73,22 @@ class Ledger:
         Args:
             scale: what they are too large by.
         """
-        for parameter in owned:
-            if (name := self.names.get(parameter)) is not None:
-                self._note(step, name, parameter, scale)
+        self._note_all(step, {name: each for each in owned if (name := self.names.get(each)) is not None}, scale)
 
-    def _note(self, step: Step, name: str, parameter: nn.Parameter, scale: Tensor | float) -> None:
-        gradient = parameter.grad
-        note = ParameterStep(gradient is not None, 0.0, 0.0, _NONE, _NONE, _NONE)
-        step.parameters[name] = note
-        weight = dense(parameter)
-        self._keep(_norm(weight), lambda host: setattr(note, "weight_norm", float(host[0])))
-        self._keep(sample(weight), lambda host: setattr(note, "before", host))
-        if gradient is not None:
-            values = dense(gradient)
-            self._keep(_norm(values) / scale, lambda host: setattr(note, "gradient_norm", float(host[0])))
-            if not gradient.is_sparse:
-                self._keep(sample(values) / scale, lambda host: setattr(note, "gradient", host))
+    def _note_all(self, step: Step, parameters: Mapping[str, nn.Parameter], scale: Tensor | float) -> None:
+        weights = {name: dense(each) for name, each in parameters.items()}
+        gradients = {name: dense(each.grad) for name, each in parameters.items() if each.grad is not None}
+        for name in parameters:
+            step.parameters[name] = ParameterStep(name in gradients, 0.0, 0.0, _NONE, _NONE, _NONE)
+        for name, norm in _norms(weights).items():
+            self._keep(norm, partial(_set_first, step.parameters[name], "weight_norm"))
+        for name, norm in _norms(gradients).items():
+            self._keep(norm / scale, partial(_set_first, step.parameters[name], "gradient_norm"))
+        for name, weight in weights.items():
+            self._keep(sample(weight), partial(setattr, step.parameters[name], "before"))
+        for name, gradient in gradients.items():
+            if not parameters[name].grad.is_sparse:  # type: ignore[union-attr]
+                self._keep(sample(gradient) / scale, partial(setattr, step.parameters[name], "gradient"))
 
     def after_step(self, step: Step, owned: Iterable[nn.Parameter]) -> None:
         """After it has stepped: where they are now."""
@@ -102,9 +102,8 @@ class Ledger:
 
     def end(self, step: Step) -> None:
         """Before the step is left: what no optimiser has, and what should have stood still."""
-        for parameter, name in self.names.items():
-            if name not in step.parameters:
-                self._note(step, name, parameter, 1.0)
+        rest = {name: each for each, name in self.names.items() if name not in step.parameters}
+        self._note_all(step, rest, 1.0)
         for name, (mean, before) in self._frozen_means.items():
             way = (mean.detach() - before).to(wide(before.device))
             self._keep(_norm(way), partial(_put, step.thawed, name))
@@ -115,9 +114,25 @@ def _put(into: dict[str, float], name: str, host: Any) -> None:
     into[name] = float(host[0])
 
 
+def _set_first(note: ParameterStep, name: str, host: Any) -> None:
+    setattr(note, name, float(host[0]))
+
+
 def _norm(values: Tensor) -> Tensor:
     norm: Tensor = torch.linalg.vector_norm(values, dtype=wide(values.device))
     return norm
+
+
+def _norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the norm of each tensor, those of a kind in one call."""
+    alike: dict[tuple[torch.device, torch.dtype], list[str]] = {}
+    for name, tensor in tensors.items():
+        alike.setdefault((tensor.device, tensor.dtype), []).append(name)
+    found: dict[str, Tensor] = {}
+    for (device, _), names in alike.items():
+        norms = torch._foreach_norm([tensors[name] for name in names], 2, dtype=wide(device))
+        found |= dict(zip(names, norms, strict=True))
+    return found
 
 
 def frozen_norms(model: nn.Module) -> Iterable[tuple[str, nn.modules.batchnorm._BatchNorm]]:

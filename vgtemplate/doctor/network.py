@@ -35,6 +35,10 @@ def find_optimisers() -> list[Optimizer]:
     ]
 
 
+class Several(nn.ModuleDict):
+    """Networks that no module of theirs holds together."""
+
+
 def moved_by(optimizer: Optimizer) -> list[Any]:
     """Return the parameters that an optimiser has."""
     return [each for group in optimizer.param_groups for each in group["params"]]
@@ -53,7 +57,8 @@ def find_network(near: set[int], owned: set[int], left_out: Iterable[int] = ()) 
     """
     if not near or not owned:
         return None
-    modules = [each for each in gc.get_objects() if issubclass(type(each), nn.Module)]
+    kinds = (each for each in gc.get_objects() if issubclass(type(each), nn.Module))
+    modules = [each for each in kinds if type(each) is not Several]
     inside = {id(child) for each in modules for child in each.__dict__.get("_modules", {}).values()}
     inside |= set(left_out)
     whole = [each for each in modules if id(each) not in inside]
@@ -69,12 +74,12 @@ def find_network(near: set[int], owned: set[int], left_out: Iterable[int] = ()) 
         if trained[id(each)] - told:
             chosen.append(_unwrapped(each))
             told |= trained[id(each)]
-    return chosen[0] if len(chosen) == 1 else nn.ModuleDict(_named(chosen))
+    return chosen[0] if len(chosen) == 1 else Several(_named(chosen))
 
 
 def parts(network: nn.Module) -> list[nn.Module]:
     """Return the networks that `find_network` has made one of."""
-    return list(network.values()) if type(network) is nn.ModuleDict else [network]
+    return list(network.values()) if isinstance(network, Several) else [network]
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:

@@ -171,12 +171,15 @@ def time_slope(profile: Array) -> float:
 
 def to_host(tensors: Iterable[Tensor]) -> dict[int, Array]:
     """Return tensors of one axis as float64 arrays by their identity, from each device in one transfer."""
-    by_device: dict[torch.device, list[Tensor]] = {}
+    by_device: dict[torch.device, dict[torch.dtype, list[Tensor]]] = {}
     for tensor in tensors:
-        by_device.setdefault(tensor.device, []).append(tensor)
+        by_device.setdefault(tensor.device, {}).setdefault(tensor.dtype, []).append(tensor)
     found: dict[int, Array] = {}
-    for device, group in by_device.items():
-        joined = torch.cat([tensor.reshape(-1).to(wide(device)) for tensor in group]).cpu().numpy().astype(np.float64)
-        ends = np.cumsum([tensor.numel() for tensor in group])
-        found |= {id(tensor): part for tensor, part in zip(group, np.split(joined, ends[:-1]), strict=True)}
+    for device, by_type in by_device.items():
+        alike = [torch.cat([tensor.reshape(-1) for tensor in group]).to(wide(device)) for group in by_type.values()]
+        joined = torch.cat(alike).cpu().numpy().astype(np.float64)
+        start = 0
+        for tensor in (tensor for group in by_type.values() for tensor in group):
+            found[id(tensor)] = joined[start : start + tensor.numel()]
+            start += tensor.numel()
     return found

@@ -110,8 +110,10 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
     series = evidence.series("saturated_fraction")
     if not series.size or learns(evidence):
         return
-    with np.errstate(all="ignore"):
-        shares = dict(zip(evidence.measurements.layers, np.nanmedian(series, axis=0), strict=True))
+    medians = [
+        float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else 0.0 for column in series.T
+    ]
+    shares = dict(zip(evidence.measurements.layers, medians, strict=True))
     last = evidence.order[-1] if evidence.order else ""
     found = {
         name: float(share)
