@@ -71,7 +71,12 @@ class ScriptWatch:
         # On the device "meta" shapes are worked out, nothing else.
         if not torch.is_grad_enabled() or any(isinstance(x, torch.Tensor) and x.is_meta for x in args):
             return
-        self._guard(self._find, lambda: module.parameters())
+        known = set(module._forward_pre_hooks)
+        self._guard(self._find, module.parameters)
+        # Torch has listed the hooks of this call already.
+        for number, hook in list(module._forward_pre_hooks.items()):
+            if number not in known:
+                hook(module, args)
 
     def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._loop is None and (len(args) > 1 or kwargs.get("closure") is not None):

@@ -22,9 +22,10 @@ _FEW_VALUES = 16
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
     """Look at how the weights move, and at what the loss does meanwhile."""
-    yield from _too_large(evidence)
-    yield from _oscillates(evidence)
-    yield from _too_small(evidence)
+    if evidence.is_moved:
+        yield from _too_large(evidence)
+        yield from _oscillates(evidence)
+        yield from _too_small(evidence)
     yield from _tiny_batch(evidence)
 
 
