@@ -216,10 +216,10 @@ def swings(seed: int, ill: bool, kind: str) -> Training:
             regress,
         )
     if kind in ("coder", "recurrent"):
-        model = Coder(act=nn.Tanh) if kind == "coder" else Recurrent("GRU", 1, 3)
-        batches, loss = (data.digits(seed), rebuild) if kind == "coder" else (data.waves(seed), classify)
-        rate = (2.0 if kind == "coder" else 1.0) if ill else 0.2
-        return Training(model, batches, torch.optim.SGD(model.parameters(), rate, momentum=0.9), loss)
+        rows = nn.Sequential(nn.Unflatten(1, (8, 8)), Recurrent("RNN", 8, 10))
+        model, loss = (Coder(act=nn.Tanh), rebuild) if kind == "coder" else (rows, classify)
+        rate = (2.0 if ill else 0.2) if kind == "coder" else (0.7 if ill else 0.05)
+        return Training(model, data.digits(seed), torch.optim.SGD(model.parameters(), rate, momentum=0.9), loss)
     net = mlp(64, 10, 64, 2, nn.Tanh) if kind == "classes" else cnn(norm=False, act=nn.Tanh)
     batches = data.digits(seed) if kind == "classes" else grey(seed)
     return Training(

@@ -76,5 +76,7 @@ def cases() -> list[Case]:
         kind, label, steps = facts
         cured = partial(_make, path, True) if kind == "ill" else None
         make = partial(_make, path, False)
-        found.append(Case(f"public-{path.stem}", kind, label, "public reports", make, steps=steps, cured=cured))
+        found.append(
+            Case(f"public-{path.stem}", kind, label, "public reports", make, steps=steps, cured=cured, falls=False)
+        )
     return found

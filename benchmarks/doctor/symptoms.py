@@ -95,6 +95,45 @@ def dead_share(make: Callable[[int], Training], steps: int, seed: int) -> float:
     return max((1 - float(each.float().mean()) for each in on.values()), default=0.0)
 
 
+def depth_ratio(make: Callable[[int], Training], seed: int) -> float:
+    """Return |dL/dz| of the first linear or convolutional layer over that of the last one, at the first step.
+
+    Of weights it would not tell: with too small a gain the signal shrinks as the gradient does, towards the other end,
+    and their products are as large everywhere.
+    """
+    training = make(seed)
+    outputs: list[Tensor] = []
+
+    def hook(module: Any, inputs: Any, output: Tensor) -> None:
+        output.retain_grad()
+        outputs.append(output)
+
+    for module in training.model.modules():
+        if type(module).__name__ in ("Linear", "Conv2d"):
+            module.register_forward_hook(hook)
+    next(steps_of(training, 1))
+    norms = [float(each.grad.double().norm()) for each in outputs if each.grad is not None]
+    return norms[0] / max(norms[-1], 1e-300)
+
+
+def flat_share(make: Callable[[int], Training], seed: int) -> float:
+    """Return the largest share, over the layers of tanh and the like, of outputs within 1 % of a bound; first step."""
+    training = make(seed)
+    bounds = {"Tanh": (-1.0, 1.0), "Hardtanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "ReLU6": (0.0, 6.0)}
+    shares: list[float] = []
+
+    def hook(module: Any, inputs: Any, output: Tensor) -> None:
+        low, high = bounds[type(module).__name__]
+        edge = 0.01 * (high - low)
+        shares.append(float(((output < low + edge) | (output > high - edge)).float().mean()))
+
+    for module in training.model.modules():
+        if type(module).__name__ in bounds:
+            module.register_forward_hook(hook)
+    next(steps_of(training, 1))
+    return max(shares, default=1.0)
+
+
 def shown(case: Case, seen: Seen, cured: Seen, seed: int) -> tuple[bool, str]:
     """Return whether the fault shows, and in what."""
     assert case.cured is not None
@@ -114,6 +153,15 @@ def shown(case: Case, seen: Seen, cured: Seen, seed: int) -> tuple[bool, str]:
     if case.label == "dead-units":
         share = dead_share(case.make, case.steps, seed)
         return worse(seen, cured) and learned(cured, scored) and share > 0.5, f"dead {share:.2f}"
+    if case.label == "vanishing-depth":
+        ratio = depth_ratio(case.make, seed)
+        return worse(seen, cured) and learned(cured, scored) and ratio < 0.05, f"first dL/dz {ratio:.2g} of the last"
+    if case.label == "exploding-depth":
+        ratio = depth_ratio(case.make, seed)
+        return worse(seen, cured) and learned(cured, scored) and ratio > 20, f"first dL/dz {ratio:.2g} of the last"
+    if case.label == "saturated-units":
+        share = flat_share(case.make, seed)
+        return worse(seen, cured) and learned(cured, scored) and share > 0.5, f"flat {share:.2f}"
     if case.label == "oscillation" and not seen.end < 20 * seen.start:
         return False, "diverges rather than oscillates"
     bad, good = worse(seen, cured), learned(cured, scored)
