@@ -147,6 +147,7 @@ class Quantised(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder, self.book, self.decoder = mlp(64, 8, 48, 1), nn.Embedding(32, 8), mlp(8, 64, 48, 1)
+        nn.init.normal_(self.book.weight, std=0.3)  # as large as the codes, so that most of the book is used
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z = self.encoder(x)
