@@ -98,6 +98,9 @@ def main() -> None:
         sys.exit(_say(error.format_message(), 2))
     except click.ClickException as error:
         sys.exit(_say(f"error: {' '.join(error.format_message().split())}", 2))
+    finally:
+        # Python's own end calls what catches no Stopped, and there is nothing left to keep.
+        _stop_at_once_from_now_on()
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -107,10 +110,14 @@ _STOPPED_AT_ONCE = b"stopped at once; the same command goes on from the last che
 
 def _stop(number: int, _: object) -> None:
     """End with what was done so far kept. Ctrl-C too: at a KeyboardInterrupt Lightning exits with a code of its own."""
+    _stop_at_once_from_now_on()
+    raise Stopped(_STOPPED, number)
+
+
+def _stop_at_once_from_now_on() -> None:
     for each in _SIGNALS:
         if signal.getsignal(each) is _stop:
             signal.signal(each, _stop_at_once)
-    raise Stopped(_STOPPED, number)
 
 
 def _stop_at_once(number: int, _: object) -> None:

@@ -1,6 +1,7 @@
 """`vgt` as a process of its own: what it loads, and what it answers to mistakes."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -123,3 +124,13 @@ def test_dry_run_prints_every_arm_in_one_document_and_leaves_nothing(vgt: Vgt, t
     assert first["configuration"]["model"]["initialiser"]["name"] == "lecun_normal"
     assert len({first["key"], second["key"]}) == 2
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signal_while_python_ends_is_one_line(name: str) -> None:
+    """Everything is done, and what Python calls at its end would print a traceback for an exception that is none."""
+    late = f"import atexit, signal; atexit.register(lambda: signal.raise_signal(signal.{name}))"
+    call = f"{late}; from vgtemplate.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", call, "--version"], capture_output=True, text=True)
+    assert done.returncode == 128 + signal.Signals[name]
+    assert done.stderr == "stopped at once; the same command goes on from the last checkpoint\n"
