@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,9 @@ from vgtemplate.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+PYTHONS_WARNING = warnings.formatwarning
+"""How Python itself prints a warning."""
 
 
 @functools.cache

@@ -1,0 +1,53 @@
+"""What the doctor found, in the terminal: no more than a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vgtemplate.text import visible
+
+if TYPE_CHECKING:
+    from vgtemplate.doctor.report import Finding, Report
+
+_SHOWN, _NOTES, _PLACES = 5, 4, 3
+
+
+def print_report(console: Console, report: Report, title: str) -> None:
+    """Print the findings, the gravest first, then the notes."""
+    steps = f"{len(report.steps)} steps watched"
+    if report.steps:
+        steps += f", {report.steps[0]} to {report.steps[-1]}"
+    word = Text("healthy", "bold green") if report.is_healthy else Text(_count(len(report.findings)), "bold red")
+    console.print(Text.assemble((f"{title}: ", "bold"), word, f" ({steps})"))
+    if report.findings:
+        console.print(_table(report.findings[:_SHOWN]))
+    if rest := report.codes[_SHOWN:]:
+        console.print(Text(f"and {', '.join(rest)}"))
+    for note in report.notes[:_NOTES]:
+        console.print(Text(f"note: {visible(note)}", "dim"))
+    if len(report.notes) > _NOTES:
+        console.print(Text(f"and {len(report.notes) - _NOTES} more notes (--json, --html)", "dim"))
+
+
+def _count(number: int) -> str:
+    return "1 finding" if number == 1 else f"{number} findings"
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(show_lines=True)
+    for name, share in (("finding", 2), ("seen", 4), ("cause and cure", 5)):
+        table.add_column(name, ratio=share, overflow="fold")
+    for finding in findings:
+        places = ", ".join(finding.where[:_PLACES])
+        more = f" and {len(finding.where) - _PLACES} more" if finding.where[_PLACES:] else ""
+        since = f"{finding.confidence}, since step {finding.since_step}"
+        table.add_row(
+            Text.assemble((finding.code, "bold"), f"\n{visible(places)}{more}\n", (since, "dim")),
+            Text(visible(finding.evidence)),
+            Text.assemble(visible(finding.cause), "\n", (visible(finding.cure), "bold")),
+        )
+    return table
