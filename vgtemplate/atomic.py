@@ -1,9 +1,11 @@
-"""A file on disk appears whole or not at all."""
+"""A file or a folder on disk appears whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,36 @@ def write_flushed(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+_TRIES = 100
+
+
+def put_in_place(staging: Path, target: Path, aside: Path) -> None:
+    """Rename a folder to its name; what has that name is put aside until then, and comes back if it fails (OSError).
+
+    Where other processes do the same at the same time, one of the folders stays.
+    """
+    try:
+        if target.is_symlink() or target.is_file():
+            # What a link leads to is somebody else's.
+            target.unlink(missing_ok=True)
+        for left in reversed(range(_TRIES)):
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    target.rename(aside)
+                staging.rename(target)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not left:
+                    raise
+                shutil.rmtree(aside, ignore_errors=True)  # another folder has come in between
+    except BaseException:
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    sync_folder(target.parent)
 
 
 def write_whole(path: Path, content: str | bytes | Callable[[IO[bytes]], object]) -> None:

@@ -6,8 +6,6 @@ evidence: training writes it, judgement reads it. It appears on disk whole or no
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -26,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vgtemplate.atomic import sync_folder, write_flushed
+from vgtemplate.atomic import put_in_place, write_flushed
 from vgtemplate.config.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -215,33 +213,20 @@ def write_record(results: Path, record: Record, add: Callable[[Path], object] | 
     content = buffer.getvalue()
     metadata = _metadata(record, hashlib.sha256(content).hexdigest())
     metadata["metadata_sha256"] = _checksum(metadata)
-    target = record_path(results, record.key)
-    staging = replaced = None
+    target, staging = record_path(results, record.key), None
     try:
         staging = Path(tempfile.mkdtemp(prefix=f".writing-{record.key}-", dir=results))
-        replaced = results / staging.name.replace("writing", "replaced", 1)
         write_flushed(staging / "series.npz", content)
         write_flushed(staging / "record.json", json.dumps(metadata, indent=1).encode())
         if add is not None:
             add(staging)
         staging.chmod(0o755)
-        if target.is_symlink() or target.is_file():
-            # What a link leads to is somebody else's.
-            target.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(replaced)
-        staging.rename(target)
-        sync_folder(results)
+        put_in_place(staging, target, results / staging.name.replace("writing", "replaced", 1))
     except OSError as error:
-        is_there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) and read_record(results, record.key) is not None
-        if not is_there:
-            raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None
+        raise UserError(f"{results}: the record cannot be written ({error.strerror})") from None
     finally:
-        if replaced is not None and replaced.exists() and not target.exists():
-            replaced.rename(target)
-        for leftover in (staging, replaced):
-            if leftover is not None:
-                shutil.rmtree(leftover, ignore_errors=True)
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
     return target
 
 

@@ -273,7 +273,7 @@ def test_missing_file_makes_the_record_none(name: str, tmp_path: Path) -> None:
     assert read_record(tmp_path, "k") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "3", '"text"', "{}", '{"key": "k"}', "{\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "null", "3", '"text"', "{}", '{"key": "k"}', "{\xff", "[" * 200_000])
 def test_metadata_that_is_none_makes_the_record_none(text: str, tmp_path: Path) -> None:
     (write_record(tmp_path, make()) / "record.json").write_bytes(text.encode("latin-1"))
     assert read_record(tmp_path, "k") is None
@@ -399,6 +399,12 @@ def test_altered_archive_with_checksums_that_fit_ends_in_no_exception(tmp_path: 
         for value in (0x01, 0x0C, 0x20, 0xFF):
             with_series(folder, content[:place] + bytes([value]) + content[place + 1 :], diverged_at=[2])
             read_record(tmp_path, "k")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", archive()])
+def test_archive_without_series_where_some_are_declared_makes_the_record_none(content: bytes, tmp_path: Path) -> None:
+    with_series(write_record(tmp_path, make()), content, diverged_at=[2])
+    assert read_record(tmp_path, "k") is None
 
 
 def test_series_that_would_fill_the_memory_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from vgtemplate.config.key import arm_key, hash_of
 from vgtemplate.config.schema import ArmConfig, DataConfig
 from vgtemplate.data.sources import fingerprint
+from vgtemplate.jobs.schema import missing_series
 from vgtemplate.records import Record, RecordError, open_record, record_path
 
 
@@ -56,12 +57,14 @@ def open_job(results: Path, key: str) -> Record:
     """Read the record of a job, by its key.
 
     Raises:
-        RecordError: it is damaged, or another's: of other settings, seeds, data or code than the key stands for.
+        RecordError: it is damaged, lacks a series, or is another's: of other settings, seeds, data or code.
         OSError: it cannot be read just now.
     """
     record = open_record(results, key)
     if (computed := key_of(record)) != key:
         raise RecordError(f"another's: what it says of itself has the key {computed}")
+    if lacking := missing_series(record):
+        raise RecordError(f"it lacks the series {lacking[0]}")
     return record
 
 

@@ -15,6 +15,7 @@ from vgtemplate.config.key import package_code
 from vgtemplate.jobs.job import key_of
 from vgtemplate.jobs.leftovers import checkpoint_path
 from vgtemplate.jobs.locks import hold_if_free, is_held
+from vgtemplate.jobs.schema import missing_series
 from vgtemplate.records import Record, RecordError, open_record, record_path
 
 State = Literal["intact", "stale", "damaged", "foreign", "unreadable"]
@@ -79,6 +80,8 @@ def _judge(results: Path, key: str) -> tuple[State, str, Record | None]:
     # Of an exact check, which takes a kilobyte, the source is the laboratory's.
     if record.seeds and not present.items() <= record.code.items():
         return "stale", "made by another version of the source", record
+    if lacking := missing_series(record):
+        return "damaged", f"it lacks the series {lacking[0]}", record
     return "intact", "", record
 
 

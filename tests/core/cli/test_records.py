@@ -16,7 +16,8 @@ from vgtemplate.config.key import code_of
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import key_of
 from vgtemplate.jobs.locks import hold
-from vgtemplate.records import Record, open_record, write_record
+from vgtemplate.jobs.schema import series_of_arm
+from vgtemplate.records import SERIES, Record, open_record, write_record
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def write(results: Path, depth: int = 2, name: str = "plain", source: str | None
     arm = {"model": {"depth": depth}, "data": {"dataset": "digits"}}
     configuration = ArmConfig.model_validate(arm).model_dump(mode="json")
     code = code_of(configuration) | ({} if source is None else {"source": source})
-    series, data = {"test_accuracy": np.array([0.9, 0.8])}, {"name": "digits", "fingerprint": "f"}
+    series = {name: np.zeros([2] * len(SERIES[name].axes)) for name in series_of_arm(configuration)}
+    data = {"name": "digits", "fingerprint": "f"}
     record = Record("", name, configuration, (0, 1), data, {"device": "cpu"}, 1.0, series, code=code)
     return write_record(results, replace(record, key=key_of(record)))
 

@@ -13,7 +13,8 @@ import pytest
 from vgtemplate.config.key import code_of, hash_of
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import Job, Keys, is_unusable, key_of, open_job, read_job
-from vgtemplate.records import Record, RecordError, read_record, write_record
+from vgtemplate.jobs.schema import series_of_arm
+from vgtemplate.records import SERIES, Record, RecordError, read_record, write_record
 
 
 def plan(root: Path, depth: int = 2, seeds: tuple[int, ...] = (0, 1)) -> Job:
@@ -23,8 +24,8 @@ def plan(root: Path, depth: int = 2, seeds: tuple[int, ...] = (0, 1)) -> Job:
 
 def record_of(job: Job, fingerprint: str) -> Record:
     data = {"name": "digits", "fingerprint": fingerprint}
-    series = {"test_accuracy": np.full(len(job.seeds), 0.9)}
     configuration = job.config.model_dump(mode="json")
+    series = {name: np.zeros([2] * len(SERIES[name].axes)) for name in series_of_arm(configuration)}
     code = code_of(configuration)
     return Record(job.key, job.name, configuration, job.seeds, data, {}, 1.0, series, code=code)
 
@@ -66,6 +67,19 @@ def test_record_of_another_arm_under_the_key_is_not(tmp_path: Path, fingerprint:
     assert is_unusable(tmp_path, job.key)
     with pytest.raises(RecordError, match=r"another's|no key can be computed"):
         open_job(tmp_path, job.key)
+
+
+def test_record_without_a_series_that_its_training_writes_cannot_be_used(tmp_path: Path, fingerprint: str) -> None:
+    """A missing series would be a number without a value, and a claim that looks refuted."""
+    job = plan(tmp_path)
+    whole = record_of(job, fingerprint)
+    assert {"train_loss", "test_loss", "gradient_rms", "bias_grad_norm", "probe_steps"} <= whole.series.keys()
+    for name in whole.series:
+        write_record(tmp_path, replace(whole, series={key: whole.series[key] for key in whole.series if key != name}))
+        with pytest.raises(RecordError, match=f"it lacks the series {name}"):
+            open_job(tmp_path, job.key)
+    write_record(tmp_path, replace(whole, series={}))
+    assert read_job(tmp_path, job.key) is None
 
 
 def test_code_of_a_record_says_nothing_of_its_settings(tmp_path: Path, fingerprint: str) -> None:

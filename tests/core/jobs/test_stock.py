@@ -19,8 +19,9 @@ from vgtemplate.config.key import code_of, hash_of
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import key_of
 from vgtemplate.jobs.locks import hold
+from vgtemplate.jobs.schema import series_of_arm
 from vgtemplate.jobs.stock import Entry, examine, find_waste, remove
-from vgtemplate.records import Record, write_record
+from vgtemplate.records import SERIES, Record, write_record
 
 
 def make(depth: int = 2, **changes: object) -> Record:
@@ -28,7 +29,7 @@ def make(depth: int = 2, **changes: object) -> Record:
     configuration = ArmConfig.model_validate(
         {"model": {"depth": depth}, "data": {"dataset": "digits"}},
     ).model_dump(mode="json")
-    series = {"test_accuracy": np.array([0.9, 0.8])}
+    series = {name: np.zeros([2] * len(SERIES[name].axes)) for name in series_of_arm(configuration)}
     data = {"name": "digits", "fingerprint": "f"}
     record = Record("", "arm", configuration, (0, 1), data, {}, 1.0, series, code=code_of(configuration))
     record = replace(record, **changes)  # type: ignore[arg-type]
@@ -114,6 +115,13 @@ def test_damaged_record_is_told_and_removed(damage: Callable[[Path], None], why:
     assert (entry.state, entry.why, entry.record) == ("damaged", why, None)
     assert prune(tmp_path) == [True]
     assert contents(tmp_path) == {kept.name}
+
+
+def test_record_without_a_series_that_its_training_writes_is_damaged(tmp_path: Path) -> None:
+    made = make()
+    write_record(tmp_path, replace(made, series={name: made.series[name] for name in made.series if name != "travel"}))
+    assert (only(tmp_path).state, only(tmp_path).why) == ("damaged", "it lacks the series travel")
+    assert prune(tmp_path) == [True]
 
 
 @pytest.mark.parametrize(
