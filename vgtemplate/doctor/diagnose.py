@@ -82,7 +82,9 @@ def _train_step(observer: Observer, model: nn.Module, batch: Any, loss: Any, opt
         finally:
             observer.leave()
         if not isinstance(value, Tensor) or value.numel() != 1:
-            what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            what = (
+                f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            )
             raise ValueError(f"loss: it returned {what}; allowed: a tensor with one value")
         observer.before_backward(value)
         value.backward()

@@ -159,6 +159,8 @@ class Evidence:
     """Layers with a matrix, in the order in which they are first used."""
     goes_back_twice: bool = False
     """Whether a backward pass came to the graph of an earlier step, which is gone."""
+    kept_graphs: int = 0
+    """Losses of earlier steps that somebody still holds, each with its graph."""
     is_moved: bool = True
     """Whether an optimiser was given, so that the weights move."""
     foreign: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,14 @@ def sample(tensor: Tensor) -> Tensor:
     return flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE].clone()
 
 
+class _Added(NamedTuple):
+    """A gradient that was added to what a step had used already; its version shows whether others wrote to it since."""
+
+    gradient: weakref.ref[Tensor]
+    version: int
+    norm: Tensor
+
+
 class Ledger:
     """Writes to a step what its parameters did.
 
@@ -39,6 +47,7 @@ class Ledger:
         self.names, self._keep = names, keep
         self._used: dict[nn.Parameter, tuple[weakref.ref[Tensor], int]] = {}
         self._left: dict[Tensor, Tensor] = {}
+        self._added: dict[Tensor, _Added] = {}
         self._frozen_means: dict[str, tuple[Tensor, Tensor]] = {}
 
     def forget(self) -> None:
@@ -55,17 +64,28 @@ class Ledger:
 
     def before_backward(self, step: Step) -> None:
         """Look for the gradients that an optimiser has used and nobody has cleared since."""
+        for parameter, added in list(self._added.items()):
+            # Cleared since: by None, or in place.
+            if (
+                parameter.grad is None
+                or parameter.grad is not added.gradient()
+                or added.version != parameter.grad._version
+            ):
+                del self._added[parameter]
         self._left = {}
         for parameter, (used, version) in self._used.items():
             left = parameter.grad
             if left is not None and left is used() and left._version == version:
                 self._left[parameter] = _norm(dense(left))
 
-    def accumulated(self, step: Step, parameter: Tensor) -> None:
+    def accumulated(self, parameter: Tensor) -> None:
         """A gradient has come to a parameter: was it added to one that had been used?"""
-        if (norm := self._left.pop(parameter, None)) is not None:
-            name = self.names.get(parameter, "")  # type: ignore[call-overload]
-            self._keep(norm, partial(_put, step.stale, name))
+        norm = self._left.pop(parameter, None)
+        added = self._added.get(parameter)
+        if parameter.grad is not None and (norm is not None or added is not None):
+            size = added.norm if norm is None and added is not None else norm
+            assert size is not None
+            self._added[parameter] = _Added(weakref.ref(parameter.grad), parameter.grad._version, size)
 
     def before_step(self, step: Step, owned: Iterable[nn.Parameter], scale: Tensor | float) -> None:
         """Before an optimiser steps: the gradients of what it moves, complete and clipped.
@@ -73,6 +93,12 @@ class Ledger:
         Args:
             scale: what they are too large by.
         """
+        owned = list(owned)
+        for parameter in owned:
+            # A game's judge is cleared before its own backward pass, whatever the other player's has left in it.
+            added = self._added.pop(parameter, None)
+            if added is not None and parameter.grad is added.gradient():
+                self._keep(added.norm, partial(_put, step.stale, self.names[parameter]))
         self._note_all(step, {name: each for each in owned if (name := self.names.get(each)) is not None}, scale)
 
     def _note_all(self, step: Step, parameters: Mapping[str, nn.Parameter], scale: Tensor | float) -> None:

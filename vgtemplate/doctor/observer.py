@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -34,6 +35,7 @@ class Observer(Watcher):
         self._ledger = Ledger(self._names, self._keep)
         self._step = Step(0)
         self._module_hooks: list[Any] = []
+        self._losses: list[weakref.ref[Tensor]] = []
 
     def _keep(self, tensor: Tensor, into: Callable[[Any], None]) -> None:
         self._kept.append((tensor.detach().reshape(-1), into))
@@ -77,11 +79,12 @@ class Observer(Watcher):
         step = self._step
         self._ledger.before_backward(step)
         self._keep(loss, lambda host: setattr(step, "loss", float(host[0])))
+        self._losses.append(weakref.ref(loss))
         step.nodes = max(step.nodes, count_nodes(loss))
 
     def _note_backward(self, parameter: Tensor) -> None:
         super()._note_backward(parameter)
-        self.guard(self._ledger.accumulated, self._step, parameter)
+        self.guard(self._ledger.accumulated, parameter)
 
     def before_step(self, optimizer: Optimizer) -> None:
         if self.is_looking:
@@ -159,3 +162,6 @@ class Observer(Watcher):
 
     def _conclude(self) -> None:
         self.evidence.still_constant = self._alike()
+        # The newest may well be at hand still.
+        kept = [loss() for loss in self._losses[:-2]]
+        self.evidence.kept_graphs = sum(each is not None and each.grad_fn is not None for each in kept)

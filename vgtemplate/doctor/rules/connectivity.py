@@ -12,6 +12,8 @@ from vgtemplate.doctor.report import Finding
 _FEW = 2
 _DEAD, _MOST = 1e-3, 0.9
 _GROWING = 5
+_FLOOD = 100.0
+"""Inputs of this size drive activations to where they are flat: there a gradient of zero is no cut."""
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -19,6 +21,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
     yield from _stuck(evidence)
     yield from _cut(evidence)
     yield from _grows(evidence)
+    yield from _kept(evidence)
 
 
 def _history(evidence: Evidence, name: str) -> tuple[list[bool], np.ndarray, np.ndarray]:
@@ -93,6 +96,19 @@ def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
     )
     has_zeros = any(kind == "zero" for kind in evidence.still_constant.values())
     return bool(dead & near) or has_zeros or not parameter.is_matrix
+
+
+def _kept(evidence: Evidence) -> Iterator[Finding]:
+    kept, steps = evidence.kept_graphs, len(evidence.steps)
+    if kept >= _GROWING and kept >= steps - 3:
+        yield Finding(
+            "graph-grows",
+            ("the losses",),
+            evidence.steps[1].number,
+            f"the losses of {kept} earlier steps are still held, each with the graph that it came from",
+            "losses are collected as tensors, and each keeps its graph in memory",
+            "collect loss.item() or loss.detach()",
+        )
 
 
 def _grows(evidence: Evidence) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ _HALF_LIMIT = 65504.0
 _HUGE = 1e18
 """A finite input of this size, or an exponential's above 80, overflows; below, infinity has another source."""
 _LOST = 0.3
-_GROWTH = 20.0
+_AT_ZERO = ("log", "div", "rsqrt", "reciprocal", "norm", "loss", "entropy")
+"""Functions that are infinite at zero; of the others infinity is too large a number."""
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -56,7 +57,7 @@ def _forward(step: Step, bad: BadOperation) -> Finding:
             "an activation is too large for float16; in float32 it would be finite",
             "bfloat16, or keep this part in float32, or scale the activation down",
         )
-    is_overflow = not bad.is_nan and (bad.largest_input > _HUGE or "exp" in bad.function or "cosh" in bad.function)
+    is_overflow = not bad.is_nan and (bad.largest_input > _HUGE or not any(word in bad.function for word in _AT_ZERO))
     if is_overflow or (bad.is_nan and bad.had_infinity and bad.largest_input > _HUGE):
         return Finding(
             "overflow-forward",

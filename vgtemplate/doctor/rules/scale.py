@@ -64,7 +64,7 @@ def _targets(evidence: Evidence) -> Iterator[Finding]:
 def _symmetric(evidence: Evidence) -> Iterator[Finding]:
     alike = evidence.constant
     hidden = [name for name in alike if not _is_last(evidence, name)]
-    fixed = [name for name in hidden if alike[name] != "zero" and name in evidence.still_constant]
+    fixed = [name for name in hidden if alike[name] == "constant" or evidence.still_constant.get(name) == "units"]
     matrices = [each.name for each in evidence.parameters.values() if each.is_matrix]
     all_zero = len(matrices) > 1 and all(alike.get(name) == "zero" for name in matrices)
     found = matrices if all_zero else fixed
