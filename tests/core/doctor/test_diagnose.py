@@ -26,7 +26,8 @@ from vgtemplate.doctor.report import Report
 
 def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"doctor_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -47,7 +48,8 @@ def test_fault_has_its_code_first_and_its_cure_has_none(name: str) -> None:
     make, cured = ill.FAULTS[name]
     report = report_of(make)
     assert report.codes[0] == name.split()[0], str(report)
-    assert report.findings[0].where and report.findings[0].evidence and report.findings[0].cure
+    found = report.findings[0]
+    assert all((found.where, found.evidence, found.cause, found.cure))
     healthy = report_of(cured)
     assert healthy.is_healthy, str(healthy)
 
@@ -138,7 +140,8 @@ def test_diagnose_puts_everything_back() -> None:
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert all(torch.equal(one.grad, other) for one, other in zip(model.parameters(), gradients, strict=True))
     assert json.dumps(optimizer.state_dict(), default=lambda value: value.tolist()) == state
-    assert random.getstate() == chance[0] and torch.equal(torch.get_rng_state(), chance[1])
+    assert random.getstate() == chance[0]
+    assert torch.equal(torch.get_rng_state(), chance[1])
 
 
 def test_no_activation_is_kept_past_its_step() -> None:
@@ -176,7 +179,7 @@ def test_rule_that_fails_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda model, batch: model(batch[0]), r"loss: it returned a tensor of shape \(64, 4\); allowed: a tensor with one value"),
+        (lambda model, batch: model(batch[0]), r"it returned a tensor of shape \(64, 4\); allowed: a tensor with one"),
         (lambda model, batch: 1.0, "loss: it returned a float; allowed"),
     ],
 )
