@@ -54,13 +54,15 @@ ROOMS = {
     "metrics": Room(3, names("config records"), names("numpy")),
     "tracking": Room(4, names("atomic locking config records text metrics"), never=HEAVY),
     "watching": Room(2, names("config"), names("numpy torch"), LIGHTNING),
-    "doctor": Room(3, names("config watching"), names("numpy torch"), LIGHTNING),
+    "doctor": Room(3, names("config theory watching"), names("numpy torch pytest"), LIGHTNING),
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
-    "callbacks": Room(6, names("atomic lightning config measure nn watching doctor figures")),
+    "callbacks": Room(6, names("atomic lightning config measure nn tracking watching doctor figures")),
     "training": Room(7, names("atomic lightning stacking config data metrics nn callbacks records")),
     "jobs": Room(8, names("locking config data records training"), names("filelock")),
-    "cli": Room(9, names("atomic text config records theory data metrics tracking prediction figures training jobs")),
+    "cli": Room(
+        9, names("atomic text config records theory data metrics doctor tracking prediction figures training jobs")
+    ),
 }
 LATE = re.compile(
     r"cli/|callbacks/loggers\.py|tracking/|jobs/run\.py|prediction\.py|data/(files|fetch|checksums|sources)\.py|lab/"
