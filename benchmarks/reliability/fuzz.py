@@ -52,7 +52,7 @@ def run(tally: Tally, folder: Path, names: Sequence[str]) -> None:
             name, code = json.loads(line)
             executed, reached, faults = _look(name, folder / name, code)
             tally.count(name, faults, name)
-            tally.tries[name] = executed
+            tally.tries[name], tally.failed[name] = executed, len(faults)
             tally.notes[name] = {"seconds": seconds, "places reached": reached}
             tally.say(f"{name}: {executed:,} inputs in {seconds} s, {reached} places of the code reached")
         if process.wait() != 0:

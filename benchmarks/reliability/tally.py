@@ -33,6 +33,7 @@ class Tally:
         self._started = self._said = time.monotonic()
         self._deadline = self._started + 60 * minutes
         self.tries: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
         self.failures: list[dict[str, str]] = []
         self.notes: dict[str, Any] = {}
 
@@ -49,6 +50,7 @@ class Tally:
     def count(self, kind: str, faults: list[str], where: str) -> None:
         """Count one try of a kind, with what was wrong."""
         self.tries[kind] += 1
+        self.failed[kind] += bool(faults)
         for fault in faults:
             self.failures.append({"kind": kind, "where": where, "fault": fault})
             print(f"FAILED {kind}: {where}: {fault}", flush=True)
@@ -59,16 +61,15 @@ class Tally:
         """Say how far it is."""
         self._said = time.monotonic()
         seconds = self._said - self._started
-        print(f"{seconds:6.0f} s: {self.tries.total()} tries, {len(self.failures)} failures; {where}", flush=True)
+        print(f"{seconds:6.0f} s: {self.tries.total()} tries, {self.failed.total()} failures; {where[:90]}", flush=True)
 
     def end(self) -> int:
         """Print the table, write the JSON; return the exit code."""
         seconds = time.monotonic() - self._started
-        failed = Counter(failure["kind"] for failure in self.failures)
         table = Table("what", "tries", "failures", title=self._title, title_justify="left", box=box.SIMPLE)
         for kind, number in self.tries.items():
-            table.add_row(kind, f"{number:,}", str(failed[kind]))
-        table.add_row("in all", f"{self.tries.total():,}", str(failed.total()))
+            table.add_row(kind, f"{number:,}", str(self.failed[kind]))
+        table.add_row("in all", f"{self.tries.total():,}", str(self.failed.total()))
         Console(width=110).print(table)
         content = {
             "title": self._title,
@@ -78,6 +79,7 @@ class Tally:
             "python": platform.python_version(),
             "machine": platform.machine(),
             "tries": dict(self.tries),
+            "failed": dict(self.failed),
             "failures": self.failures,
             "notes": self.notes,
         }
