@@ -57,7 +57,7 @@ _EXPLAINS = {
     "vanishing-depth": ("signal-collapse", "step-too-small", "saturated-output"),
     "exploding-depth": ("step-too-large", "oscillation", "saturated-output", "overflow-forward", "nan-forward"),
     "saturated-units": ("vanishing-depth", "signal-collapse"),
-    "dead-units": ("vanishing-depth", "signal-collapse", "step-too-small"),
+    "dead-units": ("vanishing-depth", "step-too-small"),
     "step-too-large": (
         "signal-collapse",
         "oscillation",

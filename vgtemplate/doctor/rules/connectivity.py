@@ -58,14 +58,14 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
 def _cut(evidence: Evidence) -> Iterator[Finding]:
     cut: list[Parameter] = []
     reached = False
+    is_flooded = any(step.inputs is not None and step.inputs.rms > _FLOOD for step in evidence.steps[:1])
     for each in evidence.parameters.values():
         has, gradients, weights = _history(evidence, each.name)
         reached |= bool(gradients.any())
         if not (each.is_trained and each.is_owned and each.is_used) or len(has) <= _FEW:
             continue
-        if not any(has) or (
-            not np.nan_to_num(gradients, nan=1.0).any() and weights.any() and not _is_flat(evidence, each)
-        ):
+        is_zero = not np.nan_to_num(gradients, nan=1.0).any() and weights.any() and not is_flooded
+        if not any(has) or (is_zero and not _is_flat(evidence, each)):
             cut.append(each)
     if not cut or not reached:
         return

@@ -13,6 +13,7 @@ from vgtemplate.doctor.rules.learning import constant_loss, learns, smooth
 _VANISHES, _EXPLODES = -2.5, 2.5
 """Decades of dL/dz over all layers."""
 _FEW_LAYERS = 3
+_ONE_JUMP = 0.7
 _DEAD, _MANY_DEAD, _ALL_DEAD = 1e-3, 0.5, 0.95
 _SATURATED = 0.8
 _FLAT_HEAD = 0.8
@@ -55,6 +56,8 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     if not len(finite):
         return
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
+    if _is_one_jump(logs[0]):
+        return
     if first < _VANISHES and middle < _VANISHES / 2:
         code, seen = "vanishing-depth", f"falls by 10^{-first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = (
@@ -71,6 +74,12 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         return
     number = evidence.steps[0].number
     yield Finding(code, (names[0], names[-1]), number, f"dL/dz {seen} ({len(names)} layers)", cause, cure, LIKELY)
+
+
+def _is_one_jump(row: Array) -> bool:
+    """Say whether most of a profile's change is at one place, which is no matter of depth."""
+    changes = np.abs(np.diff(row[np.isfinite(row)]))
+    return len(changes) > 1 and bool(changes.max() > _ONE_JUMP * changes.sum())
 
 
 def _fall(row: Array) -> float:
@@ -171,9 +180,8 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
     found = [name for name in names if spreads[name] < _ALIKE]
     if not found and evidence.order:
         ends = [step.layers[evidence.order[-1]].spread for step in evidence.steps if evidence.order[-1] in step.layers]
-        # The same output for all samples, to the last digit: they were mixed on the way.
-        found = [evidence.order[-1]] if ends and np.nanmedian(ends) < 1e-6 else []
-        spreads |= dict.fromkeys(found, 0.0)
+        found = [evidence.order[-1]] if ends and np.nanmedian(ends) < _ALIKE else []
+        spreads |= dict.fromkeys(found, float(np.nanmedian(ends)) if found else 0.0)
     if found:
         yield Finding(
             "signal-collapse",

@@ -14,7 +14,7 @@ from vgtemplate.doctor.rules.motion import cosines, ratios, straightness
 _LARGE_RATIO, _SMALL_RATIO = 0.1, 2e-6
 _DIVERGED = 3.0
 _STRAIGHT = 0.5
-_BACK = -0.5
+_BACK, _STRAIGHT_BACK, _STAYS = -0.5, -0.8, 0.95
 _COLLAPSED = 0.02
 _TINY_BATCH = 4
 _FEW_VALUES = 16
@@ -85,11 +85,17 @@ def _collapse(evidence: Evidence) -> str | None:
 def _oscillates(evidence: Evidence) -> Iterator[Finding]:
     turns = cosines(evidence, "gradient")
     turns = turns[np.isfinite(turns)]
-    if len(turns) < 8 or learns(evidence):
+    if len(turns) < 8:
         return
     later, losses = turns[len(turns) // 2 :], evidence.losses()
     is_bounded = bool(np.isfinite(losses).all() and losses.max() < _DIVERGED * max(abs(losses[0]), 1e-12))
-    if float(np.median(later)) < _BACK and is_bounded:
+    rests = losses[len(losses) // 2 :]
+    stays = len(rests) > 4 and float(np.median(rests[-3:])) > _STAYS * float(np.median(rests[:3]))
+    if (
+        float(np.median(later)) < (_STRAIGHT_BACK if stays else _BACK)
+        and is_bounded
+        and (stays or not learns(evidence))
+    ):
         yield Finding(
             "oscillation",
             ("the optimiser",),
@@ -109,7 +115,7 @@ def _too_small(evidence: Evidence) -> Iterator[Finding]:
     first, last = smooth(losses)
     largest = float(np.max(sizes[len(sizes) // 2 :]))
     gradients = [note.gradient_norm for note in evidence.steps[-1].parameters.values()]
-    if largest < _SMALL_RATIO and any(gradients) and not is_trained_already(evidence) and last > 0.98 * first:
+    if largest < _SMALL_RATIO and any(gradients) and not is_trained_already(evidence):
         yield Finding(
             "step-too-small",
             ("the optimiser",),
