@@ -22,6 +22,8 @@ COMMANDS = {
     "new": ("vgtemplate.cli.commands.new", "start a project of your own"),
     "train": ("vgtemplate.cli.commands.train", "train the arms of an experiment"),
     "predict": ("vgtemplate.cli.commands.predict", "predict a network's gradient before it is trained"),
+    "diagnose": ("vgtemplate.cli.commands.diagnose", "say what is wrong with a network while your script trains it"),
+    "check": ("vgtemplate.cli.commands.check", "look at a network before it is trained: one step"),
     "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode"),
     "classify": ("vgtemplate.cli.commands.classify", "say what is on pictures, by what was trained"),
     "data": ("vgtemplate.cli.commands.data", "list, fetch and verify data sets"),
