@@ -9,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench lint format readme-table wheel lock audit ui clean
+.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak lint format readme-table wheel lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ bench: $(READY) ## time training, probes, start-up and scaling against others' w
 
 bench-%: $(READY) ## one suite: throughput, looking, startup, scaling, device, reproduction (half an hour)
 	@$(BIN)/python -m benchmarks $*
+
+doctor-bench: $(READY) ## run the doctor beside its zoo's calibration half: recall, right codes, false alarms, published rules
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.doctor --half calibration --peers
+
+soak: $(READY) ## kill trainings at random for ten minutes: not one bit may differ
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reliability soak --minutes 10
 
 lint: $(READY) ## ruff check, ruff format --check, mypy --strict
 	@$(BIN)/ruff check .

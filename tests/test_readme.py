@@ -116,3 +116,13 @@ def test_every_make_target_exists(block: str) -> None:
     names = re.findall(r"^([\w%-]+):", (REPOSITORY / makefile).read_text(), re.MULTILINE)
     for target in targets_of(block):
         assert any(re.fullmatch(name.replace("%", ".+"), target) for name in names), target
+
+
+def test_doctor_finds_what_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [block for block in PYTHON if "import diagnose" in block]
+    namespace: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    said = re.search(r"print\(report\)  # (\S+) \(certain; since step 0\)", code)
+    assert said is not None
+    assert namespace["report"].codes == [said.group(1)]  # type: ignore[attr-defined]
+    assert said.group(0).partition("# ")[2] in capsys.readouterr().out
