@@ -52,6 +52,8 @@ static void absolute(int folder, const char *path, char *whole) {
 /* Whether a call is to fail; errno is set then. */
 static int fails_at(const char *name, const char *whole) {
     if (!is_below(whole)) return 0;
+    /* A full disk lets files be taken away. */
+    if (plan->error == ENOSPC && (!strncmp(name, "unlink", 6) || !strcmp(name, "rmdir"))) return 0;
     int number = __atomic_add_fetch(&plan->count, 1, __ATOMIC_SEQ_CST);
     if (!plan->at || number < plan->at || (number > plan->at && !plan->lasting)) return 0;
     if (number == plan->at) snprintf(plan->failed, sizeof plan->failed, "%s %.900s", name, whole);

@@ -107,15 +107,16 @@ def _inject(shim: Shim, case: Case, folder: Path, at: int, fault: Fault) -> tupl
         return failed, [*faults, f"the next call ended with {again.code}: {again.errors[-300:]} {again.output[-300:]}"]
     faults += state.differences(folder, case.outcome)
     # What could not be taken away stays.
-    scraps = [] if failed.startswith(("unlink", "rmdir")) else state.scraps(folder / "results")
+    can_stay = fault.error == errno.EROFS or failed.startswith(("unlink", "rmdir"))
+    scraps = [] if can_stay else state.scraps(folder / "results")
     return failed, [*faults, *(f"{scrap} is left" for scrap in scraps)]
 
 
 def _in_turn(cases: Sequence[tuple[Case, int]]) -> Iterator[tuple[Case, int, Fault]]:
     """Yield every call of every command with every fault, spread so that it can be broken off."""
     orders = [(case, spread(count)) for case, count in cases]
-    for fault in FAULTS:
-        for place in range(max(count for _, count in cases)):
+    for place in range(max(count for _, count in cases)):
+        for fault in FAULTS:
             for case, order in orders:
                 if place < len(order):
                     yield case, order[place] + 1, fault
