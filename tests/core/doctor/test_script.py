@@ -1,0 +1,100 @@
+"""The watch of a script, with real scripts in processes of their own: plain loops and what libraries run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+SCRIPTS = Path(__file__).parent / "scripts"
+QUIET = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def python(*arguments: object) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, *map(str, arguments)]
+    return subprocess.run(call, capture_output=True, text=True, env=os.environ | QUIET)
+
+
+def diagnose(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return python("-m", "vgtemplate", "diagnose", *arguments)
+
+
+def same(left: Path, right: Path) -> bool:
+    """Whether two scripts have left the same weights, bit for bit."""
+    found: list[Any] = [torch.load(path) for path in (left, right)]
+    plain = [each.items() if isinstance(each, dict) else enumerate(each) for each in found]
+    return all(
+        name == other and torch.equal(tensor, value) for (name, tensor), (other, value) in zip(*plain, strict=True)
+    )
+
+
+WATCHED = {
+    "apart.py": ([0, 1, 11, 21], {"encoder.0", "decoder"}),
+    "gan.py": ([0, 1, 11, 21], {"generator.0", "critic.2"}),
+    "fabric.py": ([0, 1, 11], {"0", "2"}),
+    "scaled.py": ([0, 1, 11], {"0", "2"}),
+    "lbfgs.py": ([0, 1, 11], {"0", "2"}),
+    "lightning_module.py pytorch_lightning": ([0, 1, 11, 31], {"encoder.0", "head"}),
+    "lightning_module.py lightning.pytorch": ([0, 1, 11, 31], {"encoder.0", "head"}),
+    "hugging_face.py": ([0, 1, 11], {"bert.encoder.layer.0.attention.self.query", "classifier"}),
+    "keras_fit.py": ([0, 1, 11], {"_torch_params.sequential/dense/kernel"}),
+}
+"""By script: some of the steps and layers that must have been seen."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", WATCHED)
+def test_every_kind_of_loop_is_watched_and_ends_with_the_same_weights(script: str, tmp_path: Path) -> None:
+    name, *arguments = script.split()
+    plain = python(SCRIPTS / name, *arguments, tmp_path / "plain.pt")
+    assert plain.returncode == 0, plain.stderr
+    done = diagnose("--json", tmp_path / "report.json", SCRIPTS / name, *arguments, tmp_path / "watched.pt")
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout == plain.stdout or name == "hugging_face.py"  # which prints how long it took
+    assert same(tmp_path / "plain.pt", tmp_path / "watched.pt")
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    steps, layers = WATCHED[script]
+    assert set(steps) <= set(report["steps"])
+    assert None not in report["losses"]
+    assert layers <= set(report["layers"])
+    assert not [note for note in report["notes"] if "withdrawn" in note or "not measured" in note]
+
+
+@pytest.mark.slow
+def test_processes_that_share_a_training_are_watched_once(tmp_path: Path) -> None:
+    done = diagnose(SCRIPTS / "lightning_module.py", "pytorch_lightning", tmp_path / "out.pt", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("vgt diagnose ") == 1
+    assert (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_load_data_are_left_alone(tmp_path: Path) -> None:
+    done = diagnose(SCRIPTS / "plain.py", "--workers", 2, "--out", tmp_path / "watched.pt")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("vgt diagnose ") == 1
+    python(SCRIPTS / "plain.py", "--workers", 2, "--out", tmp_path / "plain.pt")
+    assert same(tmp_path / "plain.pt", tmp_path / "watched.pt")
+
+
+@pytest.mark.slow
+def test_doctor_that_fails_leaves_the_script_alone(tmp_path: Path) -> None:
+    """The doctor's own judgement is broken here: the script ends as without it."""
+    broken = (
+        "import vgtemplate.doctor.script as script\n"
+        "def fail(*_):\n    raise ZeroDivisionError('of the doctor')\n"
+        "script.{name} = fail\n"
+        "import sys\nfrom vgtemplate.cli.main import main\n"
+        "sys.argv = ['vgt', 'diagnose', '--steps', '10', *sys.argv[1:]]\nmain()"
+    )
+    python(SCRIPTS / "plain.py", "--out", tmp_path / "plain.pt")
+    for name in ("find_network", "Observer", "examine"):
+        done = python("-c", broken.replace("{name}", name), SCRIPTS / "plain.py", "--out", tmp_path / "watched.pt")
+        assert "done __main__" in done.stdout
+        assert "the doctor has withdrawn (ZeroDivisionError: of the doctor)" in done.stderr
+        assert done.returncode == 2
+        assert same(tmp_path / "plain.pt", tmp_path / "watched.pt")
