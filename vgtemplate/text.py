@@ -49,6 +49,15 @@ def write_spread(values: Sequence[float]) -> str:
     return f"{text}, {missing} without a value" if missing else text
 
 
+def is_text(text: str) -> bool:
+    """Say whether a text can be written anywhere: an escape in YAML, or a file's name, may hold half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def visible(text: str) -> str:
     """Return a text from outside as it may go to a terminal, a page or a server: what would be a command is spelt out.
 

@@ -10,20 +10,23 @@ import signal
 import threading
 import time
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
+from vgtemplate.callbacks.archives import form_of, gist, read_archive
 from vgtemplate.callbacks.contracts import check_order
 from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.lightning import pl
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ARM = "arm"
+"""The name under which the versions also say whose checkpoint it is."""
 
-
+_PARTS = {"state_dict", "optimizer_states", "loops", "callbacks", "global_step"}
+"""What Lightning would do without, and train on from somewhere else."""
 _WORTH_SECONDS = 1.0
 """A checkpoint of the finished training is written if at least so much work would be lost without it."""
 
@@ -35,18 +38,24 @@ def _read(path: Path, versions: Mapping[str, str]) -> tuple[dict[str, Any], str]
         UserError: it cannot be read just now, which says nothing against it.
     """
     try:
-        # torch reads past a flipped bit; the archive's own checksums tell.
-        with zipfile.ZipFile(path) as archive:
-            if (member := archive.testzip()) is not None:
-                return {}, f"{member} in it is altered"
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        fault = "" if found["versions"] == versions else "other versions of the libraries wrote it"
+        found = read_archive(path)
+    except ValueError as error:
+        return {}, str(error)
     except (OSError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: the checkpoint cannot be read ({reason}); it stays as it is") from None
-    except Exception as error:  # which errors a damaged archive leads to, neither library says
-        return {}, " ".join(str(error).split()) or type(error).__name__
-    return found, fault
+        raise UserError(f"{path}: the checkpoint cannot be read ({gist(error)}); it stays as it is") from None
+    if not isinstance(found, dict) or not isinstance(found.get("versions"), dict):
+        return {}, "it is no checkpoint of `vgt train`"
+    if {**found["versions"], ARM: versions.get(ARM)} != versions:
+        return {}, "other versions of the libraries wrote it"
+    if found["versions"] != versions:
+        return {}, "it is another arm's"
+    if found.pop("form", "") != form_of(found) or not found.keys() >= _PARTS:
+        return {}, "a part of it is missing, or has another form than it was written with"
+    return found, ""
+
+
+class UnusableError(UserError):
+    """A checkpoint could not be gone on from, and was set aside: what is to be trained is to be built anew."""
 
 
 class Checkpointer(pl.Callback):
@@ -77,6 +86,9 @@ class Checkpointer(pl.Callback):
         self._handlers: dict[int, Any] = {}
         self.earlier_seconds = 0.0
         self.ended_at: int | None = None
+        self._num_optimisers: int | None = None
+        self.has_begun = False
+        """Whether the training has begun: all that a checkpoint held was taken up."""
         self._started = self._saved = time.monotonic()
 
     def usable(self, min_steps: int = 0) -> Path | None:
@@ -91,16 +103,20 @@ class Checkpointer(pl.Callback):
             return None
         found, fault = _read(self.path, self._versions)
         if not fault:
-            ended_at: int | None = found["callbacks"][self.state_key]["ended_at"]
+            ended_at = found["callbacks"][self.state_key]["ended_at"]
             if ended_at is not None and ended_at < min_steps:
                 self.path.unlink()
                 return None
             self.ended_at = ended_at
+            self._num_optimisers = len(found["optimizer_states"])
             return self.path
-        aside = self.path.with_suffix(".unusable")
-        warnings.warn(f"{self.path}: the checkpoint cannot be used ({fault}); the run starts anew", stacklevel=2)
-        self.path.replace(aside)
+        self.set_aside(fault)
         return None
+
+    def set_aside(self, fault: str) -> None:
+        """Say that the checkpoint cannot be used, and why, and keep it under another name."""
+        warnings.warn(f"{self.path}: the checkpoint cannot be used ({fault}); the run starts anew", stacklevel=3)
+        self.path.replace(self.path.with_suffix(".unusable"))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for other in trainer.callbacks:  # type: ignore[attr-defined]
@@ -108,6 +124,9 @@ class Checkpointer(pl.Callback):
                 check_order(trainer, self, other)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._num_optimisers not in (None, len(trainer.optimizers)):
+            raise ValueError("it has not the state of every optimiser")  # which Lightning would pass over
+        self.has_begun = True
         self._started = self._saved = time.monotonic()
         self._take_up(trainer)
         if threading.current_thread() is threading.main_thread():

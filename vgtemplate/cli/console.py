@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,13 @@ def _console_class() -> type[Console]:
             return super().render_str(visible(text), **settings)
 
     return OutsideTexts
+
+
+def spell_out_what_cannot_be_encoded() -> None:
+    """Print what the terminal has no character for as an escape: "\\u03c3" where it knows ASCII alone."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def make_console(stderr: bool = False) -> Console:

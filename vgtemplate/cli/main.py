@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 
 import click
 
-from vgtemplate.cli.console import say
+from vgtemplate.cli.console import say, spell_out_what_cannot_be_encoded
 from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
 from vgtemplate.config.extras import explain
@@ -81,7 +82,9 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     warnings.formatwarning = as_note
+    spell_out_what_cannot_be_encoded()
     try:
+        _require_working_folder()
         # Without its standalone mode click returns the code of an Exit rather than raising it.
         sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
     except UserError as error:
@@ -103,6 +106,14 @@ def main() -> None:
     finally:
         # Python's own end calls what catches no Stopped, and there is nothing left to keep.
         _stop_at_once_from_now_on()
+
+
+def _require_working_folder() -> None:
+    """Raise UserError in a folder that was deleted, where no relative path means anything."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the working folder was deleted; change to one that exists") from None
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -11,15 +11,11 @@ from typing import Any
 import yaml
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_input
+from vgtemplate.text import is_text
 
-
-def _is_text(text: str) -> bool:
-    """Say whether a text can be written anywhere: an escape in YAML, or a file's name, may hold half a character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+_MOST_BYTES = 4_000_000
+"""Of a YAML file: some hundred times the largest that anybody wrote."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,7 +33,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node = super().compose_scalar_node(anchor)
-        if not _is_text(node.value):
+        if not is_text(node.value):
             raise yaml.MarkedYAMLError(problem="half a surrogate pair is no text", problem_mark=node.start_mark)
         return node
 
@@ -76,13 +72,11 @@ _parse_once = functools.lru_cache(maxsize=1024)(parse_yaml)
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; raise UserError if it is missing, broken or anything else."""
-    if not _is_text(path.name):
+    if not is_text(path.name):
         raise UserError(f"{path}: a name that is no UTF-8 cannot be shown or tracked; rename the file")
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+        text = read_input(path, _MOST_BYTES).decode()
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     # A copy: what is parsed once serves all claims of the same base.
     content = copy.deepcopy(_parse_once(text, str(path)))

@@ -20,6 +20,8 @@ from urllib.parse import quote, unquote
 from filelock import Timeout
 
 from vgtemplate.atomic import write_whole
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_input
 from vgtemplate.locking import acquire
 from vgtemplate.records import record_path
 from vgtemplate.tracking.addresses import public
@@ -30,6 +32,8 @@ LOCK_SECONDS = 60.0
 _DESCRIPTION = "experiment.json"
 _REPORT = "report.json"
 _DEFAULT = "default"
+_MOST_BYTES = 10_000_000
+"""Of what is noted of a parcel."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,23 @@ class Store:
         return str(self.database) if self.name == _DEFAULT else self.name
 
 
+def database_address(database: Path) -> str:
+    """Return the address of an SQLite file, an absolute path.
+
+    SQLAlchemy looks for options behind a question mark, and decodes what stands behind a percent sign. MLflow, which
+    creates the folder of an address, does not; named with its driver it is left alone.
+    """
+    path = str(database)
+    return f"sqlite+pysqlite:///{quote(path)}" if {"?", "%"} & set(path) else f"sqlite:///{path}"
+
+
 def find_store(results: Path) -> Store:
     """Return the store that MLFLOW_TRACKING_URI names, else the SQLite database in the results folder."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     artifacts = (results / "mlartifacts").absolute()
     if not uri:
         database = (results / "mlflow.db").absolute()
-        return Store(f"sqlite:///{database}", _DEFAULT, artifacts, database)
+        return Store(database_address(database), _DEFAULT, artifacts, database)
     file = Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
     return Store(uri, public(uri), artifacts if "sql" in uri.split(":")[0] else None, file)
 
@@ -170,8 +184,8 @@ def _path(results: Path, parcel: Parcel) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     """Read a marker; one that is missing or damaged says that nothing was sent."""
     try:
-        marker = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        marker = json.loads(read_input(path, _MOST_BYTES))
+    except (UserError, ValueError, RecursionError):
         return {"sent": {}}
     return marker if isinstance(marker, dict) and isinstance(marker.get("sent"), dict) else {"sent": {}}
 

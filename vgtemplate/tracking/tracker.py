@@ -11,15 +11,18 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import require
 from vgtemplate.records import read_record, record_path
+from vgtemplate.text import is_text
 from vgtemplate.tracking import outbox
 from vgtemplate.tracking.addresses import without_secrets
+from vgtemplate.tracking.deadline import within
 from vgtemplate.tracking.networks import register
 from vgtemplate.tracking.outbox import Description, Parcel, Registration, Report, Run
 from vgtemplate.tracking.points import Point
@@ -27,6 +30,7 @@ from vgtemplate.tracking.runs import Extras, begin, complete, log_points, log_se
 from vgtemplate.tracking.view import VIEW_TAG, first_screen
 from vgtemplate.tracking.words import describe_experiment
 
+T = TypeVar("T")
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -35,6 +39,10 @@ _QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+ANSWER_SECONDS, SEND_SECONDS = 15.0, 120.0
+"""How long a server may take to answer at all, and to take one run, description or report: MLflow's own time-out ends
+with every byte that comes."""
 
 
 def quiet_environment() -> None:
@@ -53,8 +61,18 @@ def _connect(uri: str) -> Any:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     client = MlflowClient(uri, uri)
-    client.search_experiments(max_results=1)
+    _require_answer(client)
     return client
+
+
+def _bounded(client: Any, seconds: float, work: Callable[[], T]) -> T:
+    """Return what `work` returns; TimeoutError if a server takes longer. A database of one's own takes its time."""
+    return within(seconds, work) if client.tracking_uri.startswith("http") else work()
+
+
+def _require_answer(client: Any) -> None:
+    """Raise what the store says if it cannot be reached."""
+    _bounded(client, ANSWER_SECONDS, lambda: client.search_experiments(max_results=1))
 
 
 def _create_database(database: Path) -> None:
@@ -62,7 +80,7 @@ def _create_database(database: Path) -> None:
     staging = database.with_name(f".creating-{database.name}")
     staging.unlink(missing_ok=True)
     database.parent.mkdir(parents=True, exist_ok=True)
-    _connect(f"sqlite:///{staging.absolute()}")
+    _connect(outbox.database_address(staging.absolute()))
     staging.replace(database)
 
 
@@ -98,7 +116,8 @@ class Tracker:
                 with outbox.sending(self._results):
                     self._open()
                     if not outbox.is_sent(self._results, parcel):
-                        outbox.mark_sent(self._results, parcel, self._deliver(parcel))
+                        deliver = partial(self._deliver, parcel)
+                        outbox.mark_sent(self._results, parcel, _bounded(self._client, SEND_SECONDS, deliver))
         except UserError as error:
             return str(error)
         except Exception as error:  # whatever a store can do wrong must not stop the experiments
@@ -117,7 +136,7 @@ class Tracker:
         """Say in a line what went wrong, and find out whether the store or only this one run is to blame."""
         text = _reason(error, outbox.find_store(self._results).uri)
         try:
-            self._client.search_experiments(max_results=1)
+            _require_answer(self._client)
         except Exception:
             self.failure = f"MLflow at {outbox.find_store(self._results).place} cannot be reached: {text}"
             return self.failure
@@ -127,6 +146,8 @@ class Tracker:
         if self._client is not None:
             return
         store = outbox.find_store(self._results)
+        if not is_text(store.uri):
+            raise ValueError("a folder whose name is no UTF-8 can hold no database; set VGT_RESULTS_DIR to another")
         if store.database is not None and not store.database.exists():
             outbox.forget_store(self._results)
             _create_database(store.database)
@@ -190,26 +211,31 @@ class Tracker:
             outbox.remember(self._results, run)
             with outbox.sending(self._results):
                 self._open()
-                experiment = self._experiment(run.experiment)
-                begun = begin(self._client, experiment, run, outbox.look_of(self._results, run), start)
-                if begun.is_finished:
-                    return None
-                log_settings(self._client, begun.identifier, configuration, seeds)
-                self._client.update_run(begun.identifier, "RUNNING")
+                open_it = partial(self._begin, run, configuration, seeds, start)
+                return _bounded(self._client, SEND_SECONDS, open_it)
         except Exception as error:
             self.failure = self._explain(error)
             return None
+
+    def _begin(self, run: Run, configuration: Mapping[str, Any], seeds: tuple[int, ...], start: int) -> str | None:
+        experiment = self._experiment(run.experiment)
+        begun = begin(self._client, experiment, run, outbox.look_of(self._results, run), start)
+        if begun.is_finished:
+            return None
+        log_settings(self._client, begun.identifier, configuration, seeds)
+        self._client.update_run(begun.identifier, "RUNNING")
         return begun.identifier
 
     def add_points(self, identifier: str, points: list[Point]) -> None:
         """Add points to the curves of a run that is being trained; what cannot be sent is left to its end."""
         with contextlib.suppress(Exception), outbox.sending(self._results):
-            log_points(self._client, identifier, points, int(time.time() * 1000))
+            now = int(time.time() * 1000)
+            _bounded(self._client, SEND_SECONDS, lambda: log_points(self._client, identifier, points, now))
 
     def stop_run(self, identifier: str) -> None:
         """Say that a run's training was stopped; whoever goes on with it goes on with the run."""
         with contextlib.suppress(Exception):
-            self._client.set_terminated(identifier, "KILLED")
+            _bounded(self._client, ANSWER_SECONDS, lambda: self._client.set_terminated(identifier, "KILLED"))
 
     def _send_run(self, run: Run) -> str:
         experiment = self._experiment(run.experiment)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from vgtemplate.atomic import write_whole
+from vgtemplate.callbacks.archives import read_archive
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.own import Factory, find, is_library
 from vgtemplate.config.schema import ArmConfig
@@ -146,10 +146,7 @@ def read_model(path: Path) -> TrainedModel:
         UserError: there is none, or it is something else.
     """
     try:
-        with warnings.catch_warnings():
-            # What torch thinks of a file that is not its own is not for the user.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ValueError("it has another form")
         model = TrainedModel(
@@ -167,8 +164,6 @@ def read_model(path: Path) -> TrainedModel:
         raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; `vgt train` writes {BEST} and {LAST} beside its record") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder; name {BEST} or {LAST} in it") from None
     except ValidationError:
         raise UserError(f"{path}: another version of vgtemplate wrote this model") from None
     except Exception as error:  # torch does not say which errors a file that is not its own leads to

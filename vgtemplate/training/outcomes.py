@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vgtemplate.atomic import write_whole
+from vgtemplate.callbacks.archives import read_archive
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import SERIES, Record
 from vgtemplate.stacking import concatenate
@@ -46,7 +47,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
 def read_outcome(folder: Path) -> Outcome | None:
     """Return what a finished seed has left; None if it is not done, or other versions of the libraries did it."""
     try:
-        found = torch.load(folder / _DONE, map_location="cpu", weights_only=True)
+        found = read_archive(folder / _DONE)
         if found["versions"] != versions():
             return None
         content = dict(found["outcome"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vgtemplate.training.environment import describe_environment
 from vgtemplate.training.module_observers import ModuleObservers
 from vgtemplate.training.module_scores import as_series, evaluate
 from vgtemplate.training.outcomes import Outcome, join_outcomes, read_outcome, write_outcome
-from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, trained_on
+from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, from_checkpoints, trained_on
 from vgtemplate.training.usage import Usage
 
 
@@ -84,15 +85,15 @@ def train_modules(
         )
     outcomes, dataset = [], {}
     for number, seed in enumerate(seeds, start=1):
-        data = build_data(config.data, [seed], root, alone=True)
-        data.setup("fit")
+        data = _prepare(config, seed, root)
         dataset = data.info
         own = checkpoints and replace(checkpoints, folder=checkpoints.folder / f"seed_{seed}")
         outcome = read_outcome(own.folder) if own is not None else None
         if outcome is None:
             title = f"{name}, seed {seed} ({number} of {len(seeds)})" if progress else None
             live = None if tell is None else LiveCurves(tell, f"seed_{seed}/")
-            outcome = _train_one(config, data, seed, hardware, title, own, live)
+            give = _given_first(data, partial(_prepare, config, seed, root))
+            outcome = from_checkpoints(partial(_train_one, config, give, seed, hardware, title, own, live))
             if own is not None and hardware.devices == 1:
                 write_outcome(own.folder, outcome)
         outcomes.append(outcome)
@@ -102,9 +103,21 @@ def train_modules(
     return join_outcomes(name, config, seeds, dataset, outcomes), modules
 
 
+def _given_first(data: PopulationData, prepare: Callable[[], PopulationData]) -> Callable[[], PopulationData]:
+    """Return what gives these data once, and prepares others whenever it is called again."""
+    ready = [data]
+    return lambda: ready.pop() if ready else prepare()
+
+
+def _prepare(config: ArmConfig, seed: int, root: Path) -> PopulationData:
+    data = build_data(config.data, [seed], root, alone=True)
+    data.setup("fit")
+    return data
+
+
 def _train_one(
     config: ArmConfig,
-    data: PopulationData,
+    give: Callable[[], PopulationData],
     seed: int,
     hardware: Hardware,
     title: str | None,
@@ -112,7 +125,7 @@ def _train_one(
     live: LiveCurves | None,
 ) -> Outcome:
     assert config.module is not None
-    started = time.perf_counter()
+    started, data = time.perf_counter(), give()
     module = build_module(config, data.info, seed)
     lasting = long_enough(config, data.steps_per_epoch, data.info)
     fitting = Fitting(lasting, data, hardware, checkpoints)

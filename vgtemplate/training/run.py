@@ -28,6 +28,7 @@ from vgtemplate.nn.replicate import Population
 from vgtemplate.records import Record
 from vgtemplate.training.denoising import DenoisingModule
 from vgtemplate.training.environment import describe_environment
+from vgtemplate.training.foresight import require_memory
 from vgtemplate.training.memory import give_memory_back, keep_freed_memory
 from vgtemplate.training.module import PopulationModule
 from vgtemplate.training.observers import Observers
@@ -35,7 +36,14 @@ from vgtemplate.training.own_module import train_modules
 from vgtemplate.training.pretraining import pretrain
 from vgtemplate.training.removal import scores_without_layers
 from vgtemplate.training.split import Trained, train_what_fits
-from vgtemplate.training.trainer import Checkpoints, Fitting, Hardware, quiet_lightning, trained_on
+from vgtemplate.training.trainer import (
+    Checkpoints,
+    Fitting,
+    Hardware,
+    from_checkpoints,
+    quiet_lightning,
+    trained_on,
+)
 from vgtemplate.training.usage import Usage
 
 
@@ -132,7 +140,8 @@ def train_arm(
         own = checkpoints
         if own is not None and len(chosen) < len(seeds):
             own = replace(own, folder=own.folder / f"seeds_{chosen[0]}_{chosen[-1]}")
-        return _train_population(name, config, chosen, root, used, progress, own, min_steps, tell)
+        whole = (name, config, chosen, root, used, progress, own, min_steps, tell)
+        return from_checkpoints(lambda: _train_population(*whole))
 
     module: nn.Module
     if config.module is not None:
@@ -155,6 +164,13 @@ def _prepare(hardware: Hardware) -> None:
         torch.set_num_threads(hardware.threads)
 
 
+def _foresee(config: ArmConfig, data: PopulationData, hardware: Hardware) -> None:
+    """Raise UserError if this machine has not the memory; what a GPU has not is split (`split.py`)."""
+    if trained_on(hardware).type == "cpu":
+        num_outputs = data.info.get("num_outputs", len(data.info["classes"]))
+        require_memory(config, data.info["input_shape"], num_outputs, len(data.seeds), data.batch_size)
+
+
 def _train_population(
     name: str,
     config: ArmConfig,
@@ -171,6 +187,7 @@ def _train_population(
     data = build_data(config.data, seeds, root, config.probes.num_images)
     data.setup("fit")
     lasting = long_enough(config, data.steps_per_epoch, data.info)
+    _foresee(config, data, hardware)
     probe_images = data.probe_images() if config.probes.every != 0 else None
     module = _build_module(config, data.info, seeds, probe_images)
     observers = Observers(config, data, name if progress else None, tell)

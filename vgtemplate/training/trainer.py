@@ -5,23 +5,26 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from vgtemplate.atomic import write_whole
-from vgtemplate.callbacks.checkpointer import Checkpointer
+from vgtemplate.callbacks.archives import form_of, gist
+from vgtemplate.callbacks.checkpointer import ARM, Checkpointer, UnusableError
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.key import arm_key
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.config.strict import MOST
 from vgtemplate.data.module import PopulationData
 from vgtemplate.lightning import pl
 from vgtemplate.training.environment import versions
 
+T = TypeVar("T")
 _Misconfiguration: type[Exception] = pl.utilities.exceptions.MisconfigurationException  # type: ignore[attr-defined]
 
 
@@ -53,7 +56,7 @@ class WholeFileIO(pl.plugins.TorchCheckpointIO):
         buffer = io.BytesIO()
         # What a module of one's own was made with stands in the configuration; here it might be anything.
         kept = {name: part for name, part in checkpoint.items() if not name.startswith("hyper_parameters")}
-        torch.save(kept, buffer)
+        torch.save(kept | {"form": form_of(kept)}, buffer)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), buffer.getvalue())
 
@@ -136,6 +139,15 @@ def build_trainer(
         raise UserError(f"the trainer cannot be set up: {' '.join(str(error).split())}") from None
 
 
+def from_checkpoints(train: Callable[[], T]) -> T:
+    """Return what `train` returns, which builds all it trains; anew for each checkpoint that is set aside."""
+    while True:
+        try:
+            return train()
+        except UnusableError:
+            continue
+
+
 class Fitting:
     """Fits one stage after the other (each layer that is pretrained, then the network), from checkpoints if any."""
 
@@ -160,16 +172,31 @@ class Fitting:
         found = checkpointer = None
         if self._checkpoints is not None:
             path = self._checkpoints.folder / f"{stage}.ckpt"
-            checkpointer = Checkpointer(path, versions(), self._checkpoints.every_seconds, keeps_end=steps is not None)
+            every, keeps_end = self._checkpoints.every_seconds, steps is not None
+            checkpointer = Checkpointer(path, versions() | {ARM: self._whose()}, every, keeps_end)
             self._checkpointers.append(checkpointer)
             callbacks, found = [checkpointer, *callbacks], checkpointer.usable(min_steps)
         # A training that had ended is read back, with what its callbacks had seen, and nothing is trained.
         ended_at = checkpointer.ended_at if checkpointer is not None else None
         trainer = build_trainer(self._config, self._hardware, [*callbacks], ended_at or steps, min_steps)
-        trainer.fit(module, datamodule=self._data, ckpt_path=found, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=self._data, ckpt_path=found, weights_only=True)
+        except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if checkpointer is None or found is None or checkpointer.has_begun:
+                raise
+            # Nothing was trained yet: it is what was read that does not fit.
+            checkpointer.set_aside(gist(error))
+            raise UnusableError(f"{checkpointer.path}: the checkpoint cannot be used") from error
         if checkpointer is not None:
             checkpointer.finish(trainer)
         return trainer
+
+    def _whose(self) -> str:
+        """Return whose checkpoints these are: the key of the arm and the seeds that are trained at once."""
+        configuration = self._config.model_dump(mode="json")
+        return arm_key(configuration, self._data.seeds, str(self._data.info.get("fingerprint", "")))
 
     @property
     def first_step(self) -> int:

@@ -1,0 +1,125 @@
+"""Odd terminals, folders and files, each with the real command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.processes import run_vgt
+from vgtemplate.config.errors import UserError
+from vgtemplate.data.folder import read_pictures
+
+CODE = "import sys; from vgtemplate.cli.main import main; sys.argv[0] = 'vgt'; main()"
+ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+SMALL = "notes: é σ\narms: {a: {model: {depth: 2, width: 4}, data: {num_train: 40}, training: {steps: 3}}}"
+
+
+def run_python(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Run `vgt` in a Python of its own, which chooses its encodings anew."""
+    told = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run([sys.executable, "-c", CODE, *arguments], cwd=cwd, env=told, capture_output=True, timeout=300)
+
+
+IN_ASCII = {
+    "help": (0, ["--help"]),
+    "predict": (0, ["predict", "--activation", "selu", "--plot", "é.png"]),
+    "predict as JSON": (0, ["predict", "--activation", "selu", "--json"]),
+    "phase diagram": (0, ["phase-diagram", "tanh", "--plot", "σ.png"]),
+    "records": (2, ["predict", "--records"]),
+    "name that is no text there": (2, ["train", "é.yaml"]),
+    "list of records": (0, ["records", "list"]),
+    "data": (0, ["data", "list"]),
+    "train": (0, ["train", "it.yaml", "--dataset", "digits", "--seeds", "1", "--no-tracking"]),
+    "dry run": (0, ["train", "it.yaml", "--dataset", "digits", "--dry-run"]),
+    "sync": (0, ["track", "sync"]),
+    "project": (0, ["new", "my-project"]),
+    "unknown command": (2, ["trän"]),
+    "unknown file": (2, ["train", "☃.yaml"]),
+    "unknown picture": (2, ["classify", "é.pt", "☃.png"]),
+    "unknown experiment": (2, ["ui", "é"]),
+}
+
+
+@pytest.mark.slow  # each starts Python anew
+@pytest.mark.parametrize("name", IN_ASCII)
+def test_terminal_that_knows_ascii_alone(tmp_path: Path, name: str) -> None:
+    code, arguments = IN_ASCII[name]
+    (tmp_path / "it.yaml").write_text(SMALL, encoding="utf-8")
+    ended = run_python(*arguments, cwd=tmp_path, environment={**ASCII, "VGT_RESULTS_DIR": "é"})
+    assert ended.returncode == code, ended.stderr.decode()
+    (ended.stdout + ended.stderr).decode("ascii")
+    assert b"Traceback" not in ended.stderr
+    assert code == 0 or len(ended.stderr.splitlines()) == 1
+
+
+def test_folder_that_was_deleted_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); {CODE}"
+    ended = subprocess.run([sys.executable, "-c", code, "data", "list"], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: the working folder was deleted; change to one that exists\n"
+
+
+def make_no_file(folder: Path, kind: str, name: str) -> Path:
+    """Put something at `folder / name` that cannot be read to an end."""
+    path = folder / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        path.symlink_to(f"/dev/{kind}")
+    return path
+
+
+NO_FILES = ("pipe", "folder", "loop", "huge", "zero", "urandom")
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("it.yaml", ["train", "it.yaml", "--dataset", "digits"]),
+        ("it.yaml", ["predict", "--arm", "it.yaml:a"]),
+        ("it.pt", ["classify", "it.pt", "good.png"]),
+        ("base.yaml", ["train", "based.yaml", "--dataset", "digits"]),
+    ],
+    ids=["experiment", "arm", "network", "base"],
+)
+def test_input_that_is_no_file_is_one_line(tmp_path: Path, kind: str, name: str, arguments: list[str]) -> None:
+    make_no_file(tmp_path, kind, name)
+    (tmp_path / "based.yaml").write_text("base: base\narms: {a: {}}")
+    ended = run_vgt(*arguments, cwd=tmp_path, environment={**os.environ, "VGT_RESULTS_DIR": "results"})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert name in ended.stderr or "base" in ended.stderr
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_picture_that_is_no_file_is_one_line(tmp_path: Path, kind: str) -> None:
+    path = make_no_file(tmp_path, kind, "it.png")
+    with pytest.raises(UserError, match="cannot be read as a picture"):
+        read_pictures([path], (1, 8, 8))
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_data_file_that_is_no_file_is_not_trained_on(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        make_no_file(folder, kind, name)
+    environment = {**os.environ, "VGT_RESULTS_DIR": "results", "VGT_DATA_DIR": str(tmp_path)}
+    ended = run_vgt("train", "mlp-variants", "--dataset", "mnist", cwd=tmp_path, environment=environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
