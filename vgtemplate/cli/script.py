@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import runpy
 import signal
@@ -61,6 +62,8 @@ def check_target(target: str, is_module: bool) -> None:
             raise UserError(f"{target}: is a folder without a __main__.py; name the script in it")
         if not path.is_dir() and not path.is_file():
             raise UserError(f"{target}: is no file")
+        if path.is_file():
+            _check_syntax(path)
         return
     _put_first(Path.cwd())
     try:
@@ -71,6 +74,17 @@ def check_target(target: str, is_module: bool) -> None:
         raise UserError(f"-m {target}: cannot be imported: {error}") from None
     if spec is None:
         raise UserError(f"-m {target}: no such module, or a package without a __main__")
+
+
+def _check_syntax(path: Path) -> None:
+    """Raise UserError for text that is no Python; what else a file may hold, as an archive, is left to Python."""
+    content = path.read_bytes()
+    if b"\0" in content:
+        return
+    try:
+        ast.parse(content, str(path))
+    except SyntaxError as error:
+        raise UserError(f"{path}: line {error.lineno}: {error.msg}") from None
 
 
 def run_script(target: str, arguments: Sequence[str], is_module: bool) -> BaseException | None:

@@ -15,6 +15,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.findings import print_report
 from vgtemplate.cli.script import WhenImported, check_target, exit_code, run_script
+from vgtemplate.config.errors import UserError
 from vgtemplate.tracking.doctor import note_in_active_run
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ def diagnose(script: str, arguments: tuple[str, ...], is_module: bool, **options
     exit code is 0 for healthy, 1 for findings, 2 where nothing could be watched, or the script's own where it fails.
     """
     diagnosis = _Diagnosis(script, **options)
+    for name, file in (("--json", options["json_file"]), ("--html", options["html"])):
+        if file not in (None, "-") and not Path(file).parent.is_dir():
+            raise UserError(f"{name}: there is no folder {Path(file).parent}")
     torch = WhenImported("torch", diagnosis.begin)
     check_target(script, is_module)
     process = os.getpid()
