@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vgtemplate.doctor.charts import Curve, draw
-from vgtemplate.doctor.report import Finding, Report
+
+if TYPE_CHECKING:
+    from vgtemplate.doctor.report import Finding, Report
 
 _STYLE = """
 .vgt{--line:#d5d9de;--soft:#5c6773;--ill:#b3261e;--well:#1b7f4b;--card:#f6f7f9;--c0:#2a6fdb;--c1:#c2571a;--c2:#6a3fb5;

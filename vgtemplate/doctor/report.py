@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vgtemplate.doctor.evidence import Array, Evidence
+from vgtemplate.doctor.html import write_page, write_short
 
 CERTAIN, LIKELY = "certain", "likely"
 
@@ -74,6 +75,13 @@ class Report:
             "layers": list(self.layers),
             "gradient_rms": [[_plain(value) for value in row] for row in profile],
         }
+
+    def to_html(self) -> str:
+        """Return it as a whole page that loads nothing."""
+        return write_page(self)
+
+    def _repr_html_(self) -> str:
+        return write_short(self)
 
     def __str__(self) -> str:
         head = f"{len(self.steps)} steps watched: " + ("healthy" if self.is_healthy else ", ".join(self.codes))
