@@ -169,9 +169,7 @@ def test_checkpoint_that_nobody_touched_is_taken_up(tmp_path: Path, whole: Recor
 
 
 @pytest.mark.parametrize("name", REPLACED)
-def test_what_is_no_model_is_refused_in_one_line(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "last.pt"
     path.touch()
