@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def acquire(path: Path, seconds: float = -1) -> BaseFileLock:
-    """Return the lock `path`, held until its `release`; wait for it for so many seconds at most, -1: for ever.
+    """Return the lock `path`, held until `release`; wait for it for so many seconds at most, -1: for ever.
 
     The kernel takes it back when the process ends. Where the file system knows no locks, a file `.owner` beside it says
     which process of which machine holds it, and since when; one whose process has ended is taken over.
@@ -31,3 +32,9 @@ def acquire(path: Path, seconds: float = -1) -> BaseFileLock:
         lock = SoftFileLock(path.with_suffix(".owner"))
         lock.acquire(seconds)
     return lock
+
+
+def release(lock: BaseFileLock) -> None:
+    """Give a lock back; a disk that refuses even that must not hide what else it refused: the process's end does it."""
+    with contextlib.suppress(OSError):
+        lock.release()

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.locking import acquire
+from vgtemplate.locking import acquire, release
 
 
 def _path(results: Path, key: str) -> Path:
@@ -32,7 +32,7 @@ def hold(results: Path, key: str) -> Iterator[bool]:
     try:
         yield waited
     finally:
-        lock.release()
+        release(lock)
 
 
 @contextmanager
@@ -50,13 +50,13 @@ def hold_if_free(results: Path, key: str) -> Iterator[bool]:
     try:
         yield True
     finally:
-        lock.release()
+        release(lock)
 
 
 def is_held(results: Path, key: str) -> bool:
     """Say whether some process is training a key."""
     try:
-        acquire(_path(results, key), 0).release()
+        release(acquire(_path(results, key), 0))
     except Timeout:
         return True
     except OSError:  # no folder of locks yet

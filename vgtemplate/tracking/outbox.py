@@ -22,7 +22,7 @@ from filelock import Timeout
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.inputs import read_input
-from vgtemplate.locking import acquire
+from vgtemplate.locking import acquire, release
 from vgtemplate.records import record_path
 from vgtemplate.tracking.addresses import public
 from vgtemplate.tracking.view import link_to_table
@@ -327,4 +327,4 @@ def sending(results: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        release(lock)

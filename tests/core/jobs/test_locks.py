@@ -42,3 +42,14 @@ def test_lock_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be locked"), hold(tmp_path, "k"):
         pass
     assert victim.read_text() == "precious"
+
+
+def test_lock_that_cannot_be_given_back_hides_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that breaks refuses the record, which is to be said, and then the end of the lock."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(UserError, match="the record cannot be written"), hold(tmp_path, "k"):
+        monkeypatch.setattr("filelock.FileLock._release", refuse)
+        raise UserError("the record cannot be written")
