@@ -50,6 +50,10 @@ def test_lock_that_cannot_be_given_back_hides_no_other_error(tmp_path: Path, mon
     def refuse(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    with pytest.raises(UserError, match="the record cannot be written"), hold(tmp_path, "k"):
-        monkeypatch.setattr("filelock.FileLock._release", refuse)
-        raise UserError("the record cannot be written")
+    def train() -> None:
+        with hold(tmp_path, "k"):
+            monkeypatch.setattr("filelock.FileLock._release", refuse)
+            raise UserError("the record cannot be written")
+
+    with pytest.raises(UserError, match="the record cannot be written"):
+        train()
