@@ -10,6 +10,7 @@ from vgtemplate.doctor.loop import STEPS, is_due
 from vgtemplate.doctor.observer import Observer
 from vgtemplate.doctor.report import Report
 from vgtemplate.lightning import pl
+from vgtemplate.tracking.doctor import note_in_active_run, note_in_run
 from vgtemplate.watching.optimisers import OptimiserHooks
 
 
@@ -82,6 +83,15 @@ class Doctor(pl.Callback):
         evidence = observer.conclude()
         self.report.take(evidence, *examine(evidence))
         if trainer.is_global_zero:
+            _note_in_mlflow(trainer, self.report)
             speaker = logging.getLogger(type(trainer).__module__.partition(".trainer")[0])
             for line in str(self.report).splitlines():
                 speaker.info("vgtemplate: %s", line)
+
+
+def _note_in_mlflow(trainer: pl.Trainer, report: Report) -> None:
+    """Note it in the run of the training's logger of MLflow, else in the one that the script has begun."""
+    said = report.is_healthy, report.codes, report.to_html()
+    loggers = [each for each in trainer.loggers if type(each).__name__ == "MLFlowLogger"]
+    failures = [note_in_run(each.experiment, str(each.run_id), *said) for each in loggers]
+    report.notes += filter(None, failures or [note_in_active_run(*said)])

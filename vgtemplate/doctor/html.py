@@ -17,7 +17,7 @@ _STYLE = """
 font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 .vgt h1{font-size:1.35em;margin:.2em 0}.vgt h2{font-size:1.1em;margin:1.4em 0 .5em}.vgt p{margin:.3em 0}
 .vgt .soft,.vgt dt{color:var(--soft)}.vgt .ill{color:var(--ill)}.vgt .well{color:var(--well)}
-.vgt .grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:14px}
+.vgt .grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:14px}
 .vgt article,.vgt figure{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:0;
 padding:12px 14px}
 .vgt article{border-left:4px solid var(--ill);margin-bottom:12px}.vgt h3{margin:0;font-size:1em}
