@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -123,3 +124,48 @@ def test_data_file_that_is_no_file_is_not_trained_on(tmp_path: Path, kind: str) 
     ended = run_vgt("train", "mlp-variants", "--dataset", "mnist", cwd=tmp_path, environment=environment)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
+
+
+@pytest.mark.slow  # trains, and asks what was trained
+def test_names_that_are_no_text_are_drawn_to_and_read(tmp_path: Path) -> None:
+    name = os.fsdecode(b"p\xff.png")
+    environment = {**os.environ, "VGT_RESULTS_DIR": os.fsdecode(b"r\xff")}
+    drawn = run_vgt("predict", "--activation", "tanh", "--plot", name, cwd=tmp_path, environment=environment)
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    assert drawn.stdout.endswith("drawn: p\\udcff.png\n")
+    (tmp_path / "it.yaml").write_text(SMALL, encoding="utf-8")
+    settings = ("--dataset", "digits", "--seeds", "1", "--no-tracking")
+    trained = run_vgt("train", "it.yaml", *settings, cwd=tmp_path, environment=environment)
+    assert trained.returncode == 0, trained.stderr
+    (model,) = (tmp_path / environment["VGT_RESULTS_DIR"]).glob("*/last.pt")
+    ended = run_vgt("classify", str(model), name, cwd=tmp_path, environment=environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "p\\udcff.png" in ended.stdout
+
+
+@pytest.mark.slow  # starts Python anew, four times
+def test_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
+    """Ten years back between the start and the end, with files that are younger than now."""
+    (tmp_path / "it.yaml").write_text(SMALL, encoding="utf-8")
+    code = f"import time; real = time.time; time.time = lambda: real() - 3e8 * (time.monotonic() - {{}} > 1); {CODE}"
+    keys = []
+    for results, started in (("usual", "float('inf')"), ("set-back", "time.monotonic()")):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "VGT_RESULTS_DIR": results}
+        for again in (False, True):
+            arguments = ["train", "it.yaml", "--dataset", "digits", "--seeds", "1", "--no-tracking"]
+            ended = subprocess.run(
+                [sys.executable, "-c", code.replace("{}", started), *arguments],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert (ended.returncode, ended.stderr) == (0, "")
+            assert ("already trained" in ended.stdout) == again
+        (record,) = (tmp_path / results).glob("*/record.json")
+        content = json.loads(record.read_bytes())
+        assert content["wall_seconds"] > 0
+        keys.append((content["key"], content["weights_sha256"]))
+        os.utime(record, (2**33, 2**33))
+    assert keys[0] == keys[1]
