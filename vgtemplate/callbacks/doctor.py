@@ -92,6 +92,6 @@ class Doctor(pl.Callback):
 def _note_in_mlflow(trainer: pl.Trainer, report: Report) -> None:
     """Note it in the run of the training's logger of MLflow, else in the one that the script has begun."""
     said = report.is_healthy, report.codes, report.to_html()
-    loggers = [each for each in trainer.loggers if type(each).__name__ == "MLFlowLogger"]
+    loggers: list[Any] = [each for each in trainer.loggers if type(each).__name__ == "MLFlowLogger"]
     failures = [note_in_run(each.experiment, str(each.run_id), *said) for each in loggers]
     report.notes += filter(None, failures or [note_in_active_run(*said)])
