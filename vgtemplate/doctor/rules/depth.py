@@ -177,7 +177,9 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
     names = list(spreads)
     if len(names) < 2 or not spreads[names[0]] > 10 * _ALIKE:
         return
-    found = [name for name in names if spreads[name] < _ALIKE]
+    # What differs again further on was no collapse: an embedding of what all samples have in common, added to others.
+    alive = max(index for index, name in enumerate(names) if spreads[name] >= _ALIKE)
+    found = names[alive + 1 :]
     if not found and evidence.order:
         ends = [step.layers[evidence.order[-1]].spread for step in evidence.steps if evidence.order[-1] in step.layers]
         found = [evidence.order[-1]] if ends and np.nanmedian(ends) < _ALIKE else []
