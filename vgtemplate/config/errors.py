@@ -17,6 +17,10 @@ class UserError(Exception):
         super().__init__(visible(re.sub(r"\s", " ", " ".join(message.splitlines()))))
 
 
+class Enough(BaseException):
+    """Ends somebody's script, since all that was to be watched was; what guards against an Exception lets it pass."""
+
+
 class Stopped(BaseException):
     """A signal asked for the end, and what was done so far is kept; the command line exits with 128 + the signal.
 

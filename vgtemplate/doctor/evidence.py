@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from vgtemplate.watching.measurements import Measurements
 
 CHUNK, WINDOW = 5, 3
 """Watched steps that are looked at together, and how many such chunks make a window."""
 Array = npt.NDArray[np.float64]
+Keep = Callable[[Tensor, Callable[[Any], None]], None]
+"""Takes a tensor, and where its values go when they are on the host."""
+NORMALISATIONS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,11 @@ class Parameter:
 
 @dataclass
 class ParameterStep:
-    """A parameter in one step. The samples are the same few entries each time."""
+    """A parameter in one step: the largest size of an entry, and a sample of the same few entries each time."""
 
     has_gradient: bool
-    gradient_norm: float
-    weight_norm: float
+    largest_gradient: float
+    largest_weight: float
     gradient: Array
     before: Array
     after: Array
@@ -122,7 +128,6 @@ class Step:
     """Nodes of the graph behind the loss."""
     is_scaled: bool = False
     """Whether mixed precision scales the loss."""
-    rates: tuple[float, ...] = ()
     losses: list[LossCall] = field(default_factory=list)
     bad: BadOperation | None = None
     edge: tuple[str, str] | None = None
@@ -174,6 +179,11 @@ class Evidence:
     def best_slopes(self) -> dict[str, Array]:
         """Return the largest |phi'| of each unit in the last watched steps, by layer."""
         return {name: np.max(parts[-WINDOW:], axis=0) for name, parts in self.slopes.items()}
+
+    def spreads(self, layer: str) -> Array:
+        """Return how far the samples of a batch lie apart at a layer, in the steps in which that is known."""
+        values = [step.layers[layer].spread for step in self.steps if layer in step.layers]
+        return np.array([each for each in values if np.isfinite(each)], dtype=np.float64)
 
     def losses(self) -> Array:
         """Return the loss of each watched step, (S,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,68 +12,34 @@ from vgtemplate.doctor.report import Finding
 from vgtemplate.doctor.rules import connectivity, depth, loss_head, precision, registration, scale, step, time
 
 CODES = (
-    *("loss-head-mismatch", "unregistered-parameters", "not-in-optimizer", "disconnected-parameters", "stuck-at-zero"),
-    *("symmetric-initialisation", "frozen-buffers-move", "stale-gradients", "graph-grows", "precision-overflow"),
-    *("unscaled-inputs", "unscaled-targets", "batchnorm-tiny-batch", "exploding-time", "vanishing-time"),
-    *(
-        "exploding-depth",
-        "vanishing-depth",
-        "dead-units",
-        "oscillation",
-        "step-too-large",
-        "overflow-forward",
-        "nan-forward",
-    ),
-    *(
-        "nan-backward",
-        "precision-underflow",
-        "saturated-units",
-        "saturated-output",
-        "signal-collapse",
-        "step-too-small",
-    ),
+    *("loss-head-mismatch", "unregistered-parameters", "not-in-optimizer", "symmetric-initialisation"),
+    *("disconnected-parameters", "stuck-at-zero", "frozen-buffers-move", "stale-gradients", "graph-grows"),
+    *("precision-overflow", "unscaled-inputs", "unscaled-targets", "batchnorm-tiny-batch"),
+    *("exploding-time", "vanishing-time", "exploding-depth", "vanishing-depth", "dead-units"),
+    *("oscillation", "step-too-large", "overflow-forward", "nan-forward", "nan-backward", "precision-underflow"),
+    *("saturated-units", "saturated-output", "signal-collapse", "step-too-small"),
 )
 """Every code, causes before what they cause."""
+_NOT_FINITE = ("overflow-forward", "nan-forward", "nan-backward")
+_RESTLESS = ("step-too-large", "oscillation")
+_FLAT = ("saturated-output", "signal-collapse")
 _EXPLAINS = {
-    "loss-head-mismatch": (
-        "vanishing-depth",
-        "saturated-output",
-        "signal-collapse",
-        "step-too-small",
-        "step-too-large",
-        "oscillation",
-    ),
+    "loss-head-mismatch": ("vanishing-depth", "step-too-small", *_RESTLESS, *_FLAT),
     "symmetric-initialisation": (
-        "vanishing-depth",
-        "dead-units",
-        "signal-collapse",
-        "disconnected-parameters",
-        "stuck-at-zero",
+        *("disconnected-parameters", "stuck-at-zero", "vanishing-depth", "dead-units", "signal-collapse"),
     ),
-    "unscaled-inputs": (
-        *("saturated-units", "saturated-output", "exploding-depth", "step-too-large", "dead-units", "oscillation"),
-        *("overflow-forward", "nan-forward", "nan-backward", "signal-collapse"),
-    ),
-    "unscaled-targets": ("step-too-large", "exploding-depth", "step-too-small", "oscillation", "saturated-output"),
-    "vanishing-depth": ("signal-collapse", "step-too-small", "saturated-output"),
-    "exploding-depth": ("step-too-large", "oscillation", "saturated-output", "overflow-forward", "nan-forward"),
-    "saturated-units": ("vanishing-depth", "signal-collapse"),
-    "dead-units": ("vanishing-depth", "step-too-small"),
-    "step-too-large": (
-        "signal-collapse",
-        "oscillation",
-        "nan-forward",
-        "nan-backward",
-        "overflow-forward",
-        "saturated-units",
-    ),
-    "oscillation": ("step-too-large",),
-    "stale-gradients": ("step-too-large", "oscillation"),
+    "stale-gradients": _RESTLESS,
     "precision-overflow": ("step-too-large", "precision-underflow"),
-    "nan-forward": ("step-too-large",),
-    "nan-backward": ("step-too-large",),
+    "unscaled-inputs": ("exploding-depth", "dead-units", "saturated-units", *_RESTLESS, *_NOT_FINITE, *_FLAT),
+    "unscaled-targets": ("exploding-depth", "step-too-small", "saturated-output", *_RESTLESS),
+    "exploding-depth": ("saturated-output", "overflow-forward", "nan-forward", *_RESTLESS),
+    "vanishing-depth": ("step-too-small", *_FLAT),
+    "dead-units": ("step-too-small",),
+    "oscillation": ("step-too-large",),
+    "step-too-large": ("saturated-units", "signal-collapse", *_NOT_FINITE),
+    "saturated-units": ("signal-collapse",),
 }
-"""By finding: what follows from it, and is not said besides."""
+"""By finding: what follows from it, stands behind it, and is not said besides."""
 _FAMILIES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     *(loss_head.rules, registration.rules, connectivity.rules, scale.rules, precision.rules, step.rules),
     *(time.rules, depth.rules),
@@ -84,7 +51,9 @@ def examine(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     notes, found = list(evidence.notes), []
     for family in _FAMILIES:
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                # Where nothing was measured there is no median, which is no news to the user.
+                warnings.simplefilter("ignore", RuntimeWarning)
                 found += list(family(evidence)) if evidence.steps else []
         except Exception as error:
             notes.append(f"not judged ({family.__module__.rpartition('.')[2]}: {type(error).__name__}: {error})")

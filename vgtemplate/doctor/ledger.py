@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgtemplate.doctor.evidence import ParameterStep, Step
+from vgtemplate.doctor.evidence import Keep, ParameterStep, Step
 from vgtemplate.watching.tally import dense, wide
 
 SAMPLE = 256
 """Entries of a parameter that are followed."""
-Keep = Callable[[Tensor, Callable[[Any], None]], None]
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 _NONE = np.empty(0)
 
@@ -50,10 +49,6 @@ class Ledger:
         self._added: dict[Tensor, _Added] = {}
         self._frozen_means: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def forget(self) -> None:
-        """Between this watched step and the one before others passed: what is left in gradients is not known."""
-        self._used = {}
-
     def begin(self, model: nn.Module) -> None:
         """Before the forward pass: keep the statistics of those normalisations that should stand still."""
         self._frozen_means = {
@@ -62,15 +57,12 @@ class Ledger:
             if module.training and isinstance(module.running_mean, Tensor)
         }
 
-    def before_backward(self, step: Step) -> None:
+    def before_backward(self) -> None:
         """Look for the gradients that an optimiser has used and nobody has cleared since."""
         for parameter, added in list(self._added.items()):
             # Cleared since: by None, or in place.
-            if (
-                parameter.grad is None
-                or parameter.grad is not added.gradient()
-                or added.version != parameter.grad._version
-            ):
+            left = parameter.grad
+            if left is None or left is not added.gradient() or left._version != added.version:
                 del self._added[parameter]
         self._left = {}
         for parameter, (used, version) in self._used.items():
@@ -106,10 +98,10 @@ class Ledger:
         gradients = {name: dense(each.grad) for name, each in parameters.items() if each.grad is not None}
         for name in parameters:
             step.parameters[name] = ParameterStep(name in gradients, 0.0, 0.0, _NONE, _NONE, _NONE)
-        for name, norm in _norms(weights).items():
-            self._keep(norm, partial(_set_first, step.parameters[name], "weight_norm"))
-        for name, norm in _norms(gradients).items():
-            self._keep(norm / scale, partial(_set_first, step.parameters[name], "gradient_norm"))
+        for name, size in _largest(weights).items():
+            self._keep(size, partial(_set_first, step.parameters[name], "largest_weight"))
+        for name, size in _largest(gradients).items():
+            self._keep(size / scale, partial(_set_first, step.parameters[name], "largest_gradient"))
         for name, weight in weights.items():
             self._keep(sample(weight), partial(setattr, step.parameters[name], "before"))
         for name, gradient in gradients.items():
@@ -149,15 +141,15 @@ def _norm(values: Tensor) -> Tensor:
     return norm
 
 
-def _norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the norm of each tensor, those of a kind in one call."""
+def _largest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the largest size of an entry of each tensor, those of a kind in one call; it is zero only if all are."""
     alike: dict[tuple[torch.device, torch.dtype], list[str]] = {}
     for name, tensor in tensors.items():
         alike.setdefault((tensor.device, tensor.dtype), []).append(name)
     found: dict[str, Tensor] = {}
-    for (device, _), names in alike.items():
-        norms = torch._foreach_norm([tensors[name] for name in names], 2, dtype=wide(device))
-        found |= dict(zip(names, norms, strict=True))
+    for names in alike.values():
+        sizes = torch._foreach_norm([tensors[name] for name in names], torch.inf)
+        found |= dict(zip(names, sizes, strict=True))
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vgtemplate.doctor.evidence import LossCall
+from vgtemplate.doctor.evidence import Keep, LossCall
 from vgtemplate.watching.tally import wide
 
 CLASSES = {"cross_entropy", "nll_loss"}
@@ -21,21 +21,18 @@ _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
 
 
-def made_by(tensor: Tensor) -> str:
-    """Return what autograd calls the function behind a tensor, past views: "Softmax", "Sigmoid", "Addmm", ..."""
-    node = tensor.grad_fn
+def _maker(tensor: Tensor) -> Any:
+    """Return the node of autograd's graph behind a tensor, past views."""
+    node: Any = tensor.grad_fn
     while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
         following = node.next_functions[0][0]
         if following is None:
             break
         node = following
-    return "" if node is None else node.name().rstrip("0123456789").removesuffix("Backward")
+    return node
 
 
-def _softmax_axis(tensor: Tensor) -> int | None:
-    node = tensor.grad_fn
-    while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
-        node = node.next_functions[0][0]
+def _axis_of(node: Any) -> int | None:
     axis = getattr(node, "_saved_dim", None)
     # Autograd keeps a negative axis as an unsigned number.
     return None if axis is None else int(axis) - (1 << 64 if int(axis) >= 1 << 63 else 0)
@@ -48,7 +45,7 @@ def arguments(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
     return (second, first) if name in ("__rsub__", "rsub") else (first, second)
 
 
-def describe(name: str, args: Any, kwargs: Any, place: str, keep: Callable[[Tensor, Any], None]) -> LossCall | None:
+def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossCall | None:
     """Return what a loss function was handed; numbers are filled in when they reach the host.
 
     Args:
@@ -60,9 +57,10 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Callable[[Tens
     if not given.requires_grad and target.requires_grad and target.is_floating_point():
         given, target = target, given
     is_class = not target.is_floating_point()
-    call = LossCall(
-        name, place, made_by(given), tuple(given.shape), tuple(target.shape), is_class, _softmax_axis(given)
-    )
+    maker = _maker(given)
+    # "Softmax", "Sigmoid", "Addmm", ...
+    made_by = "" if maker is None else maker.name().rstrip("0123456789").removesuffix("Backward")
+    call = LossCall(name, place, made_by, tuple(given.shape), tuple(target.shape), is_class, _axis_of(maker))
     x, y = given.detach(), target.detach()
     if not x.numel() or not y.numel():
         return call
@@ -74,9 +72,13 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Callable[[Tens
         numbers |= {"target_low": y.min(), "target_high": y.max(), "target_rms": y.square().mean().sqrt()}
         numbers["target_std"] = y.std(unbiased=False)
     for key, value in numbers.items():
-        keep(value, lambda host, key=key: call.values.__setitem__(key, float(host[0])))
-    _keep_targets(name, call, x, y, kwargs, keep)
+        keep(value, partial(_put, call.values, key))
+    _keep_targets(name, call, x, y, keep)
     return call
+
+
+def _put(into: dict[str, float], key: str, host: Any) -> None:
+    into[key] = float(host[0])
 
 
 def _of_rows(name: str, x: Tensor) -> dict[str, Tensor]:
@@ -84,14 +86,13 @@ def _of_rows(name: str, x: Tensor) -> dict[str, Tensor]:
     numbers = {"flat": (x * (1 - x) < 0.025).to(x.dtype).mean(), "flat_tanh": (1 - x * x < 0.1).to(x.dtype).mean()}
     if name in CLASSES and x.dim() > 1:
         numbers["sum_off"] = (x.sum(1) - 1).abs().max()
-        numbers["column_off"] = (x.sum(0) - 1).abs().max()
         numbers["lse_off"] = x.logsumexp(1).abs().max()
     elif name == "kl_div" and x.dim() > 1:
         numbers["lse_off"] = x.logsumexp(-1).abs().max()
     return numbers
 
 
-def _keep_targets(name: str, call: LossCall, x: Tensor, y: Tensor, kwargs: Any, keep: Any) -> None:
+def _keep_targets(name: str, call: LossCall, x: Tensor, y: Tensor, keep: Keep) -> None:
     """Keep what the best constant prediction's loss is computed from."""
     if call.target_is_class and name in CLASSES and x.dim() > 1 and x.shape[1] <= _MOST_CLASSES:
         flat = y.reshape(-1).long()

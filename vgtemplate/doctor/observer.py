@@ -31,7 +31,7 @@ class Observer(Watcher):
         self.trace = Trace(self.evidence, self._keep)
         super().__init__(model, self.evidence.measurements, LOOKS, listener=self.trace)
         self.trace.before_backward = self.before_backward
-        self._names = {each: name for name, each in model.named_parameters() if not is_lazy(each)}
+        self._names: dict[nn.Parameter, str] = {}
         self._ledger = Ledger(self._names, self._keep)
         self._step = Step(0)
         self._module_hooks: list[Any] = []
@@ -47,9 +47,8 @@ class Observer(Watcher):
 
     def _begin_step(self) -> None:
         self._step, self._kept = Step(-1), []
-        if len(self._names) != sum(1 for _ in self.model.parameters()):
-            self._names = {each: name for name, each in self.model.named_parameters() if not is_lazy(each)}
-            self._ledger.names = self._names
+        self._names = {each: name for name, each in self.model.named_parameters() if not is_lazy(each)}
+        self._ledger.names = self._names
         if not self.evidence.steps and not self.evidence.constant:
             self.evidence.constant = self._alike()
         self._ledger.begin(self.model)
@@ -77,7 +76,7 @@ class Observer(Watcher):
         if not self.is_looking or loss.numel() != 1:
             return
         step = self._step
-        self._ledger.before_backward(step)
+        self._ledger.before_backward()
         self._keep(loss, lambda host: setattr(step, "loss", float(host[0])))
         self._losses.append(weakref.ref(loss))
         step.nodes = max(step.nodes, count_nodes(loss))
@@ -94,7 +93,6 @@ class Observer(Watcher):
     def _note_before_step(self, optimizer: Optimizer) -> None:
         scaler = find_scaler()
         self._step.is_scaled |= scaler is not None
-        self._step.rates = tuple(float(group.get("lr", 0.0)) for group in optimizer.param_groups)
         owned = [each for group in optimizer.param_groups for each in group["params"]]
         self.evidence.foreign = sum(each.numel() for each in owned if each not in self._names)
         self._ledger.before_step(self._step, owned, scale_left(optimizer, scaler))

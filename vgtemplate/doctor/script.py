@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from vgtemplate.config.errors import Enough
 from vgtemplate.doctor import keras
 from vgtemplate.doctor.examine import examine
 from vgtemplate.doctor.loop import is_due
@@ -24,10 +25,6 @@ from vgtemplate.watching.loop import Loop
 Optimizer = torch.optim.Optimizer
 _SETTLED = 10
 """After so many steps it is known what the script trains."""
-
-
-class Enough(BaseException):
-    """Ends the script, since all steps are watched; no Exception, so that what guards against these lets it pass."""
 
 
 class ScriptWatch:
@@ -148,9 +145,7 @@ class ScriptWatch:
     def _judge(self, observer: Observer | None) -> None:
         if observer is not None:
             evidence = observer.conclude()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                findings, notes = examine(evidence)
+            findings, notes = examine(evidence)
             self.report.take(evidence, findings, self.report.notes + notes)
 
     def _leave_alone(self) -> None:

@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgtemplate.doctor.evidence import CHUNK, BadOperation, Evidence, Inputs, LayerStep, Step
+from vgtemplate.doctor.evidence import CHUNK, NORMALISATIONS, BadOperation, Evidence, Inputs, Keep, LayerStep, Step
 from vgtemplate.doctor.losses import DIFFERENCES, LOSSES, arguments, describe
 from vgtemplate.watching.functions import LAYERS
 from vgtemplate.watching.lens import Seen
 from vgtemplate.watching.rows import Row
 from vgtemplate.watching.tally import wide
 
-Keep = Callable[[Tensor, Callable[[Any], None]], None]
-_NORMALISATIONS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 _QUIET = {
     *("__get__", "__set__", "detach", "backward", "isnan", "isfinite", "isinf", "view", "reshape", "transpose"),
     *("permute", "flatten", "squeeze", "unsqueeze", "expand", "contiguous", "to", "size", "dim", "chunk", "split"),
@@ -36,6 +34,7 @@ _ASKING = {"__get__", "size", "dim", "is_floating_point", "numel", "is_complex",
 """Functions that ask what a tensor is, and use it for nothing."""
 _SMALL_HALF = 2.0**-20
 _LARGE_GRAPH = 50_000
+_COLUMNS = 64
 
 
 class Trace:
@@ -165,7 +164,7 @@ class Trace:
         if inputs is not None and not inputs.followed_by:
             inputs.followed_by = name
         is_data = isinstance(data, Tensor) and data.is_floating_point() and data.grad_fn is None and data.dim() > 1
-        if is_data and len(self._layers) == 1 and name not in _NORMALISATIONS and row.is_matrix:
+        if is_data and len(self._layers) == 1 and name not in NORMALISATIONS and row.is_matrix:
             self.step.inputs = inputs = Inputs(row.name, "", *[float("nan")] * 4)
             self._measure_inputs(inputs, data.detach(), 1 if "conv" in name else -1)
 
@@ -187,7 +186,9 @@ class Trace:
         note = self.step.layers.setdefault(row.name, LayerStep())
         if seen.is_batched or values.dim() < 2 or values.shape[0] < 2 or not values.is_floating_point():
             return
-        flat = values.flatten(1).to(wide(values.device))
+        flat = values.flatten(1)
+        # Some of the columns are enough to tell whether the samples differ.
+        flat = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
         spread = flat.var(0, unbiased=False).mean().sqrt() / flat.square().mean().sqrt()
         self._keep(spread, lambda host: setattr(note, "spread", float(host[0])))
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vgtemplate.measure import DEAD
 from vgtemplate.watching.functions import (
     CHANNELS_SECOND,
     LAYERS,
@@ -37,8 +38,6 @@ _STEPS_BACK = 12
 _SATURATED = 0.1
 _SEVERAL = 3
 """Calls of a layer in one step from which they are told apart."""
-_DEAD = 1e-3
-"""A unit is dead where no derivative over the batch is larger (docs/register.md, amendment 3)."""
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
@@ -204,7 +203,7 @@ class Flow(TorchFunctionMode):
         if units is not None:
             if self._listener is not None and name is not None:
                 self._listener.slopes(row, name, units)
-            dead = summed(units.amax(dim=-1) < _DEAD, whole).masked_fill(broken, torch.nan)
+            dead = summed(units.amax(dim=-1) < DEAD, whole).masked_fill(broken, torch.nan)
             self._add("dead_fraction", row, whole, dead, units.shape[-2])
 
     def _source(self, z: Tensor) -> tuple[Row, Seen] | None:

@@ -73,7 +73,8 @@ class Watcher:
         """Call what looks; where it fails, what it looked for is left out, which is noted."""
         try:
             # Inside a population's vmap, too, what is looked at is looked at as it is in memory.
-            with torch.no_grad(), temporarily_clear_interpreter_stack():
+            # Modes are for the network's functions, not for ours.
+            with torch.no_grad(), temporarily_clear_interpreter_stack(), torch._C.DisableTorchFunction():
                 return function(*args, **kwargs)
         except Exception as error:
             reason = " ".join(str(error).split())[:160]

@@ -15,7 +15,7 @@ from vgtemplate.atomic import write_whole
 from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.findings import print_report
 from vgtemplate.cli.script import WhenImported, check_target, exit_code, run_script
-from vgtemplate.config.errors import UserError
+from vgtemplate.config.errors import Enough, UserError
 from vgtemplate.tracking.doctor import note_in_active_run
 
 if TYPE_CHECKING:
@@ -113,6 +113,6 @@ def diagnose(script: str, arguments: tuple[str, ...], is_module: bool, **options
     code, reason = diagnosis.end()
     if reason:
         say(f"vgt diagnose {script}: {reason}", err=True)
-    if type(error).__name__ == "Enough":
+    if isinstance(error, Enough):
         sys.exit(code)
     sys.exit(exit_code(error) or code)

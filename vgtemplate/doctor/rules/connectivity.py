@@ -8,9 +8,10 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Evidence, Parameter
 from vgtemplate.doctor.report import Finding
+from vgtemplate.measure import DEAD
 
 _FEW = 2
-_DEAD, _MOST = 1e-3, 0.9
+_MOST = 0.9
 _GROWING = 5
 _FLOOD = 100.0
 """Inputs of this size drive activations to where they are flat: there a gradient of zero is no cut."""
@@ -28,8 +29,8 @@ def _history(evidence: Evidence, name: str) -> tuple[list[bool], np.ndarray, np.
     notes = [step.parameters[name] for step in evidence.steps if name in step.parameters]
     return (
         [note.has_gradient for note in notes],
-        np.array([note.gradient_norm for note in notes]),
-        np.array([note.weight_norm for note in notes]),
+        np.array([note.largest_gradient for note in notes]),
+        np.array([note.largest_weight for note in notes]),
     )
 
 
@@ -58,13 +59,12 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
 def _cut(evidence: Evidence) -> Iterator[Finding]:
     cut: list[Parameter] = []
     reached = False
-    is_flooded = any(step.inputs is not None and step.inputs.rms > _FLOOD for step in evidence.steps[:1])
     for each in evidence.parameters.values():
         has, gradients, weights = _history(evidence, each.name)
         reached |= bool(gradients.any())
         if not (each.is_trained and each.is_owned and each.is_used) or len(has) <= _FEW:
             continue
-        is_zero = not np.nan_to_num(gradients, nan=1.0).any() and weights.any() and not is_flooded
+        is_zero = not np.nan_to_num(gradients, nan=1.0).any() and weights.any()
         if not any(has) or (is_zero and not _is_flat(evidence, each)):
             cut.append(each)
     if not cut or not reached:
@@ -84,9 +84,9 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
-    """Say whether a gradient of exactly zero has another reason: dead units, a normalisation, zeros."""
+    """Say whether a gradient of exactly zero has another reason than a cut."""
     slopes = evidence.best_slopes()
-    dead = {name for name, best in slopes.items() if (best < _DEAD).mean() > _MOST}
+    dead = {name for name, best in slopes.items() if (best < DEAD).mean() > _MOST}
     place = evidence.order.index(parameter.module) if parameter.module in evidence.order else None
     # Dead units let nothing back to the layers before them, and hand nothing on to the layer behind them.
     near = (
@@ -94,8 +94,9 @@ def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
         if place is not None
         else {name for name in slopes if name in parameter.name}
     )
+    is_flooded = any(step.inputs is not None and step.inputs.rms > _FLOOD for step in evidence.steps[:1])
     has_zeros = any(kind == "zero" for kind in evidence.still_constant.values())
-    return bool(dead & near) or has_zeros or not parameter.is_matrix
+    return bool(dead & near) or is_flooded or has_zeros or not parameter.is_matrix
 
 
 def _kept(evidence: Evidence) -> Iterator[Finding]:

@@ -9,12 +9,13 @@ import numpy as np
 from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import constant_loss, learns, smooth
+from vgtemplate.measure import DEAD
 
 _VANISHES, _EXPLODES = -2.5, 2.5
 """Decades of dL/dz over all layers."""
 _FEW_LAYERS = 3
 _ONE_JUMP = 0.7
-_DEAD, _MANY_DEAD, _ALL_DEAD = 1e-3, 0.5, 0.95
+_MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED = 0.8
 _FLAT_HEAD = 0.8
 _ALIKE = 1e-3
@@ -95,7 +96,7 @@ def _fall(row: Array) -> float:
 
 
 def _dead(evidence: Evidence) -> Iterator[Finding]:
-    shares = {name: float((best < _DEAD).mean()) for name, best in evidence.best_slopes().items() if len(best) > 1}
+    shares = {name: float((best < DEAD).mean()) for name, best in evidence.best_slopes().items() if len(best) > 1}
     kinds = {name: evidence.activations.get(name, "") for name in shares}
     one_sided = {name: share for name, share in shares.items() if kinds[name] not in _BOUNDED}
     found = {name: share for name, share in one_sided.items() if share > _MANY_DEAD}
@@ -168,23 +169,14 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
 def _collapse(evidence: Evidence) -> Iterator[Finding]:
     if learns(evidence):
         return
-    spreads: dict[str, float] = {}
-    for name in evidence.order[:-1]:
-        values = [step.layers[name].spread for step in evidence.steps if name in step.layers]
-        values = [each for each in values if np.isfinite(each)]
-        if values:
-            spreads[name] = float(np.median(values))
+    every = {name: evidence.spreads(name) for name in evidence.order}
+    spreads = {name: float(np.median(values)) for name, values in every.items() if len(values)}
     names = list(spreads)
     if len(names) < 2 or not spreads[names[0]] > 10 * _ALIKE:
         return
     # What differs again further on was no collapse: an embedding of what all samples have in common, added to others.
     alive = max(index for index, name in enumerate(names) if spreads[name] >= _ALIKE)
-    found = names[alive + 1 :]
-    if not found and evidence.order:
-        ends = [step.layers[evidence.order[-1]].spread for step in evidence.steps if evidence.order[-1] in step.layers]
-        found = [evidence.order[-1]] if ends and np.nanmedian(ends) < _ALIKE else []
-        spreads |= dict.fromkeys(found, float(np.nanmedian(ends)) if found else 0.0)
-    if found:
+    if found := names[alive + 1 :]:
         yield Finding(
             "signal-collapse",
             tuple(found),

@@ -7,7 +7,6 @@ import numpy as np
 from vgtemplate.doctor.evidence import Array, Evidence, LossCall
 from vgtemplate.doctor.losses import BINARY, CLASSES
 
-_SAME = 1e-4
 _CLEARLY = 0.85
 """Share of the best constant prediction's loss, or of the first loss, below which a network has learned something."""
 _FEW = 8

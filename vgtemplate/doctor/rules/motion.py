@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from vgtemplate.doctor.evidence import Array, Evidence, ParameterStep, Step
-
-
-def _vector(step: Step, of: str) -> dict[str, Array]:
-    found = {}
-    for name, note in step.parameters.items():
-        values = _update(note) if of == "update" else note.gradient
-        if len(values):
-            found[name] = values
-    return found
+from vgtemplate.doctor.evidence import Array, Evidence, ParameterStep
 
 
 def _update(note: ParameterStep) -> Array:
     return note.after - note.before if len(note.after) == len(note.before) else np.empty(0)
 
 
-def cosines(evidence: Evidence, of: str = "update") -> Array:
-    """Return the cosine between the updates (or gradients) of each two watched steps that follow each other."""
+def cosines(evidence: Evidence) -> Array:
+    """Return the cosine between the gradients of each two watched steps that follow each other."""
     found = []
     for one, two in zip(evidence.steps, evidence.steps[1:], strict=False):
-        if two.number - one.number == 1:
-            first, second = _vector(one, of), _vector(two, of)
-            names = [name for name in first if name in second and len(first[name]) == len(second[name])]
-            if names:
-                a, b = (np.concatenate([each[name] for name in names]) for each in (first, second))
-                size = np.linalg.norm(a) * np.linalg.norm(b)
-                found.append(float(a @ b / size) if size > 0 and np.isfinite(size) else float("nan"))
+        pairs = [
+            (note.gradient, two.parameters[name].gradient)
+            for name, note in one.parameters.items()
+            if name in two.parameters
+        ]
+        pairs = [(first, second) for first, second in pairs if len(first) == len(second) > 0]
+        if two.number - one.number == 1 and pairs:
+            a, b = (np.concatenate([pair[place] for pair in pairs]) for place in (0, 1))
+            size = np.linalg.norm(a) * np.linalg.norm(b)
+            found.append(float(a @ b / size) if size > 0 and np.isfinite(size) else float("nan"))
     return np.array(found)
 
 
@@ -55,7 +49,7 @@ def straightness(evidence: Evidence) -> float:
     steps = [step for step in evidence.steps if any(len(note.after) for note in step.parameters.values())]
     if len(steps) < 3:
         return float("nan")
-    lengths = [np.linalg.norm(np.concatenate(list(_vector(step, "update").values()))) for step in steps]
+    lengths = [np.linalg.norm(np.concatenate([_update(note) for note in step.parameters.values()])) for step in steps]
     first, last = steps[0], steps[-1]
     ends = [
         last.parameters[name].after - note.before

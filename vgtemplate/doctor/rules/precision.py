@@ -29,10 +29,10 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
 def _first(evidence: Evidence, step: Step) -> Finding | None:
     if step.is_scaled and np.isfinite(step.loss):
         return None  # a scaler looks for overflows itself, and leaves such a step out
-    names = [name for name, note in step.parameters.items() if not np.isfinite(note.weight_norm)]
+    names = [name for name, note in step.parameters.items() if not np.isfinite(note.largest_weight)]
     if names:
         return None
-    gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.gradient_norm)]
+    gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.largest_gradient)]
     if step.bad is not None and (not np.isfinite(step.loss) or gradients):
         return _forward(step, step.bad)
     if np.isfinite(step.loss) and gradients:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgtemplate.doctor.evidence import Evidence
+from vgtemplate.doctor.evidence import NORMALISATIONS, Evidence
 from vgtemplate.doctor.losses import DISTANCES
 from vgtemplate.doctor.report import LIKELY, Finding
 
 _LARGE, _SMALL, _SPREAD = 10.0, 1e-3, 1e3
 _LARGE_TARGET = 30.0
-_NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -29,7 +28,7 @@ def _inputs(evidence: Evidence) -> Iterator[Finding]:
     number, inputs = seen[0]
     rms, spread = inputs.rms, inputs.largest_feature / max(inputs.smallest_feature, 1e-300)
     is_uneven = spread > _SPREAD and inputs.largest_feature > _LARGE
-    if inputs.followed_by in _NORMS or not (rms > _LARGE or 0 < rms < _SMALL or is_uneven):
+    if inputs.followed_by in NORMALISATIONS or not (rms > _LARGE or 0 < rms < _SMALL or is_uneven):
         return
     yield Finding(
         "unscaled-inputs",

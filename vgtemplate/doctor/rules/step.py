@@ -13,8 +13,9 @@ from vgtemplate.doctor.rules.motion import cosines, ratios, straightness
 
 _LARGE_RATIO, _SMALL_RATIO = 0.1, 2e-6
 _DIVERGED = 3.0
-_STRAIGHT = 0.5
-_BACK, _STRAIGHT_BACK, _STAYS = -0.5, -0.8, 0.95
+_BACK, _STRAIGHT_BACK = -0.5, -0.8
+"""Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
+_STAYS = 0.95
 _COLLAPSED = 0.02
 _TINY_BATCH = 4
 _FEW_VALUES = 16
@@ -70,8 +71,7 @@ def _collapse(evidence: Evidence) -> str | None:
     """Say how far the samples' representations have moved together at the last hidden layer."""
     hidden = [name for name in evidence.order[:-1] if name in evidence.steps[0].layers]
     for name in reversed(hidden):
-        spreads = [step.layers[name].spread for step in evidence.steps if name in step.layers]
-        values = np.array([each for each in spreads if np.isfinite(each)])
+        values = evidence.spreads(name)
         if len(values) > 4:
             after = float(np.median(values[-3:]))
             if values[0] > 0.01 and after < _COLLAPSED * values[0]:
@@ -83,7 +83,7 @@ def _collapse(evidence: Evidence) -> str | None:
 
 
 def _oscillates(evidence: Evidence) -> Iterator[Finding]:
-    turns = cosines(evidence, "gradient")
+    turns = cosines(evidence)
     turns = turns[np.isfinite(turns)]
     if len(turns) < 8:
         return
@@ -91,11 +91,8 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
     is_bounded = bool(np.isfinite(losses).all() and losses.max() < _DIVERGED * max(abs(losses[0]), 1e-12))
     rests = losses[len(losses) // 2 :]
     stays = len(rests) > 4 and float(np.median(rests[-3:])) > _STAYS * float(np.median(rests[:3]))
-    if (
-        float(np.median(later)) < (_STRAIGHT_BACK if stays else _BACK)
-        and is_bounded
-        and (stays or not learns(evidence))
-    ):
+    least = _STRAIGHT_BACK if stays else _BACK
+    if is_bounded and float(np.median(later)) < least and (stays or not learns(evidence)):
         yield Finding(
             "oscillation",
             ("the optimiser",),
@@ -114,7 +111,7 @@ def _too_small(evidence: Evidence) -> Iterator[Finding]:
         return
     first, last = smooth(losses)
     largest = float(np.max(sizes[len(sizes) // 2 :]))
-    gradients = [note.gradient_norm for note in evidence.steps[-1].parameters.values()]
+    gradients = [note.largest_gradient for note in evidence.steps[-1].parameters.values()]
     if largest < _SMALL_RATIO and any(gradients) and not is_trained_already(evidence):
         yield Finding(
             "step-too-small",
