@@ -51,6 +51,12 @@ class Ended:
         return (self.code, self.err) == (0, "")
 
 
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No MLflow server is named: MLflow writes the one that it was told of into the environment, where it stays."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture
 def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     """Run the real command line in this process, in a folder of its own, with a network that reaches nothing."""
@@ -61,7 +67,7 @@ def call_vgt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., E
 
     monkeypatch.setattr("vgtemplate.data.fetch._download", download)
     monkeypatch.chdir(tmp_path)
-    for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "VGT_CLAIMS_DIR", "MLFLOW_TRACKING_URI"):
+    for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR", "VGT_CLAIMS_DIR"):
         monkeypatch.delenv(variable, raising=False)
 
     def call(*arguments: str) -> Ended:
@@ -91,7 +97,6 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder that only this test sees."""
     folder = tmp_path / "results"
     monkeypatch.setenv("VGT_RESULTS_DIR", str(folder))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return folder
 
 

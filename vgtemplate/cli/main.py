@@ -77,13 +77,13 @@ def vgt() -> None:
 
 def main() -> None:
     """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM."""
-    for number in _SIGNALS:
-        # What is ignored stays ignored, as Ctrl-C is by what runs in the background.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
     warnings.formatwarning = as_note
     spell_out_what_cannot_be_encoded()
     try:
+        for number in _SIGNALS:
+            # What is ignored stays ignored, as Ctrl-C is by what runs in the background.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
         _require_working_folder()
         # Without its standalone mode click returns the code of an Exit rather than raising it.
         sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
