@@ -172,7 +172,8 @@ def frozen_norms(model: nn.Module) -> Iterable[tuple[str, nn.modules.batchnorm._
 def alike(parameter: Tensor) -> str:
     """Say whether a matrix is "zero", "constant", or has the same weights in all its "units"; "" if none."""
     weight = dense(parameter)
-    if weight.dim() < 2 or weight.shape[0] < 2 or not weight.numel():
+    # A scale per channel, (C, 1, 1), is no matrix, whatever its axes.
+    if sum(size > 1 for size in weight.shape) < 2 or weight.shape[0] < 2:
         return ""
     first = weight.reshape(-1)[0]
     if bool((weight == first).all()):

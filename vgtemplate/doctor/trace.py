@@ -96,7 +96,7 @@ class Trace:
 
     def returned(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         if name == "batch_norm":
-            self._count_batch(args[0], kwargs.get("training", args[5] if len(args) > 5 else False))
+            self._count_batch(args, kwargs.get("training", args[5] if len(args) > 5 else False))
         if name == "__get__" and isinstance(result, Tensor) and result.requires_grad:
             # What it was asked for is a view of it, as its transpose is.
             self.used |= {id(each) for each in tensors(args)} & self.known
@@ -109,8 +109,10 @@ class Trace:
                 self._look_for_bad(name, args, kwargs, output.detach())
                 break
 
-    def _count_batch(self, x: Tensor, is_training: Any) -> None:
-        if is_training is True:
+    def _count_batch(self, args: Any, is_training: Any) -> None:
+        x, running_mean = args[:2]
+        # Without running statistics it may be anything that is standardised, as weights are.
+        if is_training is True and running_mean is not None:
             per_channel = x.numel() // max(1, x.shape[1])
             self.step.batch_counts[self.module] = per_channel, int(x.shape[0])
 

@@ -59,13 +59,17 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
 def _cut(evidence: Evidence) -> Iterator[Finding]:
     cut: list[Parameter] = []
     reached = False
-    for each in evidence.parameters.values():
-        has, gradients, weights = _history(evidence, each.name)
+    at_zero: dict[str, list[bool]] = {}
+    known = [each for each in evidence.parameters.values() if each.is_trained and each.is_owned and each.is_used]
+    for each in known:
+        gradients = _history(evidence, each.name)[1]
+        at_zero.setdefault(each.module, []).append(not np.nan_to_num(gradients, nan=1.0).any())
         reached |= bool(gradients.any())
-        if not (each.is_trained and each.is_owned and each.is_used) or len(has) <= _FEW:
-            continue
-        is_zero = not np.nan_to_num(gradients, nan=1.0).any() and weights.any()
-        if not any(has) or (is_zero and not _is_flat(evidence, each)):
+    for each in known:
+        has, _, weights = _history(evidence, each.name)
+        # Nothing comes to any of the layer's parameters: to one alone there may be nothing to learn from.
+        is_zero = all(at_zero[each.module]) and weights.any() and not _is_flat(evidence, each)
+        if len(has) > _FEW and (not any(has) or is_zero):
             cut.append(each)
     if not cut or not reached:
         return
