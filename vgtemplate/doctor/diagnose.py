@@ -51,6 +51,9 @@ def diagnose(
     observer.evidence.is_moved = bool(given)
     hooks = OptimiserHooks(observer, given=moving)
     with _as_it_was(model, moving):
+        if model.training and type(model).train is not nn.Module.train:
+            # What a network does when it is put into training mode belongs to it: holding a frozen part in eval mode.
+            model.train()
         hooks.set()
         try:
             for step, batch in zip(range(steps), _endless(batches), strict=False):
@@ -116,6 +119,7 @@ def _as_it_was(model: nn.Module, optimizers: list[Optimizer]) -> Iterator[None]:
     values = [(each, each.detach().clone()) for each in tensors]
     gradients = [(each, None if each.grad is None else each.grad.clone()) for each in model.parameters()]
     states = [copy.deepcopy(each.state_dict()) for each in optimizers]
+    modes = [(each, each.training) for each in model.modules()]
     chance = random.getstate(), np.random.get_state(), torch.get_rng_state(), _cuda_states()
     try:
         yield
@@ -123,6 +127,8 @@ def _as_it_was(model: nn.Module, optimizers: list[Optimizer]) -> Iterator[None]:
         with torch.no_grad():
             for tensor, value in values:
                 tensor.copy_(value)
+        for module, is_training in modes:
+            module.training = is_training
         for parameter, gradient in gradients:
             parameter.grad = gradient
         for optimizer, state in zip(optimizers, states, strict=True):

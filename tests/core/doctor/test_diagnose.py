@@ -144,6 +144,31 @@ def test_diagnose_puts_everything_back() -> None:
     assert torch.equal(torch.get_rng_state(), chance[1])
 
 
+class Held(nn.Module):
+    """Holds its frozen part in evaluation mode, whenever it is put into training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = nn.Sequential(nn.Linear(16, 32), nn.BatchNorm1d(32), nn.ReLU()).requires_grad_(False)
+        self.head = nn.Linear(32, 4)
+
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.base(x))
+
+
+def test_networks_own_way_into_training_mode_is_taken_and_taken_back() -> None:
+    torch.manual_seed(0)
+    model = Held()
+    report = diagnose(model, ill.classes(), ill.entropy, torch.optim.Adam(model.head.parameters(), 3e-3), steps=10)
+    assert report.codes == []
+    assert model.base.training
+
+
 def test_no_activation_is_kept_past_its_step() -> None:
     model = ill.stack(16, 2, nn.ReLU)
     optimizer = ill.adam(model)
