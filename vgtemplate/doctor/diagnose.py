@@ -51,9 +51,6 @@ def diagnose(
     observer.evidence.is_moved = bool(given)
     hooks = OptimiserHooks(observer, given=moving)
     with _as_it_was(model, moving):
-        if model.training and type(model).train is not nn.Module.train:
-            # What a network does when it is put into training mode belongs to it: holding a frozen part in eval mode.
-            model.train()
         hooks.set()
         try:
             for step, batch in zip(range(steps), _endless(batches), strict=False):
@@ -120,6 +117,9 @@ def _as_it_was(model: nn.Module, optimizers: list[Optimizer]) -> Iterator[None]:
     gradients = [(each, None if each.grad is None else each.grad.clone()) for each in model.parameters()]
     states = [copy.deepcopy(each.state_dict()) for each in optimizers]
     modes = [(each, each.training) for each in model.modules()]
+    if model.training and type(model).train is not nn.Module.train:
+        # What a network does when it is put into training mode belongs to it: holding a frozen part in eval mode.
+        model.train()
     chance = random.getstate(), np.random.get_state(), torch.get_rng_state(), _cuda_states()
     try:
         yield
