@@ -2,7 +2,7 @@
 
 import pytest
 
-from vgtemplate.lab import workers
+from vgtemplate.lab import crew
 
 
 @pytest.mark.parametrize(
@@ -11,8 +11,8 @@ from vgtemplate.lab import workers
 def test_workers_share_the_cores_and_take_no_more_threads_than_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, asked: str | None, threads: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(workers, "num_cores", lambda: 8)
+    monkeypatch.setattr(crew, "num_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if asked is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert tuple(workers.share_of_cores(number) for number in (1, 2, 20)) == threads
+    assert tuple(crew.share_of_cores(number) for number in (1, 2, 20)) == threads

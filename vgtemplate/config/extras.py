@@ -12,6 +12,8 @@ EXTRAS = {
     "sklearn": ("scikit-learn", "vision"),
     "matplotlib": ("matplotlib", "report"),
     "jinja2": ("Jinja2", "report"),
+    "distributed": ("distributed", "cluster"),
+    "dask_jobqueue": ("dask-jobqueue", "cluster"),
 }
 """By the name that is imported: the library, and the extra that has it (pyproject.toml)."""
 

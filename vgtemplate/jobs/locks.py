@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import Timeout
+from filelock import BaseFileLock, Timeout
 
 from vgtemplate.config.errors import UserError
 from vgtemplate.locking import acquire, release
@@ -35,18 +35,31 @@ def hold(results: Path, key: str) -> Iterator[bool]:
         release(lock)
 
 
-@contextmanager
-def hold_if_free(results: Path, key: str) -> Iterator[bool]:
-    """Hold the permission to train a key while nobody has it; yields whether it is held, without waiting."""
+def lock_now(results: Path, key: str) -> BaseFileLock:
+    """Return the permission to train a key, held until it is released (`locking.release`); nothing is waited for.
+
+    Raises:
+        filelock.Timeout: another process has it.
+        UserError: no lock can be written.
+    """
     path = _path(results, key)
     try:
         path.parent.mkdir(exist_ok=True)
-        lock = acquire(path, 0)
+        return acquire(path, 0)
+    except Timeout:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be locked ({error.strerror})") from None
+
+
+@contextmanager
+def hold_if_free(results: Path, key: str) -> Iterator[bool]:
+    """Hold the permission to train a key while nobody has it; yields whether it is held, without waiting."""
+    try:
+        lock = lock_now(results, key)
     except Timeout:
         yield False
         return
-    except OSError as error:
-        raise UserError(f"{path}: cannot be locked ({error.strerror})") from None
     try:
         yield True
     finally:

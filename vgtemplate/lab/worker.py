@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -45,13 +46,22 @@ class How(NamedTuple):
     fresh: bool = False
     threads: int | None = None
     """Of each process; None: the cores are shared out."""
+    cluster: str | None = None
+    """A cluster that runs them, as `--cluster` names it; None: processes of this machine."""
+    share: int | None = None
+    """Most seeds of a job: an arm that has more is trained in shares and joined; None: all at once."""
 
 
 def _end_with_the_parent() -> None:
-    """End this worker when the process that started it is gone, however it went; no record is left half written."""
+    """End this worker when the process that started it is gone, however it went; no record is left half written.
+
+    As if it were asked to: what trains writes its checkpoint first.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_STOP_SECONDS)
         os._exit(1)
 
 
@@ -89,6 +99,7 @@ def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> N
     for name in lightnings:
         importlib.import_module(name)
     warnings.formatwarning = as_note
+    _be_no_part_of_slurm()
     # While an arm trains, SIGTERM means a checkpoint first (callbacks/checkpointer.py). At any other time it raises
     # Stopped, so that a half-written record is taken away.
     signal.signal(signal.SIGTERM, _stop)
@@ -105,12 +116,19 @@ def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> N
         os._exit(128 + stopped.signal_number)
 
 
+def _be_no_part_of_slurm() -> None:
+    """Hide from Lightning that this may be a job of Slurm: it would take that for a training of its own on nodes."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        del os.environ[name]
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
+
+
 def _stop(number: int, _: object) -> None:
     raise Stopped("asked to end", number)
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def deaf_to_ctrl_c() -> Iterator[None]:
     """Ignore SIGINT, as will a process started meanwhile: Ctrl-C reaches the whole group, and the parent decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -130,7 +148,7 @@ class Worker:
         self.connection, theirs = context.Pipe()
         lightnings = [name for name in _LIGHTNINGS if name in sys.modules]
         self._process = context.Process(target=_serve, args=(theirs, threads, lightnings), daemon=True)
-        with _deaf_to_ctrl_c():
+        with deaf_to_ctrl_c():
             self._process.start()
         theirs.close()
         self.job: Task | None = None

@@ -30,6 +30,10 @@ class Estimate:
         self._started: dict[str, float] = {}
         self._done_cost = self._done_seconds = 0.0
 
+    def meet(self, number: int) -> None:
+        """Note that so many jobs run at once: a cluster's workers are not counted beforehand."""
+        self._num_workers = max(self._num_workers, number)
+
     def start(self, job: Task, now: float) -> None:
         """Note that a job is running; only the first call counts."""
         self._started.setdefault(job.key, now)
@@ -74,6 +78,7 @@ class _Display:
     def watch(self, running: list[Task]) -> None:
         """Show what is running now."""
         now = time.monotonic()
+        self._estimate.meet(len(running))
         for job in running:
             self._estimate.start(job, now)
         left = f"about {describe_seconds(self._estimate.seconds(now))} left"

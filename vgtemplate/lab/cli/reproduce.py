@@ -20,6 +20,7 @@ from vgtemplate.jobs.job import Job, is_unusable
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.budget import DURATION, split_by_budget
+from vgtemplate.lab.cli.cluster import cluster_options, make_how
 from vgtemplate.lab.cli.decide import decide
 from vgtemplate.lab.cli.judging import Judging
 from vgtemplate.lab.cli.paths import claims_dir
@@ -33,7 +34,6 @@ from vgtemplate.lab.judge import FULL_SEEDS
 from vgtemplate.lab.plan import Plan, Task, choose_dataset, missing_tasks, plan_claims, select_claims
 from vgtemplate.lab.result import FAILED, Result
 from vgtemplate.lab.worker import How
-from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder
 from vgtemplate.text import describe_seeds
 from vgtemplate.tracking.outbox import Run
@@ -49,6 +49,7 @@ from vgtemplate.tracking.outbox import Run
 @click.option("--budget", type=DURATION, default=None, metavar="TIME", help="E.g. 20m: judge what fits, say what not.")
 @click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
+@cluster_options
 @click.option("--decide", "goes_on", is_flag=True, help="Go on to 30 and 100 seeds with the claims that are open.")
 @click.option("--fresh", is_flag=True, help="Run also what has a record.")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
@@ -65,6 +66,8 @@ def reproduce(
     budget: float | None,
     cifar: Path | None,
     jobs: int | None,
+    cluster: str | None,
+    share: int | None,
     goes_on: bool,
     fresh: bool,
     accelerator: str,
@@ -84,13 +87,14 @@ def reproduce(
     """
     _check(budget, setting, goes_on, seeds)
     started, folder, root = time.perf_counter(), claims_dir(), files.data_root()
+    how = make_how(results_dir(), root, jobs, accelerator, cluster, share, fresh)
     claims = load_claims(folder)
     chosen = select_claims(claims, ids, article, setting)
     name, seed_list = choose_dataset(chosen, folder, dataset, root), range(first_seed, first_seed + seeds)
     results, console = make_results_folder(results_dir()), make_console(stderr=as_json)
     plan = plan_claims(chosen, folder, name, seed_list, root, setting=setting, cifar=cifar)
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
-    how, whole = How(results, root, jobs or num_cores(), accelerator, fresh), not ids and article is None
+    whole = not ids and article is None
     extra = plan_gallery(read_gallery(folder), folder, plan, root) if whole and budget is None else []
     plans = [plan] if budget is None else split_by_budget(plan, how, cifar, budget, console)
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))

@@ -16,6 +16,7 @@ from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli.cluster import cluster_options, make_how
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.cli.tables import coloured
@@ -34,7 +35,6 @@ from vgtemplate.lab.stability import (
     write_outcomes,
 )
 from vgtemplate.lab.worker import How
-from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder
 from vgtemplate.text import read_number, write_number
 
@@ -48,6 +48,7 @@ from vgtemplate.text import read_number, write_number
 @click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@cluster_options
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes of every variant instead of a table.")
 def stability(
     ids: tuple[str, ...],
@@ -58,6 +59,8 @@ def stability(
     cifar: Path | None,
     jobs: int | None,
     accelerator: str,
+    cluster: str | None,
+    share: int | None,
     as_json: bool,
 ) -> None:
     """Judge the claims that have seeds (all, or those named) again, with one thing changed at a time.
@@ -75,7 +78,7 @@ def stability(
         raise UserError(f"{', '.join(ids)}: exact and timing claims have no seeds that could be changed")
     root, results, console = files.data_root(), make_results_folder(results_dir()), make_console(stderr=as_json)
     name = choose_dataset(claims, claims_dir(), dataset, root)
-    how = How(results, root, jobs or num_cores(), accelerator)
+    how = make_how(results, root, jobs, accelerator, cluster, share)
     variants = list_variants(sets, seeds, chosen, _other_datasets(name, root, cifar, console, "dataset" in chosen))
     outcomes: Outcomes = {}
     for threads in dict.fromkeys(variant.threads for variant in variants):

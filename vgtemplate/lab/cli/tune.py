@@ -16,13 +16,13 @@ from vgtemplate.data import files
 from vgtemplate.jobs.job import read_job
 from vgtemplate.lab.choice import Wider, conclude
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli.cluster import cluster_options, make_how
 from vgtemplate.lab.cli.paths import claims_dir, require_own
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.picks import Pick, Picks, write_picks
 from vgtemplate.lab.plan import choose_dataset, select_claims
 from vgtemplate.lab.search import Search, Tuning
 from vgtemplate.lab.worker import How
-from vgtemplate.lab.workers import num_cores
 from vgtemplate.records import make_results_folder
 from vgtemplate.text import describe_seeds, write_number, write_value
 
@@ -43,9 +43,18 @@ JUDGED = 1000
 @click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@cluster_options
 @click.option("--dry-run", is_flag=True, help="Search among the records that exist; write nothing.")
 def tune(
-    ids: tuple[str, ...], seeds: int, first_seed: int, dataset: str, jobs: int | None, accelerator: str, dry_run: bool
+    ids: tuple[str, ...],
+    seeds: int,
+    first_seed: int,
+    dataset: str,
+    jobs: int | None,
+    accelerator: str,
+    cluster: str | None,
+    share: int | None,
+    dry_run: bool,
 ) -> None:
     """Search the settings that claims leave open (all such claims, or those named) on seeds from 1000 up.
 
@@ -64,7 +73,7 @@ def tune(
     console = make_console()
     console.print(f"data set: [bold]{name}[/bold], {describe_seeds(tuning.seeds)}")
     results = make_results_folder(results_dir())
-    how = How(results, root, jobs or num_cores(), accelerator)
+    how = make_how(results, root, jobs, accelerator, cluster, share)
     picks, failed = _search(tuning, how, console, dry_run)
     rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
     console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))

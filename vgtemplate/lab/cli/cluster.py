@@ -1,0 +1,78 @@
+"""`--cluster`: which cluster runs the jobs of a command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vgtemplate.config.errors import UserError
+from vgtemplate.config.extras import require
+from vgtemplate.lab.crew import num_cores
+from vgtemplate.lab.worker import How
+
+_SLURM_JOBS = 4
+_SCHEDULER = r"(tcp|tls|ws|wss)://\S+:\d+"
+_FORMS = (_SCHEDULER, r"local:[1-9]\d{0,3}", r"slurm:[\w.-]+")
+
+_CLUSTER = click.option(
+    "--cluster",
+    envvar="DASK_SCHEDULER_ADDRESS",
+    metavar="WHERE",
+    help="tcp://HOST:PORT (Dask), local:N, slurm:PARTITION.  [env: DASK_SCHEDULER_ADDRESS]",
+)
+_SHARE = click.option(
+    "--share", type=click.IntRange(min=1), metavar="SEEDS", help="Train arms in shares of so many seeds; join these."
+)
+
+
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --cluster and --share."""
+    return _CLUSTER(_SHARE(command))
+
+
+def make_how(
+    results: Path,
+    root: Path,
+    jobs: int | None,
+    accelerator: str,
+    cluster: str | None,
+    share: int | None,
+    fresh: bool = False,
+) -> How:
+    """Return how jobs are run; nothing is started.
+
+    Args:
+        jobs: workers, or jobs of Slurm; None: as many as there are cores, or four jobs.
+
+    Raises:
+        UserError: `cluster` names none, or what speaks to one is not installed.
+    """
+    number = jobs or num_cores()
+    if cluster is not None:
+        number = _num_workers(_check(cluster), jobs)
+    return How(results, root, number, accelerator, fresh, cluster=cluster, share=share)
+
+
+def _check(text: str) -> str:
+    if not any(re.fullmatch(form, text) for form in _FORMS):
+        raise UserError(
+            f"--cluster: {text!r} names no cluster; allowed: tcp://HOST:PORT (a Dask scheduler), local:N (so many "
+            "workers here), slurm:PARTITION"
+        )
+    require("distributed")
+    if text.startswith("slurm:"):
+        require("dask_jobqueue")
+    return text
+
+
+def _num_workers(cluster: str, jobs: int | None) -> int:
+    if cluster.startswith("slurm:"):
+        return jobs or _SLURM_JOBS
+    if jobs is not None:
+        raise UserError(f"--jobs does not go with --cluster {cluster}: that says by itself how many workers there are")
+    # Of a scheduler nobody knows how many workers it has, or will have.
+    return 1 if re.fullmatch(_SCHEDULER, cluster) else int(cluster.removeprefix("local:"))
