@@ -39,7 +39,7 @@ def _count(number: int) -> str:
 
 def _table(findings: list[Finding]) -> Table:
     table = Table(show_lines=True)
-    for name, share in (("finding", 2), ("seen", 4), ("cause and cure", 5)):
+    for name, share in (("finding", 2), ("seen", 4), ("cause, and what to do", 5)):
         table.add_column(name, ratio=share, overflow="fold")
     for finding in findings:
         places = ", ".join(finding.where[:_PLACES])
@@ -48,6 +48,14 @@ def _table(findings: list[Finding]) -> Table:
         table.add_row(
             Text.assemble((finding.code, "bold"), f"\n{visible(places)}{more}\n", (since, "dim")),
             Text(visible(finding.evidence)),
-            Text.assemble(visible(finding.cause), "\n", (visible(finding.cure), "bold")),
+            Text.assemble(visible(finding.cause), *_what_to_do(finding)),
         )
     return table
+
+
+def _what_to_do(finding: Finding) -> list[str | tuple[str, str]]:
+    said: list[str | tuple[str, str]] = ["\n", (f"{finding.advice}: {visible(finding.cure)}", "bold")]
+    if finding.proof is not None:
+        style = "green" if finding.proof.is_proven else "yellow"
+        said += ["\n", (visible(str(finding.proof)), style)]
+    return said

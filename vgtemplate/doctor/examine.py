@@ -46,6 +46,11 @@ _FAMILIES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
 )
 
 
+def explains(code: str, other: str) -> bool:
+    """Say whether a finding explains another, which is then not said besides."""
+    return other in _EXPLAINS.get(code, ())
+
+
 def examine(evidence: Evidence) -> tuple[list[Finding], list[str]]:
     """Return the findings, causes first, and the notes; a rule that fails is left out, which is noted."""
     notes, found = list(evidence.notes), []

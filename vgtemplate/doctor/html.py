@@ -90,7 +90,8 @@ def _card(finding: Finding) -> str:
         ("where", ", ".join(finding.where)),
         ("seen", finding.evidence),
         ("cause", finding.cause),
-        ("cure", finding.cure),
+        (finding.advice, finding.cure),
+        *([("tried", str(finding.proof))] if finding.proof is not None else []),
     )
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows)
     since = f"{finding.confidence}, since step {finding.since_step}"

@@ -21,7 +21,7 @@ _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
 
 
-def _maker(tensor: Tensor) -> Any:
+def maker_of(tensor: Tensor) -> Any:
     """Return the node of autograd's graph behind a tensor, past views."""
     node: Any = tensor.grad_fn
     while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
@@ -57,7 +57,7 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
     if not given.requires_grad and target.requires_grad and target.is_floating_point():
         given, target = target, given
     is_class = not target.is_floating_point()
-    maker = _maker(given)
+    maker = maker_of(given)
     # "Softmax", "Sigmoid", "Addmm", ...
     made_by = "" if maker is None else maker.name().rstrip("0123456789").removesuffix("Backward")
     call = LossCall(name, place, made_by, tuple(given.shape), tuple(target.shape), is_class, _axis_of(maker))

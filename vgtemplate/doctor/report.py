@@ -14,6 +14,39 @@ CERTAIN, LIKELY = "certain", "likely"
 
 
 @dataclass(frozen=True)
+class Proof:
+    """Whether a finding's cure works: short copies of the training were trained, as it is and cured.
+
+    Args:
+        applied: the cure that was applied to most effect, in words; "" where none could be.
+        cured: in how many copies the symptom was gone.
+        of: how many pairs of copies were trained.
+        reason: why none could be applied.
+        loss_as_is: of the copies as they are, the median over the last steps; None where it is not finite.
+        loss_cured: of the cured ones.
+    """
+
+    applied: str
+    cured: int
+    of: int
+    reason: str = ""
+    loss_as_is: float | None = None
+    loss_cured: float | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it is a cure: it helped in every copy."""
+        return bool(self.applied) and 0 < self.of == self.cured
+
+    def __str__(self) -> str:
+        if not self.applied:
+            return f"{'not proven' if self.of else 'cannot be applied from outside'}: {self.reason}"
+        as_is, cured = ("not finite" if x is None else f"{x:.4g}" for x in (self.loss_as_is, self.loss_cured))
+        word = "proven: cured" if self.is_proven else "not proven: cured"
+        return f"{word} in {self.cured} of {self.of} copies by {self.applied} (loss {as_is} as is, {cured} cured)"
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that is wrong.
 
@@ -25,6 +58,7 @@ class Finding:
         cause: in a sentence.
         cure: what to do.
         confidence: "certain" where it follows from what was seen, "likely" where it rests on a threshold.
+        proof: whether the cure was tried, and works.
     """
 
     code: str
@@ -34,6 +68,12 @@ class Finding:
     cause: str
     cure: str
     confidence: str = CERTAIN
+    proof: Proof | None = None
+
+    @property
+    def advice(self) -> str:
+        """What `cure` is called: a cure only once it is proven."""
+        return "cure" if self.proof is not None and self.proof.is_proven else "advice"
 
 
 @dataclass
@@ -49,6 +89,7 @@ class Report:
     losses: list[float] = field(default_factory=list)
     layers: list[str] = field(default_factory=list)
     profiles: dict[str, Array] = field(default_factory=dict)
+    activations: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_healthy(self) -> bool:
@@ -68,7 +109,7 @@ class Report:
         profile = self.profiles.get("gradient_rms", np.empty((0, 0)))
         return {
             "healthy": self.is_healthy,
-            "findings": [asdict(finding) | {"where": list(finding.where)} for finding in self.findings],
+            "findings": [_plain_finding(finding) for finding in self.findings],
             "notes": list(self.notes),
             "steps": list(self.steps),
             "losses": [_plain(loss) for loss in self.losses],
@@ -92,8 +133,9 @@ class Report:
                 f"{finding.code} ({finding.confidence}; since step {finding.since_step}): {places}",
                 f"  seen:  {finding.evidence}",
                 f"  cause: {finding.cause}",
-                f"  cure:  {finding.cure}",
+                f"  {finding.advice}: {finding.cure}",
             ]
+            lines += [f"  {finding.proof}"] if finding.proof is not None else []
         return "\n".join(lines + [f"note: {note}" for note in self.notes])
 
     def take(self, evidence: Evidence, findings: list[Finding], notes: list[str]) -> None:
@@ -102,7 +144,14 @@ class Report:
         self.steps = list(evidence.measurements.steps)
         self.losses = [step.loss for step in evidence.steps]
         self.layers = list(evidence.measurements.layers)
+        self.activations = dict(evidence.activations)
         self.profiles = {name: values[0] for name, values in evidence.measurements.series().items()}
+
+
+def _plain_finding(finding: Finding) -> dict[str, Any]:
+    proof = finding.proof
+    said = None if proof is None else asdict(proof) | {"proven": proof.is_proven, "text": str(proof)}
+    return asdict(finding) | {"where": list(finding.where), "proof": said}
 
 
 def _plain(value: float) -> float | None:
