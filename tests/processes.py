@@ -1,4 +1,4 @@
-"""`vgt` in processes of its own that begin at once: forked from one that has torch and Lightning loaded already.
+"""`vgt`, or a piece of code, in processes of their own that begin at once: forked from one that has torch loaded already.
 
 Each has its own folder, environment and output, can be sent signals and killed, and ends as the installed command does;
 only what Python loads at the start is shared. Tests of the start itself, and of what is loaded, start Python anew.
@@ -23,6 +23,7 @@ LIBRARIES = ("torchvision", "sklearn.datasets", "scipy.stats")
 CONTEXT.set_forkserver_preload([*LIBRARIES, "vgtemplate.training.run", "vgtemplate.cli.commands.train", "tests.frozen"])
 get_context = multiprocessing.get_context
 REPOSITORY = str(Path(__file__).parents[1])
+CALL = "from vgtemplate.cli.main import main; main()"
 
 
 def start_server() -> None:
@@ -49,7 +50,13 @@ def _fork_workers(address: str) -> None:
 
 
 def _serve(
-    arguments: tuple[str, ...], cwd: str, environment: dict[str, str], output: str, is_leader: bool, address: str | None
+    arguments: tuple[str, ...],
+    cwd: str,
+    environment: dict[str, str],
+    output: str,
+    is_leader: bool,
+    address: str | None,
+    code: str | None,
 ) -> None:
     if is_leader:
         os.setsid()
@@ -63,6 +70,9 @@ def _serve(
     # As the installed command: the working folder is not on the path.
     sys.path = [place for place in sys.path if place]
     sys.argv = ["vgt", *arguments]
+    if code is not None:
+        exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})
+        return
     from vgtemplate.cli.main import main
 
     main()
@@ -78,18 +88,20 @@ class Running:
         environment: Mapping[str, str],
         is_leader: bool = False,
         spawns: bool = False,
+        code: str | None = None,
     ) -> None:
         """Start `vgt` with these arguments, in a folder, with an environment.
 
         Args:
             is_leader: of a group of processes, which can be sent a signal as one.
             spawns: its workers start Python anew, as they do for a user, and are its children.
+            code: Python that is run instead of `vgt`, which it can call: `CALL`.
         """
         self.args = arguments
         self._output = tempfile.TemporaryDirectory()
         start_server()
         address = None if spawns else forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
-        told = (arguments, str(cwd), dict(environment), self._output.name, is_leader, address)
+        told = (arguments, str(cwd), dict(environment), self._output.name, is_leader, address, code)
         self._process = CONTEXT.Process(target=_serve, args=told)
         self._process.start()
         assert self._process.pid is not None
@@ -123,8 +135,10 @@ class Running:
         self.send_signal(signal.SIGKILL)
 
 
-def run_vgt(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `vgt` to its end."""
-    running = Running(*arguments, cwd=cwd, environment=environment)
+def run_vgt(
+    *arguments: str, cwd: Path, environment: Mapping[str, str], code: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `vgt`, or this code, to its end."""
+    running = Running(*arguments, cwd=cwd, environment=environment, code=code)
     out, err = running.communicate()
     return subprocess.CompletedProcess(arguments, running.wait(0), out, err)

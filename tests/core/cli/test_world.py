@@ -6,24 +6,64 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import run_vgt
+from tests.processes import CALL, LIBRARIES, run_vgt
 from vgtemplate.config.errors import UserError
 from vgtemplate.data.folder import read_pictures
 
-CODE = "import sys; from vgtemplate.cli.main import main; sys.argv[0] = 'vgt'; main()"
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SMALL = "notes: é σ\narms: {a: {model: {depth: 2, width: 4}, data: {num_train: 40}, training: {steps: 3}}}"
 
 
-def run_python(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
-    """Run `vgt` in a Python of its own, which chooses its encodings anew."""
-    told = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run([sys.executable, "-c", CODE, *arguments], cwd=cwd, env=told, capture_output=True, timeout=300)
+SERVE = f"""
+import gc, json, os, sys
+import {", ".join(LIBRARIES)}, vgtemplate.training.run, vgtemplate.cli.commands.train
+gc.freeze()
+for line in sys.stdin:
+    folder, *arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY), number)
+        # As the system hands arguments over: bytes, which Python reads in the encoding that it has chosen.
+        sys.argv = ["vgt", *(os.fsdecode(argument.encode("latin-1")) for argument in arguments)]
+        code = 70
+        try:
+            {CALL}
+        except SystemExit as ended:
+            code = ended.code or 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code)  # to take all of torch apart takes seconds
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+Ended = tuple[int, bytes, bytes]
+
+
+@pytest.fixture(scope="module")
+def call_in_ascii() -> Iterator[Callable[..., Ended]]:
+    """Run `vgt` in processes forked from a Python that has chosen its encodings for a terminal of ASCII."""
+    told = {**os.environ, "OMP_NUM_THREADS": "1", **ASCII, "VGT_RESULTS_DIR": "é"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE], env=told, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+
+    def call(folder: Path, *arguments: str) -> Ended:
+        print(json.dumps([str(folder), *(each.encode().decode("latin-1") for each in arguments)]), file=process.stdin)
+        process.stdin.flush()
+        code = int(process.stdout.readline())
+        return code, (folder / "out").read_bytes(), (folder / "err").read_bytes()
+
+    yield call
+    process.stdin.close()
+    process.wait(60)
 
 
 IN_ASCII = {
@@ -46,22 +86,22 @@ IN_ASCII = {
 }
 
 
-@pytest.mark.slow  # each starts Python anew
+@pytest.mark.slow  # the first of them starts Python anew
 @pytest.mark.parametrize("name", IN_ASCII)
-def test_terminal_that_knows_ascii_alone(tmp_path: Path, name: str) -> None:
-    code, arguments = IN_ASCII[name]
+def test_terminal_that_knows_ascii_alone(tmp_path: Path, call_in_ascii: Callable[..., Ended], name: str) -> None:
+    expected, arguments = IN_ASCII[name]
     (tmp_path / "it.yaml").write_text(SMALL, encoding="utf-8")
-    ended = run_python(*arguments, cwd=tmp_path, environment={**ASCII, "VGT_RESULTS_DIR": "é"})
-    assert ended.returncode == code, ended.stderr.decode()
-    (ended.stdout + ended.stderr).decode("ascii")
-    assert b"Traceback" not in ended.stderr
-    assert code == 0 or len(ended.stderr.splitlines()) == 1
+    code, out, err = call_in_ascii(tmp_path, *arguments)
+    assert code == expected, err.decode()
+    (out + err).decode("ascii")
+    assert b"Traceback" not in err
+    assert code == 0 or len(err.splitlines()) == 1
 
 
 def test_folder_that_was_deleted_is_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); {CODE}"
+    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); {CALL}"
     ended = subprocess.run([sys.executable, "-c", code, "data", "list"], capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "error: the working folder was deleted; change to one that exists\n"
@@ -143,24 +183,18 @@ def test_names_that_are_no_text_are_drawn_to_and_read(tmp_path: Path) -> None:
     assert "p\\udcff.png" in ended.stdout
 
 
-@pytest.mark.slow  # starts Python anew, four times
+@pytest.mark.slow  # trains, four times
 def test_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
     """Ten years back between the start and the end, with files that are younger than now."""
     (tmp_path / "it.yaml").write_text(SMALL, encoding="utf-8")
-    code = f"import time; real = time.time; time.time = lambda: real() - 3e8 * (time.monotonic() - {{}} > 1); {CODE}"
+    code = f"import time; real = time.time; time.time = lambda: real() - 3e8 * (time.monotonic() - {{}} > 0.2); {CALL}"
     keys = []
     for results, started in (("usual", "float('inf')"), ("set-back", "time.monotonic()")):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "VGT_RESULTS_DIR": results}
         for again in (False, True):
             arguments = ["train", "it.yaml", "--dataset", "digits", "--seeds", "1", "--no-tracking"]
-            ended = subprocess.run(
-                [sys.executable, "-c", code.replace("{}", started), *arguments],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
+            told = code.replace("{}", started)
+            ended = run_vgt(*arguments, cwd=tmp_path, environment=environment, code=told)
             assert (ended.returncode, ended.stderr) == (0, "")
             assert ("already trained" in ended.stdout) == again
         (record,) = (tmp_path / results).glob("*/record.json")
