@@ -9,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak lint format readme-table wheel lock audit ui clean
+.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak lint format verdicts-table docs wheel lock audit ui clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,8 +49,9 @@ claim-%: $(READY) ## judge one claim, e.g. make claim-relu-keeps-gradient
 stability: $(READY) ## judge the claims on other seeds, threads, precisions, widths, data sets, machines: what changes?
 	@$(BIN)/vgt stability --sets 3
 
-readme-table: $(READY) ## fill the README's table from the committed verdicts that it names
-	@$(BIN)/vgt verdicts fill README.md
+verdicts-table: $(READY) ## fill the table of docs/verdicts.md from the committed verdicts that it names, and draw them
+	@$(BIN)/vgt verdicts fill docs/verdicts.md
+	@$(BIN)/vgt verdicts draw docs/verdicts/mnist-amd-epyc-avx2.json docs/pictures/verdicts.png
 
 article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unstable-gradients, causes-cures
 	@$(BIN)/vgt reproduce --article $*
@@ -81,6 +82,10 @@ lint: $(READY) ## ruff check, ruff format --check, mypy --strict
 format: $(READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(READY) ## write the documentation into site/; opens without a network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 wheel: $(READY) ## build dist/*.whl and the source distribution; needs no network
 	@$(BIN)/python -m hatchling build

@@ -24,9 +24,20 @@ def _find(module: str, name: str) -> Any:
     return getattr(importlib.import_module(f"{_LABORATORY}.{module}"), name)
 
 
-def more_commands() -> Mapping[str, tuple[str, str]]:
-    """Return the commands beyond the template's, by name: the module, and what it does."""
+def more_commands() -> Mapping[str, tuple[str, str, str]]:
+    """Return the commands beyond the template's, by name: the module, what it does, and its group."""
     return _find("cli", "COMMANDS") or {}
+
+
+def more_examples() -> Mapping[str, tuple[str, ...]]:
+    """Return how the commands beyond the template's are called."""
+    return _find("cli", "EXAMPLES") or {}
+
+
+def more_schemas() -> Mapping[str, Callable[[], dict[str, Any]]]:
+    """Return what makes the JSON schemas of further kinds of files, by kind."""
+    claim: Callable[[], dict[str, Any]] | None = _find("claim_schema", "claim_schema")
+    return {} if claim is None else {"claim": claim}
 
 
 def load_file(path: Path) -> ExperimentConfig:

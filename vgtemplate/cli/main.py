@@ -12,27 +12,35 @@ import warnings
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from vgtemplate.cli.console import say, spell_out_what_cannot_be_encoded
+from vgtemplate.cli.examples import show_examples
 from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
 from vgtemplate.config.extras import explain
 from vgtemplate.text import as_note
 
 COMMANDS = {
-    "new": ("vgtemplate.cli.commands.new", "start a project of your own"),
-    "train": ("vgtemplate.cli.commands.train", "train the arms of an experiment"),
-    "predict": ("vgtemplate.cli.commands.predict", "predict a network's gradient before it is trained"),
-    "diagnose": ("vgtemplate.cli.commands.diagnose", "say what is wrong with a network while your script trains it"),
-    "check": ("vgtemplate.cli.commands.check", "look at a network before it is trained: one step"),
-    "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode"),
-    "classify": ("vgtemplate.cli.commands.classify", "say what is on pictures, by what was trained"),
-    "data": ("vgtemplate.cli.commands.data", "list, fetch and verify data sets"),
-    "records": ("vgtemplate.cli.commands.records", "list, verify and prune records"),
-    "track": ("vgtemplate.cli.commands.track", "send to MLflow what it missed"),
-    "ui": ("vgtemplate.cli.commands.ui", "open the MLflow UI on this machine"),
+    "new": ("vgtemplate.cli.commands.new", "start a project of your own", "train"),
+    "train": ("vgtemplate.cli.commands.train", "train the arms of an experiment", "train"),
+    "classify": ("vgtemplate.cli.commands.classify", "say what is on pictures, by what was trained", "train"),
+    "diagnose": ("vgtemplate.cli.commands.diagnose", "say what is wrong with the network that a script trains", "look"),
+    "check": ("vgtemplate.cli.commands.check", "look at a network before it is trained: one step", "look"),
+    "predict": ("vgtemplate.cli.commands.predict", "predict a network's gradient before it is trained", "look"),
+    "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode", "look"),
+    "ui": ("vgtemplate.cli.commands.ui", "open the MLflow UI on this machine", "look"),
+    "data": ("vgtemplate.cli.commands.data", "list, fetch and verify data sets", "keep"),
+    "records": ("vgtemplate.cli.commands.records", "list, verify and prune records", "keep"),
+    "track": ("vgtemplate.cli.commands.track", "send to MLflow what it missed", "keep"),
+    "metrics": ("vgtemplate.cli.commands.metrics", "list what can be measured", "keep"),
+    "schema": ("vgtemplate.cli.commands.schema", "print the JSON schema of the YAML files", "keep"),
+    "completion": ("vgtemplate.cli.commands.completion", "complete vgt's words in bash, zsh or fish", "keep"),
+    "info": ("vgtemplate.cli.commands.info", "say which versions, machine and data are here", "keep"),
 }
-"""By name: the module, and what the command does; imported when it is called."""
+"""By name: the module, what the command does, and its group; imported when it is called."""
+GROUPS = {"train": "Train", "look": "Look", "judge": "Judge what is said", "keep": "Housekeeping"}
+"""Headings of `vgt --help` in their order."""
 _ALIASES = {"predict-images": "classify"}
 """Names of earlier versions."""
 
@@ -48,31 +56,50 @@ class LazyGroup(click.Group):
         if name not in all_commands():
             return None
         command = getattr(importlib.import_module(all_commands()[name][0]), name.replace("-", "_"))
-        return command if isinstance(command, click.Command) else None
+        if not isinstance(command, click.Command):
+            return None
+        show_examples(name, command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in all_commands().items()])
+        for key, heading in GROUPS.items():
+            rows = [(name, text) for name, (_, text, group) in all_commands().items() if group == key]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = all_commands().items()
+        return [CompletionItem(name, help=text) for name, (_, text, _) in names if name.startswith(incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in {*all_commands(), *_ALIASES} and not args[0].startswith("-"):
+        is_known = not args or args[0] in {*all_commands(), *_ALIASES} or args[0].startswith("-")
+        if not is_known and not ctx.resilient_parsing:
             raise UserError(unknown_name("command", args[0], all_commands()))
         return super().resolve_command(ctx, args)
 
 
 @functools.cache
-def all_commands() -> dict[str, tuple[str, str]]:
+def all_commands() -> dict[str, tuple[str, str, str]]:
     """Return every command, those of the laboratory included where that is installed."""
-    more = more_commands()
-    return {"new": COMMANDS["new"], "train": COMMANDS["train"], **more, **COMMANDS} if more else COMMANDS
+    return {**COMMANDS, **more_commands()}
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vgtemplate", prog_name="vgt")
 def vgt() -> None:
-    """Test what is said about vanishing and exploding gradients, and start experiments of your own."""
+    """See why a deep network does not learn, predict it, and test what is said about it.
+
+    `vgt COMMAND --help` shows options and examples.
+
+    \b
+    Examples:
+      vgt diagnose train.py               what is wrong with the network that this script trains
+      vgt train mlp-variants --seeds 3    four networks of twenty layers
+      vgt predict --activation tanh       what becomes of its gradient
+    """
 
 
 def main() -> None:

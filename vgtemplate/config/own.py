@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from vgtemplate.config.errors import UserError, unknown_name
-from vgtemplate.config.strict import StrictModel, require
+from vgtemplate.config.strict import Checked, StrictModel, require
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -59,7 +59,7 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-CodePath = Annotated[str, AfterValidator(check_path)]
+CodePath = Annotated[str, Checked(check_path, lambda: {"pattern": ":"})]
 OFFERED: Mapping[str, tuple[str, ...]] = {
     "model": ("input_shape", "num_classes"),
     "module": ("input_shape", "num_classes"),
@@ -69,9 +69,12 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
 PlainSettings = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
-def named_or_own(kind: str, names: Iterable[str]) -> AfterValidator:
+def named_or_own(kind: str, names: Iterable[str]) -> Checked:
     """Return the check that a text is one of `names` or `module:name`."""
-    return AfterValidator(lambda text: check_path(text) if is_own(text) else require(kind, text, names))
+    return Checked(
+        lambda text: check_path(text) if is_own(text) else require(kind, text, names),
+        lambda: {"anyOf": [{"enum": list(names)}, {"pattern": ":"}]},
+    )
 
 
 class Factory(StrictModel):

@@ -23,7 +23,7 @@ def of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VGT_CLAIMS_DIR", str(CLAIMS_DIR))
 
 
-@pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
+@pytest.mark.parametrize("module", [module for module, *_ in COMMANDS.values()])
 def test_no_command_loads_what_is_heavy_before_it_is_called(module: str) -> None:
     heavy = {"torch", "mlflow", "pytorch_lightning", "lightning", "torchvision", "matplotlib"}
     code = f"import sys, {module} as _; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"

@@ -69,6 +69,7 @@ class _How(NamedTuple):
 @click.option("--register", metavar="NAME", help="Register each arm's best network in MLflow as a version of NAME.")
 @click.option("--runs-per-seed", is_flag=True, help="Show each seed in MLflow as a run below its arm's.")
 @click.option("--fresh", is_flag=True, help="Train also what has a record.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the arms' gradients beside theory.")
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration and its key; train nothing.")
 def train(
     experiment: Path,
@@ -85,6 +86,7 @@ def train(
     register: str | None,
     runs_per_seed: bool,
     fresh: bool,
+    plot: Path | None,
     dry_run: bool,
 ) -> None:
     """Train the arms of an experiment, all seeds of an arm at once, and print the results.
@@ -110,6 +112,8 @@ def train(
     if records is None:
         return
     _show(jobs[0].experiment, records, results, console)
+    if plot is not None:
+        _draw(plot, records, console)
     for job in jobs:
         _track(job, view, register, runs_per_seed)
     headline = f"Trained by `vgt train {experiment.name}`"
@@ -187,6 +191,14 @@ def _show(experiment: str, records: Sequence[Record], results: Path, console: Co
         console.print(f"{record.name}: {'; '.join(filter(None, words))}", soft_wrap=True, markup=False)
         for text in record.environment.get("not_seen", []):
             console.print(f"note: {record.name}: {text}", soft_wrap=True, markup=False)
+
+
+def _draw(path: Path, records: Sequence[Record], console: Console) -> None:
+    from vgtemplate.figures.arms import draw_profiles
+    from vgtemplate.figures.theory import write_figure
+
+    write_figure(path, draw_profiles(records))
+    console.print(f"drawn: {path}", markup=False, highlight=False)
 
 
 def _train_alone(job: Job, results: Path, root: Path, how: _How, view: _View) -> Record:

@@ -108,6 +108,18 @@ def table(path: Path) -> None:
     say(write_table(read_verdicts(path)), nl=False)
 
 
+@verdicts.command()
+@click.argument("path", type=_FILE, metavar="FILE")
+@click.argument("picture", type=_FILE, metavar="PICTURE")
+def draw(path: Path, picture: Path) -> None:
+    """Draw committed verdicts: every claim by its name, in the colour and with the sign of its verdict."""
+    from vgtemplate.figures.theory import write_figure
+    from vgtemplate.lab.verdict_picture import draw_verdicts
+
+    write_figure(picture, draw_verdicts(read_verdicts(path)))
+    say(f"drawn: {picture}")
+
+
 @verdicts.command("fill")
 @click.argument("path", type=_FILE, metavar="TEXT")
 def fill_text(path: Path) -> None:
