@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,17 +47,19 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         yield Engine(how._replace(cluster=found.address), found.scratch)
 
 
-def kill_when_training(engine: Engine, but: int | None = None) -> int:
-    """Kill the process that trains (another one than `but`); return its number."""
-    found: list[int] = []
+def kill_trainers(engine: Engine, number: int) -> list[int]:
+    """Kill the next processes that train, one after the other, so many of them."""
+    killed = list[int]()
 
-    def is_training() -> bool:
-        found[:] = [pid for pid in [engine.holder()] if pid not in (None, but)]  # type: ignore[misc]
-        return bool(found)
+    def watch() -> None:
+        while len(killed) < number:
+            if (holder := engine.holder()) is not None and holder not in killed:
+                kill(holder)
+                killed.append(holder)
+            time.sleep(0.01)
 
-    wait_until(is_training)
-    kill(found[0])
-    return found[0]
+    threading.Thread(target=watch, daemon=True).start()
+    return killed
 
 
 def test_records_are_bit_for_bit_those_of_this_process(engine: Engine, tmp_path: Path) -> None:
@@ -97,13 +100,10 @@ def test_what_fails_is_one_line_and_the_others_go_on(engine: Engine, tmp_path: P
 @pytest.mark.parametrize("times", [1, 2])
 def test_arm_whose_process_is_killed_is_run_once_more(engine: Engine, tmp_path: Path, times: int) -> None:
     said: list[str] = []
-    job, killed = arm("long", seeds=(times, times + 5), steps=150), list[int]()
-
-    def watch(jobs: list[Task]) -> None:
-        if jobs and len(killed) < times:
-            killed.append(kill_when_training(engine, *killed))
-
-    ((_, failure),) = run_jobs([job], engine.how, watch=watch, say=said.append)
+    job = arm("long", seeds=(times, times + 5), steps=150)
+    killed = kill_trainers(engine, times)
+    ((_, failure),) = run_jobs([job], engine.how, say=said.append)
+    assert len(killed) == times
     death = "its worker was killed by SIGKILL (out of memory?)"
     assert said == [f"it: long: {death}; the arm is run again"]
     assert failure == (None if times == 1 else f"{death}, a second time")

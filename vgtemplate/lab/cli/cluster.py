@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.markup import escape
 
+from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import require
 from vgtemplate.lab.crew import num_cores
+from vgtemplate.lab.plan import Task
+from vgtemplate.lab.schedule import Row, longest_task, plan_rows
 from vgtemplate.lab.worker import How
+from vgtemplate.text import describe_seconds
 
 _SLURM_JOBS = 4
 _SCHEDULER = r"(tcp|tls|ws|wss)://\S+:\d+"
@@ -55,6 +61,42 @@ def make_how(
     if cluster is not None:
         number = _num_workers(_check(cluster), jobs)
     return How(results, root, number, accelerator, fresh, cluster=cluster, share=share)
+
+
+def print_plan(tasks: Sequence[Task], num_workers: int, console: Console) -> None:
+    """Print how long tasks take on so many workers, by the most seeds that a job may have."""
+    if not tasks:
+        console.print("nothing is to be run: every arm has its record")
+        return
+    rows = plan_rows(tasks, num_workers)
+    cells = [[_seeds(row), f"{row.num_jobs:,}", *map(_time, (row.total, row.longest, row.finish))] for row in rows]
+    title = f"{len(tasks)} arms on {num_workers} workers of one thread (a rough estimate)"
+    console.print(make_table(title, _COLUMNS, cells, console.width))
+    longest, whole, best = longest_task(tasks), rows[0], min(rows, key=lambda row: row.finish)
+    console.print(
+        escape(f"the longest arm is {longest.experiment}: {longest.name}, {_time(whole.longest)}"), soft_wrap=True
+    )
+    if best.share is not None and best.finish < 0.9 * whole.finish:
+        console.print(f"--share {best.share} saves {_time(whole.finish - best.finish)} of {_time(whole.finish)}")
+    else:
+        console.print("to train arms in shares of their seeds would save next to nothing")
+
+
+_COLUMNS = (
+    Column("seeds per job"),
+    Column("jobs", justify="right"),
+    Column("one worker", rank=1, justify="right"),
+    Column("longest job", justify="right"),
+    Column("all done after", justify="right"),
+)
+
+
+def _seeds(row: Row) -> str:
+    return "all" if row.share is None else str(row.share)
+
+
+def _time(seconds: float) -> str:
+    return describe_seconds(seconds) if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _check(text: str) -> str:

@@ -20,7 +20,7 @@ from vgtemplate.jobs.job import Job, is_unusable
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.budget import DURATION, split_by_budget
-from vgtemplate.lab.cli.cluster import cluster_options, make_how
+from vgtemplate.lab.cli.cluster import cluster_options, make_how, print_plan
 from vgtemplate.lab.cli.decide import decide
 from vgtemplate.lab.cli.judging import Judging
 from vgtemplate.lab.cli.paths import claims_dir
@@ -50,6 +50,7 @@ from vgtemplate.tracking.outbox import Run
 @click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @cluster_options
+@click.option("--cluster-plan", type=click.IntRange(min=1), metavar="N", help="Only say how long N workers take.")
 @click.option("--decide", "goes_on", is_flag=True, help="Go on to 30 and 100 seeds with the claims that are open.")
 @click.option("--fresh", is_flag=True, help="Run also what has a record.")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
@@ -68,6 +69,7 @@ def reproduce(
     jobs: int | None,
     cluster: str | None,
     share: int | None,
+    cluster_plan: int | None,
     goes_on: bool,
     fresh: bool,
     accelerator: str,
@@ -97,6 +99,9 @@ def reproduce(
     whole = not ids and article is None
     extra = plan_gallery(read_gallery(folder), folder, plan, root) if whole and budget is None else []
     plans = [plan] if budget is None else split_by_budget(plan, how, cifar, budget, console)
+    if cluster_plan is not None:
+        print_plan(_missing(plans, extra, how), cluster_plan, console)
+        return
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
     judged = _run(plans, extra, how, sender, console)
     judged, failures = decide(plan, judged, how, sender, console) if goes_on else (judged, {})
@@ -155,11 +160,16 @@ def _show(judged: Sequence[Result], where: str, verdicts: bool, details: bool, c
         console.print(f"{coloured(result.outcome)} {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)
 
 
-def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, sender: Sender, console: Console) -> list[Result]:
-    """Run what is missing, `extra` jobs too; while that goes on, judge what can be judged and send runs to MLflow."""
+def _missing(plans: Sequence[Plan], extra: Sequence[Job], how: How) -> list[Task]:
+    """Return what is to be run."""
     # With few seeds an arm can have one key in both settings.
     jobs = [*{job.key: job for plan in plans for job in plan.jobs.values()}.values(), *extra]
-    todo = jobs if how.fresh else missing_tasks(jobs, how.results)
+    return jobs if how.fresh else missing_tasks(jobs, how.results)
+
+
+def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, sender: Sender, console: Console) -> list[Result]:
+    """Run what is missing, `extra` jobs too; while that goes on, judge what can be judged and send runs to MLflow."""
+    todo = _missing(plans, extra, how)
     for job in todo:
         if not how.fresh and is_unusable(how.results, job.key):
             text = f"{job.experiment}: {job.name}: {how.results}/{job.key} is incomplete or altered; it is run again"
