@@ -19,7 +19,7 @@ CLAIM = ("reproduce", "relu-keeps-gradient", "--dataset", "digits")
     ("command", "where"),
     [
         *((CLAIM, where) for where in ("nowhere", "local:0", "tcp://host", "slurm:", "host:8786")),
-        (("tune", "deep-sigmoid-stalls", "--dry-run", "--dataset", "digits"), "nowhere"),
+        (("tune", "batchnorm-regularises", "--dry-run", "--dataset", "digits"), "nowhere"),
         (("stability", "relu-keeps-gradient", "--dataset", "digits"), "nowhere"),
     ],
 )

@@ -76,9 +76,10 @@ def stability(
     claims = select_claims(load_claims(claims_dir()), ids)
     if all(claim.check is not None for claim in claims.values()):
         raise UserError(f"{', '.join(ids)}: exact and timing claims have no seeds that could be changed")
-    root, results, console = files.data_root(), make_results_folder(results_dir()), make_console(stderr=as_json)
+    root, console = files.data_root(), make_console(stderr=as_json)
+    how = make_how(results_dir(), root, jobs, accelerator, cluster, share)
+    results = make_results_folder(how.results)
     name = choose_dataset(claims, claims_dir(), dataset, root)
-    how = make_how(results, root, jobs, accelerator, cluster, share)
     variants = list_variants(sets, seeds, chosen, _other_datasets(name, root, cifar, console, "dataset" in chosen))
     outcomes: Outcomes = {}
     for threads in dict.fromkeys(variant.threads for variant in variants):

@@ -63,6 +63,7 @@ def tune(
     reproduce` reads. Trials leave records, so an interrupted search goes on where it stopped.
     """
     folder, root = claims_dir(), files.data_root()
+    how = make_how(results_dir(), root, jobs, accelerator, cluster, share)
     if not dry_run:
         require_own(folder)
     claims = {name: claim for name, claim in select_claims(load_claims(folder), ids).items() if claim.search}
@@ -72,8 +73,7 @@ def tune(
     tuning = Tuning(claims, folder, name, range(first_seed, first_seed + seeds), root)
     console = make_console()
     console.print(f"data set: [bold]{name}[/bold], {describe_seeds(tuning.seeds)}")
-    results = make_results_folder(results_dir())
-    how = make_how(results, root, jobs, accelerator, cluster, share)
+    make_results_folder(how.results)
     picks, failed = _search(tuning, how, console, dry_run)
     rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
     console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
