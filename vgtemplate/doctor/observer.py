@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -36,6 +37,7 @@ class Observer(Watcher):
         self._step = Step(0)
         self._module_hooks: list[Any] = []
         self._losses: list[weakref.ref[Tensor]] = []
+        self._is_paused = False
 
     def _keep(self, tensor: Tensor, into: Callable[[Any], None]) -> None:
         self._kept.append((tensor.detach().reshape(-1), into))
@@ -89,12 +91,19 @@ class Observer(Watcher):
         if self.is_looking:
             self.guard(self._note_before_step, optimizer)
         super().before_step(optimizer)
+        # Of the optimiser's own functions, which are many, nothing is asked.
+        self._is_paused = self.sees_now
+        self.leave()
 
     def _note_before_step(self, optimizer: Optimizer) -> None:
         scaler = find_scaler()
         self._step.is_scaled |= scaler is not None
         owned = [each for group in optimizer.param_groups for each in group["params"]]
-        self.evidence.foreign = sum(each.numel() for each in owned if each not in self._names)
+        foreign = [each for each in owned if each not in self._names]
+        self.evidence.foreign = sum(each.numel() for each in foreign)
+        # What moves its inputs alone, as style transfer does, has other shapes.
+        mine = Counter(each.shape for each in self._names)
+        self.evidence.holds_copy = bool(foreign) and Counter(each.shape for each in foreign) == mine
         self._ledger.before_step(self._step, owned, scale_left(optimizer, scaler))
 
     def with_closure(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -109,6 +118,9 @@ class Observer(Watcher):
         return noted
 
     def after_step(self, optimizer: Optimizer) -> None:
+        if self._is_paused:
+            self.enter()
+        self._is_paused = False
         super().after_step(optimizer)
         if self.is_looking:
             owned = [each for group in optimizer.param_groups for each in group["params"]]
@@ -143,6 +155,7 @@ class Observer(Watcher):
                 each.requires_grad,
                 id(each) in owned,
                 id(each) in self.trace.used or (known is not None and known.is_used),
+                id(each) in self.trace.used_apart or (known is not None and known.is_used_apart),
             )
 
     def drop(self) -> None:

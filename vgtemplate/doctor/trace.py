@@ -54,6 +54,8 @@ class Trace:
         """Identities of the network's parameters."""
         self.used: set[int] = set()
         """Those of them that some function of the network was handed."""
+        self.used_apart: set[int] = set()
+        """The same where no gradients are recorded."""
         self.before_backward: Callable[[Tensor], None] = lambda loss: None
         self._layers: list[str] = []
         self._chunks: dict[str, int] = {}
@@ -64,8 +66,12 @@ class Trace:
         self.known = {id(each) for each in (*model.parameters(), *model.buffers())}
 
     def calling(self, name: str, args: Any, kwargs: Any) -> None:
+        records = torch.is_grad_enabled()
         if self.modules and name not in _ASKING:
-            self.used |= {id(each) for each in tensors([*args, *kwargs.values()])} & self.known
+            used = {id(each) for each in tensors([*args, *kwargs.values()])} & self.known
+            (self.used if records else self.used_apart).update(used)
+        if not records:
+            return
         if name == "backward" and args and isinstance(args[0], Tensor):
             self.before_backward(args[0])
         elif name in LOSSES:

@@ -106,7 +106,7 @@ class Flow(TorchFunctionMode):
         if not self.is_on or (torch._C._functorch.peek_interpreter_stack() is not None and not self._is_population):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        tells = self._listener is not None and torch.is_grad_enabled() and not in_backward()
+        tells = self._listener is not None and not in_backward()
         if tells:
             self._guard(self._listener.calling, name, args, kwargs)  # type: ignore[union-attr]
         is_activation = activation_of(func) is not None and bool(args) and not in_backward()
@@ -116,7 +116,7 @@ class Flow(TorchFunctionMode):
             self._guard(self._after_layer, name, args, kwargs, result)
         elif source is not None and self._forwards:
             self._guard(self._count_output, *source, result)
-        if tells:
+        if tells and torch.is_grad_enabled():
             self._guard(self._listener.returned, name, args, kwargs, result)  # type: ignore[union-attr]
         return result
 

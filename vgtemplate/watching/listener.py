@@ -14,10 +14,10 @@ class Listener(Protocol):
     """Is called while the network runs, outside of autograd; what it raises is noted, never passed on."""
 
     def calling(self, name: str, args: Any, kwargs: Any) -> None:
-        """Before a torch function is called."""
+        """Before a torch function is called, also where no gradients are recorded."""
 
     def returned(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
-        """After it."""
+        """After it, where gradients are recorded."""
 
     def layer(self, name: str, row: Row, data: Any, seen: Seen) -> None:
         """A function of a layer was called: with what beside its weights (`data`), and what came out."""

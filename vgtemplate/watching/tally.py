@@ -18,6 +18,9 @@ AT_ACTIVATION = "@"
 BACKWARD = ("gradient_rms", f"gradient_rms{AT_ACTIVATION}", "weight_grad_norm_before_clip", "bias_grad_norm")
 """The series that come from a backward pass, and belong to the optimiser that it was made for."""
 Array = npt.NDArray[np.float64]
+_MANY, _PIECE = 1 << 17, 1024
+"""Entries from which a sum of squares is taken in pieces, and the size of these."""
+_SMALL, _LARGE = 1e-12, 1e15
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -43,8 +46,38 @@ def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
     values = dense(tensor)
     precision = wide(values.device)
     rows = values.flatten(1) if stacked else values.reshape(1, -1)
+    if rows.shape[1] >= _MANY and _is_single(rows):
+        # In pieces, whose sums are rounded less than one of all would be.
+        whole = rows.shape[1] // _PIECE * _PIECE
+        pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, _PIECE)), dim=2).to(precision)
+        rest = torch.linalg.vector_norm(rows[:, whole:], dim=1).to(precision)
+        total = pieces.square().sum(1) + rest.square()
+        if bool(_holds(total.sqrt()).all()):
+            return total
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=precision)
     return norms.square()
+
+
+def norms_of(tensors: list[Tensor], precision: torch.dtype) -> list[Tensor]:
+    """Return the norm of each of several tensors of one kind, as exact as in `precision` where squares vanish."""
+    if not _is_single(tensors[0]):
+        return list(torch._foreach_norm(tensors, 2, dtype=precision))
+    norms = list(torch._foreach_norm(tensors, 2))
+    if precision == torch.float32:
+        return norms
+    for index in (~_holds(torch.stack(norms))).nonzero().flatten().tolist():
+        norms[index] = torch.linalg.vector_norm(tensors[index], dtype=precision)
+    return norms
+
+
+def _is_single(tensor: Tensor) -> bool:
+    """Say whether single precision is several times faster, and to look at a number costs nothing."""
+    return tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+
+
+def _holds(norms: Tensor) -> Tensor:
+    """Say of norms whether single precision holds the squares that they come from; NaN and infinity: it does not."""
+    return (norms > _SMALL) & (norms < _LARGE)
 
 
 @dataclass

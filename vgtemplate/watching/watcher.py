@@ -86,6 +86,11 @@ class Watcher:
         """Whether what flows in this step can be seen."""
         return self._flow is not None
 
+    @property
+    def sees_now(self) -> bool:
+        """Whether what flows at this moment is seen."""
+        return self._flow is not None and self._flow.is_on and self._flow in _get_current_function_mode_stack()
+
     def begin(self, optimizers: Collection[Optimizer] = ()) -> None:
         """Before the forward pass of a probed step."""
         self.guard(self._begin, optimizers)

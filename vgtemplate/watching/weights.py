@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vgtemplate.watching.rows import Row
-from vgtemplate.watching.tally import Tally, dense, squares, wide
+from vgtemplate.watching.tally import Tally, dense, norms_of, squares, wide
 
 Chosen = Callable[[Row], bool]
 _BEFORE, _AFTER = "weight_grad_norm_before_clip", "weight_grad_norm_after_clip"
@@ -42,7 +42,7 @@ def _all_squares(tensors: Sequence[Tensor], rows: Sequence[Row], vanishing: bool
             alike.setdefault((tensor.device, tensor.dtype), []).append(index)
     for (device, dtype), indices in alike.items():
         precision = wide(device) if vanishing else torch.promote_types(dtype, torch.float32)
-        norms = torch._foreach_norm([tensors[index] for index in indices], 2, dtype=precision)
+        norms = norms_of([tensors[index] for index in indices], precision)
         for index, norm in zip(indices, norms, strict=True):
             found[index] = norm.to(wide(device)).square().reshape(1)
     return found

@@ -34,6 +34,12 @@ def _history(evidence: Evidence, name: str) -> tuple[list[bool], np.ndarray, np.
     )
 
 
+def _rests(evidence: Evidence, name: str) -> bool:
+    """Say whether a parameter does not move, as one does that follows another network."""
+    notes = [step.parameters[name].before for step in evidence.steps if name in step.parameters]
+    return len(notes) > _FEW and np.array_equal(notes[0], notes[-1])
+
+
 def _stuck(evidence: Evidence) -> Iterator[Finding]:
     matrices = [each for each in evidence.parameters.values() if each.is_matrix]
     found = []
@@ -60,7 +66,8 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
     cut: list[Parameter] = []
     reached = False
     at_zero: dict[str, list[bool]] = {}
-    known = [each for each in evidence.parameters.values() if each.is_trained and each.is_owned and each.is_used]
+    owned = [each for each in evidence.parameters.values() if each.is_trained and each.is_owned]
+    known = [each for each in owned if each.is_used or (each.is_used_apart and _rests(evidence, each.name))]
     for each in known:
         gradients = _history(evidence, each.name)[1]
         at_zero.setdefault(each.module, []).append(not np.nan_to_num(gradients, nan=1.0).any())
@@ -77,6 +84,8 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
     seen = f"used in the forward pass and in the optimiser, but no gradient in {len(evidence.steps)} steps"
     if len(never) < len(cut):
         seen += f" (exactly zero in {len(cut) - len(never)} of them)"
+    if all(each.is_used_apart and not each.is_used for each in cut):
+        seen += "; all that uses them runs where no gradients are recorded, as under no_grad()"
     yield Finding(
         "disconnected-parameters",
         tuple(each.name for each in cut),

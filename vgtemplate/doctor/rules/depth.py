@@ -16,9 +16,9 @@ _VANISHES, _EXPLODES = -2.5, 2.5
 _FEW_LAYERS = 3
 _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
-_SATURATED = 0.8
+_SATURATED, _FROM_THE_START = 0.8, 0.9
 _FLAT_HEAD = 0.8
-_ALIKE = 1e-3
+_ALIKE = 5e-3
 _BOUNDED = ("sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign")
 
 
@@ -54,7 +54,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         return
     falls = np.array([_fall(row) for row in logs])
     finite = falls[np.isfinite(falls)]
-    if not len(finite):
+    if len(finite) < len(falls) / 2:
         return
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
     if _is_one_jump(logs[0]):
@@ -118,11 +118,14 @@ def _dead(evidence: Evidence) -> Iterator[Finding]:
 
 def _saturated(evidence: Evidence) -> Iterator[Finding]:
     series = evidence.series("saturated_fraction")
-    if not series.size or learns(evidence):
+    if not series.size:
         return
-    medians = [
-        float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else 0.0 for column in series.T
-    ]
+    medians = np.array(
+        [float(np.median(column[np.isfinite(column)])) if np.isfinite(column).any() else 0.0 for column in series.T]
+    )
+    if learns(evidence):
+        # What training makes of it is well where the loss falls; a network that begins so learns by its last layer.
+        medians[~(np.fmin(series[0], medians) > _FROM_THE_START)] = 0.0
     shares = dict(zip(evidence.measurements.layers, medians, strict=True))
     last = evidence.order[-1] if evidence.order else ""
     found = {

@@ -23,7 +23,9 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
             places.setdefault((call.kind, call.place), []).append((step.number, call))
     for (kind, place), calls in places.items():
         for rule in _RULES:
-            found = [rule(call) for _, call in calls]
+            # Of a training that has diverged the numbers say nothing any more.
+            finite = [call for _, call in calls if np.isfinite([*call.values.values()]).all()]
+            found = [rule(call) for call in finite or [call for _, call in calls]]
             if all(found) and found[0] is not None:
                 seen, cause, cure, confidence = found[-1] or found[0]
                 where = f"{kind} at {place}" if place else kind
@@ -43,7 +45,7 @@ def _twice(call: LossCall) -> tuple[str, str, str, str] | None:
             seen = f"rows of its input lie in [0, 1] and add up to 1 (made by {call.made_by or 'unknown'})"
             return (
                 seen,
-                "cross_entropy applies the softmax itself; after a second one it can hardly fall",
+                "cross_entropy applies the softmax itself; after a second one the loss can hardly fall",
                 _DROP,
                 "certain",
             )

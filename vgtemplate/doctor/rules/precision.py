@@ -33,7 +33,7 @@ def _first(evidence: Evidence, step: Step) -> Finding | None:
     if names:
         return None
     gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.largest_gradient)]
-    if step.bad is not None and (not np.isfinite(step.loss) or gradients):
+    if step.bad is not None and (not np.isfinite(step.loss) or (gradients and step.bad.dtype == "float16")):
         return _forward(step, step.bad)
     if np.isfinite(step.loss) and gradients:
         return _backward(evidence, step, gradients)
@@ -86,6 +86,11 @@ def _backward(evidence: Evidence, step: Step, names: list[str]) -> Finding:
     layers = [name for name in evidence.measurements.layers if not np.isfinite(_largest(step, name))]
     where = tuple(layers[-1:] or names[-1:])
     edge = f"; {step.edge[0]}() has an input of exactly 0 ({step.edge[1]})" if step.edge else ""
+    if step.bad is not None:
+        what = "NaN" if step.bad.is_nan else "infinity"
+        edge = (
+            f"; {step.bad.function}() put out {what} at {step.bad.place or step.bad.module}, which the loss never saw"
+        )
     halves = [note.dtype for note in step.layers.values() if note.dtype == "float16"]
     seen = f"the loss is {step.loss:.3g}; the gradients of {len(names)} parameters are not finite{edge}"
     if halves and not edge:

@@ -19,7 +19,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _not_owned(evidence: Evidence) -> Iterator[Finding]:
-    if not any(each.is_owned for each in evidence.parameters.values()):
+    if not evidence.holds_copy and not any(each.is_owned for each in evidence.parameters.values()):
         return
     found = []
     for each in evidence.parameters.values():

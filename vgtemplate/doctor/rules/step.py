@@ -11,7 +11,7 @@ from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import constant_loss, is_trained_already, learns, smooth
 from vgtemplate.doctor.rules.motion import cosines, ratios, straightness
 
-_LARGE_RATIO, _SMALL_RATIO = 0.1, 2e-6
+_LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
 _DIVERGED = 3.0
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
@@ -32,10 +32,10 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
 
 def _too_large(evidence: Evidence) -> Iterator[Finding]:
     losses, sizes = evidence.losses(), ratios(evidence)
-    if len(losses) < 3 or learns(evidence) or not np.isfinite(losses[0]):
-        return
     ratio = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else float("nan")
     peak = float(np.nanmax(sizes)) if np.isfinite(sizes).any() else float("nan")
+    if len(losses) < 3 or not np.isfinite(losses[0]) or (learns(evidence) and not ratio > _WILD):
+        return
     first = abs(float(losses[0])) + 1e-12
     finite = losses[np.isfinite(losses)]
     _, last = smooth(losses)
@@ -46,7 +46,7 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
         how = f"the loss goes from {losses[0]:.3g} to {'NaN' if breaks else f'{finite.max():.3g}'}"
     elif collapse is not None and ratio > 0.01 and _is_stuck(evidence):
         how = collapse
-    elif ratio > _LARGE_RATIO and np.isfinite(last) and last > 0.98 * first:
+    elif ratio > _WILD or (ratio > _LARGE_RATIO and np.isfinite(last) and last > 0.98 * first):
         how = f"the loss goes from {losses[0]:.3g} to {last:.3g}"
     else:
         return
