@@ -34,13 +34,20 @@ class ScriptWatch:
         steps: how many.
         told: is given the report when it is complete.
         stops: whether the script ends then.
+        found: is given the network when it is known, before it runs.
     """
 
-    def __init__(self, steps: int, told: Callable[[Report], None], stops: bool = False) -> None:
+    def __init__(
+        self,
+        steps: int,
+        told: Callable[[Report], None],
+        stops: bool = False,
+        found: Callable[[nn.Module], None] | None = None,
+    ) -> None:
         self.report = Report()
         self.num_steps = 0
         """How often any optimiser has stepped while it was watched."""
-        self._steps, self._told, self._stops = steps, told, stops
+        self._steps, self._told, self._stops, self._found = steps, told, stops, found
         self._forward: Any = None
         self._stepping: list[Any] = []
         self._loop: Loop | None = None
@@ -107,14 +114,16 @@ class ScriptWatch:
             return
         self._forward.remove()
         self._parts = {id(part): {id(each) for each in part.parameters()} for part in parts(network)}
+        if self._found is not None:
+            self._found(network)
         self._observer = Observer(network)
         self._loop = Loop(self._observer, [], self._is_due, stays=True)
         self._loop.start(sets_hooks=False)
 
-    def _is_due(self, step: int) -> bool:
+    def _is_due(self, step: int) -> bool | str:
         if step >= self._steps:
             self._conclude()
-        return not self._is_over and is_due(step)
+        return False if self._is_over else is_due(step)
 
     def _check(self, optimizer: Optimizer, observer: Observer) -> None:
         """See whether the network is what is trained: else it is found anew at the next forward pass."""

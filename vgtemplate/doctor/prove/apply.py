@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from vgtemplate.doctor.keras import StandIn
 from vgtemplate.doctor.prove.cure import Cure
 from vgtemplate.doctor.prove.initial import initialise, orthogonal, redraw
 from vgtemplate.doctor.prove.modules import evaluate, group_norm, leaky, normalise_layers, register, standardise_inputs
@@ -84,7 +85,9 @@ class AtWork:
             self._own(optimizer, cure)
         elif cure.kind == "scale-loss":
             self._unscale(optimizer)
-        if factor != 1.0:
+        if factor != 1.0 and isinstance(optimizer, StandIn):
+            self.failure = "Keras has the learning rate elsewhere"
+        elif factor != 1.0:
             # For this step only: a schedule counts from what it has set itself.
             self._rates = [(group, group["lr"]) for group in optimizer.param_groups]
             for group, rate in self._rates:
