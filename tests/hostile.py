@@ -17,7 +17,6 @@ from vgtemplate.config import catalogue
 from vgtemplate.config.schema import ArmConfig
 
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-MANY = settings(FEW, max_examples=300)
 DRY = ("--dataset", "digits", "--dry-run", "--seeds", "2")
 NUMBERS_OF_SEEDS = ("0", "-1", "10001", "1000000000000", "9" * 5000, "1.0", "ten", "")
 """None of which can be."""

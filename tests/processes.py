@@ -1,4 +1,4 @@
-"""`vgt`, or a piece of code, in processes of their own that begin at once: forked from one that has torch loaded already.
+"""`vgt`, or some code, in processes of their own that begin at once: forked from one that has torch loaded already.
 
 Each has its own folder, environment and output, can be sent signals and killed, and ends as the installed command does;
 only what Python loads at the start is shared. Tests of the start itself, and of what is loaded, start Python anew.
@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from vgtemplate.tracking.tracker import quiet_environment
+
 CONTEXT = multiprocessing.get_context("forkserver")
 LIBRARIES = ("torchvision", "sklearn.datasets", "scipy.stats")
-CONTEXT.set_forkserver_preload([*LIBRARIES, "vgtemplate.training.run", "vgtemplate.cli.commands.train", "tests.frozen"])
+TRACKING = ("mlflow", "sqlalchemy.dialects.sqlite", "mlflow.store.tracking.sqlalchemy_store")
+COMMANDS = ("vgtemplate.training.run", "vgtemplate.cli.commands.train")
+CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, "tests.frozen"])
 get_context = multiprocessing.get_context
 REPOSITORY = str(Path(__file__).parents[1])
 CALL = "from vgtemplate.cli.main import main; main()"
@@ -30,6 +34,7 @@ def start_server() -> None:
     """Start the process that all are forked from, unless it runs; what it loads is told the number of threads once."""
     path = os.pathsep.join([REPOSITORY, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     with patch.dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=path):
+        quiet_environment()
         forkserver.ensure_running()
 
 

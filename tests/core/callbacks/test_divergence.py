@@ -46,36 +46,36 @@ def train(configuration: dict[str, Any], root: Path, seeds: list[int]) -> Record
     return run.train_arm("a", ArmConfig.model_validate(configuration), seeds, root, Hardware("cpu"))[0]
 
 
-def poison(monkeypatch: pytest.MonkeyPatch, layer: int, value: float) -> None:
-    """Put a value into replica 1's weights of a hidden layer, from 1, before anything is trained."""
+def poison(monkeypatch: pytest.MonkeyPatch, layer: int, *values: float) -> None:
+    """Put values into the weights of a hidden layer, from 1, of replica 1 and 2, before anything is trained."""
 
     def build(*arguments: Any) -> Any:
         model = build_model(*arguments)
         with torch.no_grad():
             weight = model.hidden_layers[layer - 1].get_submodule("linear").weight
-            weight.view(3, -1)[1] = value
+            for replica, value in enumerate(values, start=1):
+                weight.view(len(arguments[-1]), -1)[replica] = value
         return model
 
     monkeypatch.setattr(run, "build_model", build)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_replica_that_diverges_is_named_with_its_layer_and_changes_no_bit_of_the_others(
-    network: str, value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_replicas_that_diverge_are_named_with_their_layer_and_change_no_bit_of_the_others(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configuration = merge(BASE, NETWORKS[network])
-    healthy = train(configuration, tmp_path, [3, 8, 2])
-    assert healthy.series["diverged_layer"].tolist() == [-1, -1, -1]
+    configuration, seeds = merge(BASE, NETWORKS[network]), [3, 8, 5, 2]
+    healthy = train(configuration, tmp_path, seeds)
+    assert healthy.series["diverged_layer"].tolist() == [-1, -1, -1, -1]
     layer = 2
-    poison(monkeypatch, layer, value)
-    broken = train(configuration, tmp_path, [3, 8, 2])
-    assert broken.series["diverged_at"].tolist() == [-1, 0, -1]
-    assert broken.series["diverged_layer"].tolist() == [-1, layer, -1]
+    poison(monkeypatch, layer, float("nan"), float("inf"))
+    broken = train(configuration, tmp_path, seeds)
+    assert broken.series["diverged_at"].tolist() == [-1, 0, 0, -1]
+    assert broken.series["diverged_layer"].tolist() == [-1, layer, layer, -1]
     for name, array in healthy.series.items():
         if name not in ("probe_steps", "validation_steps"):
-            np.testing.assert_array_equal(broken.series[name][[0, 2]], array[[0, 2]], err_msg=name)
+            np.testing.assert_array_equal(broken.series[name][[0, 3]], array[[0, 3]], err_msg=name)
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])

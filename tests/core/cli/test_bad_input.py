@@ -22,7 +22,6 @@ from tests.hostile import (
     EDITS,
     FEW,
     HOWS,
-    MANY,
     NASTY,
     NUMBERS_OF_SEEDS,
     PLACES,
@@ -73,27 +72,9 @@ def test_an_experiment_with_one_thing_changed(
     mutate_and_plan(call_vgt, copy_experiment(name, tmp_path), data, how, value)
 
 
-@pytest.mark.slow
-@MANY
-@given(*MUTATIONS)
-def test_many_experiments_with_one_thing_changed(
-    call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
-) -> None:
-    mutate_and_plan(call_vgt, copy_experiment(name, tmp_path), data, how, value)
-
-
 @FEW
 @given(st.sampled_from(NAMES), EDITS)
 def test_an_experiment_with_characters_changed(
-    call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
-) -> None:
-    edit_and_plan(call_vgt, copy_experiment(name, tmp_path), edits)
-
-
-@pytest.mark.slow
-@MANY
-@given(st.sampled_from(NAMES), EDITS)
-def test_many_experiments_with_characters_changed(
     call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
 ) -> None:
     edit_and_plan(call_vgt, copy_experiment(name, tmp_path), edits)
@@ -114,13 +95,6 @@ def override_and_plan(call_vgt: Call, folder: Path, overrides: list[str]) -> Non
 @example(["data.dataset=image_folder", 'data.path="\\ud800"'])
 @example(["data.dataset=image_folder", "data.path=/"])
 def test_any_override(call_vgt: Call, tmp_path: Path, overrides: list[str]) -> None:
-    override_and_plan(call_vgt, tmp_path, overrides)
-
-
-@pytest.mark.slow
-@MANY
-@given(st.lists(OVERRIDES, min_size=1, max_size=3))
-def test_many_overrides(call_vgt: Call, tmp_path: Path, overrides: list[str]) -> None:
     override_and_plan(call_vgt, tmp_path, overrides)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -137,13 +136,3 @@ def test_any_marks_of_yaml_are_an_experiment_or_refused(tmp_path: Path, text: st
     path = tmp_path / "it.yaml"
     path.write_text(f"arms: {{a: {{}}}}\n{text}", encoding="utf-8")
     outcome(lambda: load_experiment(path, ExperimentConfig))
-
-
-@pytest.mark.slow
-@settings(FEW, max_examples=2000)
-@given(st.dictionaries(KEYS, TREES, max_size=5), YAML_MARKS)
-def test_many_trees_and_marks_are_experiments_or_refused(tmp_path: Path, tree: dict[Any, Any], text: str) -> None:
-    path = tmp_path / "it.yaml"
-    for content in (yaml.safe_dump(tree), text):
-        path.write_text(content, encoding="utf-8")
-        outcome(lambda: load_experiment(path, ExperimentConfig))

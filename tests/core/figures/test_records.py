@@ -113,16 +113,16 @@ def test_lone_point_between_missing_ones_is_visible():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [1, 2, 20, 100])
-@pytest.mark.parametrize("seeds", [1, 10])
-@pytest.mark.parametrize("probes", [1, 50])
+@pytest.mark.parametrize(
+    ("depth", "seeds", "probes"), [(1, 1, 1), (1, 10, 50), (2, 10, 1), (20, 1, 50), (100, 10, 1), (100, 1, 50)]
+)
 @pytest.mark.filterwarnings("error")
 def test_every_size_becomes_a_picture_with_whole_layer_numbers(depth, seeds, probes):
     record = make_record(random_gradient(seeds, probes, depth), steps=np.arange(probes))
     for content in draw_pictures(record, "plain").values():
         picture = Image.open(io.BytesIO(content))
         assert (picture.format, picture.size) == ("PNG", (720, 440))
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 10
+        assert len(np.unique(np.asarray(picture.convert("RGB")) @ [1, 256, 65536])) > 10
     layer_axis = draw_gradient_heat_map(record, "plain").axes[0]
     labels = [label.get_text() for label in layer_axis.get_yticklabels()]
     assert labels

@@ -4,8 +4,7 @@ import json
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.processes import Running
 from vgtemplate.config.strict import MOST
 from vgtemplate.records import write_record
 from vgtemplate.tracking.outbox import Description, Run, missed, pending, remember
@@ -50,20 +50,14 @@ def active_runs(database: Path) -> list[tuple[str, str, str]]:
         return connection.execute(query).fetchall()
 
 
-def send_in_process(results: Path, code: str, **environment: str) -> subprocess.Popen[str]:
+def send_in_process(results: Path, code: str) -> Running:
     """Start a process that has `tracker`, `results` and what the tests need of the room, and runs `code`."""
     head = (
         "import os, sys; from pathlib import Path\n"
         "from vgtemplate.tracking.outbox import Run, missed\nfrom vgtemplate.tracking.tracker import Tracker\n"
         f"results = Path({str(results)!r}); tracker = Tracker(results)\n"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", head + code],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Running(cwd=results.parent, environment=os.environ, code=head + code)
 
 
 def test_run_shows_all_of_the_record(results, database, store_record):
@@ -357,10 +351,12 @@ def test_sender_that_is_killed_gives_the_lock_back(results, database, store_reco
     store_record()
     code = (
         "from vgtemplate.tracking.outbox import sending\n"
-        "with sending(results): print('held', flush=True); import time; time.sleep(600)"
+        "with sending(results): Path('held').touch(); import time; time.sleep(600)"
     )
     holder = send_in_process(results, code)
-    assert holder.stdout.readline() == "held\n"
+    while not (results.parent / "held").exists():
+        assert holder.poll() is None
+        time.sleep(0.02)
     holder.kill()
     holder.communicate()
     assert Tracker(results).send(PLAIN) is None

@@ -16,7 +16,6 @@ from tests.hostile import (
     EDITS,
     FEW,
     HOWS,
-    MANY,
     NO_FOLDERS,
     NUMBERS_OF_SEEDS,
     TREES,
@@ -61,27 +60,9 @@ def test_a_claim_with_one_thing_changed(
     mutate_and_plan(call_vgt, copy_claim(name, tmp_path), data, how, value)
 
 
-@pytest.mark.slow
-@MANY
-@given(*MUTATIONS)
-def test_many_claims_with_one_thing_changed(
-    call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
-) -> None:
-    mutate_and_plan(call_vgt, copy_claim(name, tmp_path), data, how, value)
-
-
 @FEW
 @given(st.sampled_from(CLAIMS), EDITS)
 def test_a_claim_with_characters_changed(
-    call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
-) -> None:
-    edit_and_plan(call_vgt, copy_claim(name, tmp_path), edits)
-
-
-@pytest.mark.slow
-@MANY
-@given(st.sampled_from(CLAIMS), EDITS)
-def test_many_claims_with_characters_changed(
     call_vgt: Call, tmp_path: Path, name: str, edits: list[tuple[float, int, str]]
 ) -> None:
     edit_and_plan(call_vgt, copy_claim(name, tmp_path), edits)
