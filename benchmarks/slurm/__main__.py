@@ -139,7 +139,7 @@ def outlive_the_limit(folder: Path) -> None:
 def main() -> None:
     if lacking := missing():
         sys.exit(f"not installed: {', '.join(lacking)} (Debian: apt-get install slurm-wlm munge)")
-    with tempfile.TemporaryDirectory() as name, slurm(Path(name, "slurm")):
+    with tempfile.TemporaryDirectory() as name, slurm(Path(name, "daemons")):
         judge_ten(Path(name))
         outlive_the_limit(Path(name))
 

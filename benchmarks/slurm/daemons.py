@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 NODES = ("node1", "node2")
 _NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "squeue")
@@ -95,6 +96,8 @@ def slurm(folder: Path) -> Iterator[None]:
     finally:
         subprocess.run(["scancel", "--user=root"], capture_output=True)
         for path in [*folder.glob("*.pid"), folder / "munge.pid-file"]:
-            with suppress(OSError, ValueError):
-                os.kill(int(path.read_text()), signal.SIGTERM)
+            with suppress(OSError, ValueError, psutil.Error):
+                process = psutil.Process(int(path.read_text()))
+                process.terminate()
+                process.wait(60)
         del os.environ["SLURM_CONF"]

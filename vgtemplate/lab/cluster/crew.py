@@ -39,8 +39,8 @@ _SETTLE_SECONDS = 20.0
 _LOOK_SECONDS = 0.3
 """Between two questions which workers there are."""
 _FETCH_SECONDS = 120.0
-_MOST_LOST = 5
-"""A worker that is gone is seldom its arm's fault; an arm that takes as many with it is."""
+_MOST_LOST, _SOON_SECONDS = 5, 600.0
+"""A worker that is gone is seldom its arm's fault; that so many were gone so soon is."""
 
 
 class _Running(NamedTuple):
@@ -48,6 +48,12 @@ class _Running(NamedTuple):
     address: str
     future: Future
     lock: BaseFileLock
+    since: float
+
+    @property
+    def tries(self) -> int:
+        """How often it may be lost like this: an arm that outlives the time limits of several workers may be."""
+        return _MOST_LOST if time.monotonic() - self.since < _SOON_SECONDS else 0
 
 
 class ClusterCrew:
@@ -69,12 +75,14 @@ class ClusterCrew:
         known = {text: fingerprint(job.config.data, how.root) for text, job in data.items()}
         self._how, self._say = how, say
         self._site = open_site(how, how.results / ".cluster")
+        say(f"jobs go to the cluster {self._site.name}")
         self._members = Members(known, how.root, say)
         self._running: dict[str, _Running] = {}
         self._waiting: list[Task] = []
         """Jobs that another process of this folder is running."""
         self._done: list[Ended] = []
         self._lost_at: float | None = None
+        self._has_waited = False
         self._looked_at = -math.inf
 
     @property
@@ -99,8 +107,13 @@ class ClusterCrew:
             self._done.append(Ended(job))
             return
         name, text = f"{job.key}-{uuid.uuid4().hex}", write_order(job, self._how, self._site.threads)
-        future = self._client.submit(remote.run, text, key=name, workers=[place.who], pure=False)
-        self._running[name] = _Running(job, place.who, future, lock)
+        try:
+            future = self._client.submit(remote.run, text, key=name, workers=[place.who], pure=False)
+        except Exception:  # the connection was lost just now
+            release(lock)
+            self._done.append(Ended(job, lost="the scheduler has lost it", tries=0))
+            return
+        self._running[name] = _Running(job, place.who, future, lock, time.monotonic())
 
     def running(self) -> list[Task]:
         return [*(each.job for each in self._running.values()), *self._waiting, *(each.job for each in self._done)]
@@ -134,6 +147,9 @@ class ClusterCrew:
             if self._lost_at is not None:
                 self._say(f"the scheduler at {self._site.address} is back")
             self._lost_at = None
+            if not self._members.present and not self._has_waited:
+                self._has_waited = True
+                self._say(f"the cluster {self._how.cluster} has no worker yet; the first is waited for")
         except (OSError, RuntimeError, TimeoutError, ValueError):
             self._lose_scheduler()
 
@@ -170,9 +186,11 @@ class ClusterCrew:
         if future.status != "finished":
             reason = f" ({future.exception()!r})" if future.status == "error" else ""
             future.cancel()
-            return Ended(job, lost=f"its worker {each.address} is gone{reason}", tries=_MOST_LOST)
+            return Ended(job, lost=f"its worker {each.address} is gone{reason}", tries=each.tries)
         try:
             answer = remote.Answer(*future.result(timeout=_FETCH_SECONDS))
+            if answer.is_called_off:
+                return Ended(job, lost=f"its worker {each.address} was asked to end", tries=0)
             if answer.death is not None:
                 return Ended(job, lost=f"its worker {answer.death}")
             if answer.failure is not None:
@@ -183,7 +201,7 @@ class ClusterCrew:
         except RecordError as error:
             return Ended(job, lost=f"its record has arrived damaged ({error})", tries=_MOST_LOST)
         except Exception:  # whatever Dask raises where a worker ends while it is asked
-            return Ended(job, lost=f"its worker {each.address} is gone before its record was fetched", tries=_MOST_LOST)
+            return Ended(job, lost=f"its worker {each.address} is gone before its record was fetched", tries=each.tries)
         self._members.ask(self._client, each.address, remote.drop, job.key)
         return Ended(job)
 

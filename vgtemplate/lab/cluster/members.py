@@ -50,7 +50,8 @@ class Members:
         """
         if client.status != "running":
             raise OSError("no connection")
-        self.present = dict(client.scheduler_info(n_workers=-1)["workers"])
+        # Not `client.scheduler_info`: what it returns may have been replaced meanwhile by an answer without workers.
+        self.present = dict(client.sync(client.scheduler.identity, n_workers=-1)["workers"])
         for group in (self.accepted, self._asked, self._refused):
             for address in group.keys() - self.present.keys():
                 del group[address]

@@ -44,6 +44,8 @@ class Answer(NamedTuple):
     failure: str | None = None
     death: str | None = None
     """What killed the process that ran it."""
+    is_called_off: bool = False
+    """Whether it was stopped: nobody waits for it, or the worker ends."""
     size: int = 0
     """Bytes of the parcel that holds the record; the first piece of it comes with the answer."""
     checksum: str = ""
@@ -103,7 +105,7 @@ def _run(order: Order, scratch: Path, worker: Worker) -> Answer:
         if not _is_wanted():
             worker.ask_to_end()
             worker.end()
-            return Answer("nobody waits for it any longer")
+            return Answer(is_called_off=True)
     _, failure, death = worker.take()
     if death is not None:
         return Answer(death=death)

@@ -43,6 +43,7 @@ class Site:
         elif kind == "slurm":
             self._cluster = _slurm(rest, how.num_workers, self.threads, folder)
         self.address = how.cluster if self._cluster is None else self._cluster.scheduler_address
+        self.name = how.cluster if how.cluster == self.address else f"{how.cluster} (its scheduler: {self.address})"
         self.client = self.connect()
 
     def connect(self) -> Client:
@@ -116,7 +117,7 @@ def _slurm(partition: str, number: int, threads: int, folder: Path) -> Any:
             job_extra_directives=extra,
             local_directory=known.get("local-directory") or str(folder / "scratch"),
             log_directory=known.get("log-directory") or str(folder / "logs"),
-            scheduler_options={"dashboard": False},
+            scheduler_options={"dashboard_address": ":0"},
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"slurm:{partition}: no cluster can be started ({_gist(error)})") from None
