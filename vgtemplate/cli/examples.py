@@ -14,7 +14,17 @@ EXAMPLES = {
         "vgt train profiles --plot profiles.png",
     ),
     "classify": ("vgt classify results/KEY/best.pt holiday.jpg cat.png",),
-    "diagnose": ("vgt diagnose train.py", "vgt diagnose --html page.html train.py --epochs 3"),
+    "diagnose": (
+        "vgt diagnose train.py",
+        "vgt diagnose --html page.html train.py --epochs 3",
+        "vgt diagnose --prove train.py",
+    ),
+    "bisect": ("vgt bisect nan train.py",),
+    "bisect nan": (
+        "vgt bisect nan my.yaml --arm plain --seeds 3",
+        "vgt bisect nan train.py --epochs 3",
+        "vgt bisect nan -m package.train",
+    ),
     "check": ("vgt check my_nets:make_net --input 64,3,32,32",),
     "predict": (
         "vgt predict --activation tanh --depth 50",

@@ -26,6 +26,7 @@ COMMANDS = {
     "train": ("vgtemplate.cli.commands.train", "train the arms of an experiment", "train"),
     "classify": ("vgtemplate.cli.commands.classify", "say what is on pictures, by what was trained", "train"),
     "diagnose": ("vgtemplate.cli.commands.diagnose", "say what is wrong with the network that a script trains", "look"),
+    "bisect": ("vgtemplate.cli.commands.bisect", "find the step, module and sample that made a NaN", "look"),
     "check": ("vgtemplate.cli.commands.check", "look at a network before it is trained: one step", "look"),
     "predict": ("vgtemplate.cli.commands.predict", "predict a network's gradient before it is trained", "look"),
     "phase-diagram": ("vgtemplate.cli.commands.phase_diagram", "draw where gradients vanish and explode", "look"),

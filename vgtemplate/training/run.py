@@ -47,9 +47,10 @@ from vgtemplate.training.trainer import (
 from vgtemplate.training.usage import Usage
 
 
-def _build_module(
+def build_population(
     config: ArmConfig, dataset: Mapping[str, Any], seeds: Sequence[int], probe_images: Tensor | None = None
 ) -> PopulationModule:
+    """Return an untrained population, one replica per seed."""
     num_outputs = dataset.get("num_outputs", len(dataset["classes"]))
     if config.built_in is not None and not (num_outputs and dataset["input_shape"]):
         raise UserError(
@@ -147,7 +148,7 @@ def train_arm(
     if config.module is not None:
         record, module = train_modules(name, config, seeds, root, used, progress, checkpoints, tell)
     else:
-        whole = train_what_fits(train, seeds, lambda seeds, record: _build_module(config, record.dataset, seeds))
+        whole = train_what_fits(train, seeds, lambda seeds, record: build_population(config, record.dataset, seeds))
         record, module = whole.record, whole.module
     key = arm_key(config.model_dump(mode="json"), seeds, record.dataset["fingerprint"])
     return replace(record, key=key, weights_sha256=weights_digest(module)), module
@@ -189,7 +190,7 @@ def _train_population(
     lasting = long_enough(config, data.steps_per_epoch, data.info)
     _foresee(config, data, hardware)
     probe_images = data.probe_images() if config.probes.every != 0 else None
-    module = _build_module(config, data.info, seeds, probe_images)
+    module = build_population(config, data.info, seeds, probe_images)
     observers = Observers(config, data, name if progress else None, tell)
     fitting = Fitting(lasting, data, hardware, checkpoints, min_steps)
     series: dict[str, Any] = {}

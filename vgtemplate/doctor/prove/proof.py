@@ -14,8 +14,8 @@ from vgtemplate.doctor.report import Finding, Proof, Report
 from vgtemplate.doctor.rules.learning import smooth
 
 SEEDS = 5
-_SLACK = 0.02
-"""A loss that is higher by this share is not worse."""
+_SLACK, _SIGMAS = 0.02, 2.0
+"""A loss is worse that is higher by more than this share, and so many standard errors of its batches besides."""
 _LOSS_KINDS = ("loss-head", "standardise-targets")
 """Cures that change what the loss is: copies as they are note what it would be."""
 
@@ -69,7 +69,15 @@ def _is_cured(code: str, cure: Cure, as_is: Trial, cured: Trial) -> bool:
     if any(explains(new, code) for new in set(cured.codes) - set(as_is.codes)):
         return False
     before, after = _last(cure, as_is), _last(cure, cured)
-    return bool(np.isfinite(after)) and (not np.isfinite(before) or after <= before + _SLACK * abs(before))
+    scatter = _SIGMAS * float(np.hypot(_scatter(cure, as_is), _scatter(cure, cured)))
+    return bool(np.isfinite(after)) and (not np.isfinite(before) or after <= before + _SLACK * abs(before) + scatter)
+
+
+def _scatter(cure: Cure, trial: Trial) -> float:
+    """Return the standard error of a copy's loss over its last quarter."""
+    losses = np.array(trial.noted.get(cure.kind) or trial.losses, dtype=float)
+    rest = losses[-max(3, len(losses) // 4) :]
+    return float(rest.std() / np.sqrt(len(rest))) if len(rest) and np.isfinite(rest).all() else 0.0
 
 
 def _last(cure: Cure, trial: Trial) -> float:
