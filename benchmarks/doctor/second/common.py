@@ -12,22 +12,21 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Loss, Training, TrainStep, healthy, seeded
 
-O = torch.optim
 WAYS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": partial(O.SGD, momentum=0.9),
-    "plain": O.SGD,
-    "nesterov": partial(O.SGD, momentum=0.9, nesterov=True),
-    "decayed": partial(O.SGD, momentum=0.9, weight_decay=5e-4),
-    "adam": O.Adam,
-    "amsgrad": partial(O.Adam, amsgrad=True),
-    "adamw": partial(O.AdamW, weight_decay=0.05),
-    "nadam": O.NAdam,
-    "radam": O.RAdam,
-    "adamax": O.Adamax,
-    "adagrad": O.Adagrad,
-    "adadelta": O.Adadelta,
-    "rmsprop": partial(O.RMSprop, momentum=0.5),
-    "asgd": O.ASGD,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+    "plain": torch.optim.SGD,
+    "nesterov": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "decayed": partial(torch.optim.SGD, momentum=0.9, weight_decay=5e-4),
+    "adam": torch.optim.Adam,
+    "amsgrad": partial(torch.optim.Adam, amsgrad=True),
+    "adamw": partial(torch.optim.AdamW, weight_decay=0.05),
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "adamax": torch.optim.Adamax,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "rmsprop": partial(torch.optim.RMSprop, momentum=0.5),
+    "asgd": torch.optim.ASGD,
 }
 
 

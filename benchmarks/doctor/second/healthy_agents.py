@@ -48,7 +48,9 @@ def deep_q(seed: int, double: bool = False, every: int = 10, dueling: bool = Fal
         seen = world.see()
         with torch.no_grad():
             action = net["policy"](seen).argmax(1)
-        action = torch.where(torch.rand(len(seen)) < max(0.1, 0.9 - number / 60), torch.randint(0, 2, (len(seen),)), action)
+        action = torch.where(
+            torch.rand(len(seen)) < max(0.1, 0.9 - number / 60), torch.randint(0, 2, (len(seen),)), action
+        )
         reward, done = world.step(action)
         memory.append((seen, action, reward, world.see(), done))
         drawn = [memory[int(n)] for n in torch.randint(0, len(memory), (4,))]
@@ -99,7 +101,12 @@ def walk(policy: Any, world: Corridor, steps: int = 10) -> tuple[Tensor, Tensor,
     for reward, done in zip(reversed(got), reversed(over), strict=True):
         later = reward + 0.9 * (1 - done) * later
         sums.append(later)
-    return torch.stack(seen).flatten(0, 1), torch.stack(acted).flatten(), torch.stack(got), torch.stack(sums[::-1]).flatten()
+    return (
+        torch.stack(seen).flatten(0, 1),
+        torch.stack(acted).flatten(),
+        torch.stack(got),
+        torch.stack(sums[::-1]).flatten(),
+    )
 
 
 def reinforce(seed: int, standardised: bool = True) -> Training:
@@ -123,7 +130,11 @@ class Both(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body, self.policy, self.value = nn.Sequential(nn.Linear(9, 32), nn.Tanh()), nn.Linear(32, 2), nn.Linear(32, 1)
+        self.body, self.policy, self.value = (
+            nn.Sequential(nn.Linear(9, 32), nn.Tanh()),
+            nn.Linear(32, 2),
+            nn.Linear(32, 1),
+        )
         nn.init.orthogonal_(self.policy.weight, 0.01)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +151,9 @@ def actor_critic(seed: int) -> Training:
         logits, value = net(seen)
         chances = torch.distributions.Categorical(logits=logits)
         gain = (sums - value).detach()
-        loss = -(chances.log_prob(acted) * gain).mean() + 0.5 * F.mse_loss(value, sums) - 0.01 * chances.entropy().mean()
+        loss = (
+            -(chances.log_prob(acted) * gain).mean() + 0.5 * F.mse_loss(value, sums) - 0.01 * chances.entropy().mean()
+        )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 0.5)

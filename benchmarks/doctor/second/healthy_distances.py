@@ -73,7 +73,9 @@ def prototypes(model: nn.Module, batch: Any) -> Tensor:
     x, y = batch
     z = model(x)
     half = len(x) // 2
-    means = torch.stack([z[:half][y[:half] == c].mean(0) if (y[:half] == c).any() else z[:half].mean(0) for c in range(4)])
+    means = torch.stack(
+        [z[:half][y[:half] == c].mean(0) if (y[:half] == c).any() else z[:half].mean(0) for c in range(4)]
+    )
     return F.cross_entropy(-torch.cdist(z[half:], means).square(), y[half:])
 
 
@@ -107,7 +109,12 @@ class SimSiam(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         one, two = (self.body(x + 0.2 * torch.randn_like(x)) for _ in range(2))
-        return -0.5 * (F.cosine_similarity(self.guess(one), two.detach()) + F.cosine_similarity(self.guess(two), one.detach())).mean()
+        return (
+            -0.5
+            * (
+                F.cosine_similarity(self.guess(one), two.detach()) + F.cosine_similarity(self.guess(two), one.detach())
+            ).mean()
+        )
 
 
 def queued(seed: int) -> Training:
@@ -137,7 +144,10 @@ def queued(seed: int) -> Training:
 def centred(seed: int) -> Training:
     """Classification and a centre loss, whose centres have an optimiser of their own, and another rate."""
     model = nn.ModuleDict({"body": dense(), "head": nn.Linear(8, 4), "centres": nn.Embedding(4, 8)})
-    pair = [by("adam", 5e-3, [*model["body"].parameters(), *model["head"].parameters()]), by("plain", 0.5, model["centres"].parameters())]
+    pair = [
+        by("adam", 5e-3, [*model["body"].parameters(), *model["head"].parameters()]),
+        by("plain", 0.5, model["centres"].parameters()),
+    ]
 
     def step(net: Any, optimizers: Any, batch: Any, number: int) -> Tensor:
         z = net["body"](batch[0])
@@ -184,7 +194,11 @@ def distilled(seed: int, soft: bool = True) -> Training:
         with torch.no_grad():
             wanted = net["teacher"](x)
         said = net["pupil"](x)
-        near = F.kl_div(F.log_softmax(said / 3, 1), F.softmax(wanted / 3, 1), reduction="batchmean") * 9 if soft else F.mse_loss(said, wanted)
+        near = (
+            F.kl_div(F.log_softmax(said / 3, 1), F.softmax(wanted / 3, 1), reduction="batchmean") * 9
+            if soft
+            else F.mse_loss(said, wanted)
+        )
         loss = 0.5 * F.cross_entropy(said, y) + 0.5 * near
         optimizer.zero_grad()
         loss.backward()

@@ -84,7 +84,14 @@ def deep_game(seed: int, hinge: bool = False) -> Training:
         nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh(),
     )  # fmt: skip
     norm: Any = nn.utils.parametrizations.spectral_norm if hinge else lambda layer: layer
-    judge = nn.Sequential(norm(nn.Conv2d(1, 8, 4, 2, 1)), leaky(), norm(nn.Conv2d(8, 16, 4, 2, 1)), leaky(), norm(nn.Conv2d(16, 1, 3)), nn.Flatten())
+    judge = nn.Sequential(
+        norm(nn.Conv2d(1, 8, 4, 2, 1)),
+        leaky(),
+        norm(nn.Conv2d(8, 16, 4, 2, 1)),
+        leaky(),
+        norm(nn.Conv2d(16, 1, 3)),
+        nn.Flatten(),
+    )
     for layer in [*generator, *judge]:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not hinge:
             nn.init.normal_(layer.weight, 0.0, 0.05)
@@ -97,7 +104,11 @@ def deep_game(seed: int, hinge: bool = False) -> Training:
         net["judge"].zero_grad()
         fake = net["generator"](torch.randn(len(real), 8, 1, 1))
         said, lied = net["judge"](real), net["judge"](fake.detach())
-        loss = F.relu(1 - said).mean() + F.relu(1 + lied).mean() if hinge else F.softplus(-said).mean() + F.softplus(lied).mean()
+        loss = (
+            F.relu(1 - said).mean() + F.relu(1 + lied).mean()
+            if hinge
+            else F.softplus(-said).mean() + F.softplus(lied).mean()
+        )
         loss.backward()
         optimizers[1].step()
         net["generator"].zero_grad()
@@ -114,8 +125,15 @@ class Denoiser(nn.Module):
 
     def __init__(self, width: int = 12) -> None:
         super().__init__()
-        self.inside, self.time = nn.Conv2d(1, width, 3, padding=1), nn.Sequential(nn.Linear(8, width), nn.SiLU(), nn.Linear(width, width))
-        self.mid, self.norm, self.outside = nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(4, width), nn.Conv2d(width, 1, 3, padding=1)
+        self.inside, self.time = (
+            nn.Conv2d(1, width, 3, padding=1),
+            nn.Sequential(nn.Linear(8, width), nn.SiLU(), nn.Linear(width, width)),
+        )
+        self.mid, self.norm, self.outside = (
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(4, width),
+            nn.Conv2d(width, 1, 3, padding=1),
+        )
         nn.init.zeros_(self.outside.weight)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -184,7 +202,11 @@ class MaskedCoder(nn.Module):
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.patch, self.token, self.place = nn.Linear(16, width), nn.Parameter(torch.zeros(width)), nn.Parameter(0.02 * torch.randn(9, width))
+        self.patch, self.token, self.place = (
+            nn.Linear(16, width),
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(0.02 * torch.randn(9, width)),
+        )
         layer = nn.TransformerEncoderLayer(width, 4, 64, 0.0, "gelu", batch_first=True, norm_first=True)
         self.body, self.out = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(width, 16)
 
@@ -236,7 +258,10 @@ def adversarial_coder(seed: int) -> Training:
     """An adversarial autoencoder: three optimisers in turn, over shared parts."""
     model = nn.ModuleDict({"encoder": mlp(24, 4, 48, 1), "decoder": mlp(4, 24, 48, 1), "judge": mlp(4, 1, 24, 1)})
     whole = torch.optim.Adam([*model["encoder"].parameters(), *model["decoder"].parameters()], 5e-3)
-    others = [torch.optim.Adam(model["judge"].parameters(), 1e-3), torch.optim.Adam(model["encoder"].parameters(), 5e-4)]
+    others = [
+        torch.optim.Adam(model["judge"].parameters(), 1e-3),
+        torch.optim.Adam(model["encoder"].parameters(), 5e-4),
+    ]
 
     def step(net: Any, optimizers: Any, batch: Any, number: int) -> Tensor:
         x = batch[0]

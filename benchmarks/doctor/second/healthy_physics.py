@@ -82,7 +82,11 @@ class Settled(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int = 32) -> None:
         super().__init__()
-        self.inject, self.cell, self.out = nn.Linear(inputs, width), nn.Linear(width, width, bias=False), nn.Linear(width, outputs)
+        self.inject, self.cell, self.out = (
+            nn.Linear(inputs, width),
+            nn.Linear(width, width, bias=False),
+            nn.Linear(width, outputs),
+        )
         nn.init.orthogonal_(self.cell.weight, 0.6)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +120,11 @@ class Encoded(nn.Module):
         super().__init__()
         self.octaves = octaves
         inputs = 2 + 4 * octaves
-        self.one, self.two, self.three = nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width + inputs, width)
+        self.one, self.two, self.three = (
+            nn.Linear(inputs, width),
+            nn.Linear(width, width),
+            nn.Linear(width + inputs, width),
+        )
         self.out = nn.Linear(width, 1)
 
     def forward(self, x: Tensor) -> Tensor:

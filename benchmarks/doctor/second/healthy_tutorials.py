@@ -70,8 +70,13 @@ class Mixer(nn.Module):
     def __init__(self, width: int = 24, depth: int = 3) -> None:
         super().__init__()
         self.patch = nn.Conv2d(1, width, 4, stride=4)
-        self.over_patches = nn.ModuleList(nn.Sequential(nn.LayerNorm(9), nn.Linear(9, 18), nn.GELU(), nn.Linear(18, 9)) for _ in range(depth))
-        self.over_channels = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 48), nn.GELU(), nn.Linear(48, width)) for _ in range(depth))
+        self.over_patches = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(9), nn.Linear(9, 18), nn.GELU(), nn.Linear(18, 9)) for _ in range(depth)
+        )
+        self.over_channels = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 48), nn.GELU(), nn.Linear(48, width))
+            for _ in range(depth)
+        )
         self.out = nn.Linear(width, 4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,7 +106,11 @@ class Sharper(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.conv2, self.conv3 = nn.Conv2d(1, 16, 5, padding=2), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 4, 3, padding=1)
+        self.conv1, self.conv2, self.conv3 = (
+            nn.Conv2d(1, 16, 5, padding=2),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.Conv2d(16, 4, 3, padding=1),
+        )
         self.shuffle = nn.PixelShuffle(2)
         for layer in (self.conv1, self.conv2):
             nn.init.orthogonal_(layer.weight, nn.init.calculate_gain("relu"))
@@ -193,7 +202,10 @@ class Painted(nn.Module):
         self.eye = nn.Conv2d(1, 8, 3, padding=1).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gram = [h.flatten(2) @ h.flatten(2).transpose(1, 2) / 144 for h in (F.relu(self.eye(self.image)), F.relu(self.eye(x[:1])))]
+        gram = [
+            h.flatten(2) @ h.flatten(2).transpose(1, 2) / 144
+            for h in (F.relu(self.eye(self.image)), F.relu(self.eye(x[:1])))
+        ]
         return F.mse_loss(gram[0], gram[1]) + 0.1 * F.mse_loss(self.image, x[:1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -162,7 +163,7 @@ class Convolved(nn.Module):
         sizes = [inputs, *[width] * depth]
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(a, width), nn.ReLU(), nn.Linear(width, b)) if kind == "gin" else nn.Linear(a, b)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         )
         self.score = nn.ModuleList(nn.Linear(2 * width, 1) for _ in range(depth)) if kind == "gat" else None
         self.act, self.out = nn.ReLU(), nn.Linear(width, groups)

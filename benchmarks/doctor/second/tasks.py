@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from itertools import repeat
 from typing import Any
 
@@ -95,9 +95,9 @@ def trees(seed: int, size: int = 64, columns: int = 10) -> Batches:
 
 @cache
 def _table(which: str) -> tuple[Tensor, Tensor]:
-    load: dict[str, Any] = {"wine": load_wine, "cancer": load_breast_cancer, "iris": load_iris, "diabetes": load_diabetes}
-    settings: dict[str, Any] = {"scaled": False} if which == "diabetes" else {}
-    x, y = load[which](return_X_y=True, **settings)
+    load: dict[str, Any] = {"wine": load_wine, "cancer": load_breast_cancer, "iris": load_iris}
+    load["diabetes"] = partial(load_diabetes, scaled=False)
+    x, y = load[which](return_X_y=True)
     return torch.tensor(x, dtype=torch.float32), torch.tensor(y)
 
 
@@ -159,8 +159,8 @@ def speech(seed: int, size: int = 16, symbols: int = 5, length: int = 3) -> Batc
 def picture(seed: int, size: int = 128) -> Batches:
     """Return places (B, 2) in [-1, 1] of a picture and its brightness (B, 1) there, with waves of many lengths."""
     place = 2 * torch.rand(2048, 2, generator=dice(seed)) - 1
-    bright = torch.sin(6 * place[:, :1]) * torch.cos(9 * place[:, 1:]) + 0.5 * torch.sin(15 * place.sum(1, keepdim=True))
-    return Batches((place, bright), size, seed)
+    bright = torch.sin(6 * place[:, :1]) * torch.cos(9 * place[:, 1:])
+    return Batches((place, bright + 0.5 * torch.sin(15 * place.sum(1, keepdim=True))), size, seed)
 
 
 def counts(seed: int, size: int = 64) -> Batches:
