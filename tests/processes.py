@@ -72,8 +72,8 @@ def _serve(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    # As the installed command: the working folder is not on the path.
-    sys.path = [place for place in sys.path if place]
+    # As the installed command: its own folder is on the path, and the working folder is not.
+    sys.path = [str(Path(sys.executable).parent), *(place for place in sys.path if place)]
     sys.argv = ["vgt", *arguments]
     if code is not None:
         exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})

@@ -169,6 +169,7 @@ def test_run_that_goes_on_from_a_checkpoint_has_the_series_of_one_that_was_not_s
         np.testing.assert_array_equal(resumed.series()[name], values, err_msg=name)
 
 
+@pytest.mark.slow  # the first one loads all of torch's compiler
 @pytest.mark.parametrize("package", PACKAGES)
 def test_module_that_is_compiled_is_not_compiled_once_more(package: str) -> None:
     def frames(callbacks: list[Any]) -> tuple[int, dict[str, Tensor]]:

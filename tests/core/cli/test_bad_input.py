@@ -220,6 +220,7 @@ def test_gain_beyond_all_numbers_is_refused(call_vgt: Callable[..., Any], gain: 
     assert "--gain" in ended.err
 
 
+@pytest.mark.slow  # each starts Python anew
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
 @pytest.mark.parametrize("arguments", [["--help"], ["data", "list"], ["predict", "--activation", "tanh", "--json"]])
 def test_full_output_is_told_in_one_line(arguments: list[str]) -> None:

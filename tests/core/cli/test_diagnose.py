@@ -1,4 +1,7 @@
-"""`vgt diagnose` as a process of its own: exit codes, what goes where, and scripts that fail."""
+"""`vgt diagnose` as a process of its own: exit codes, what goes where, and scripts that fail.
+
+Where a script is the first to load torch is tried in tests/core/doctor/test_script.py, and here by the first test.
+"""
 
 import json
 import os
@@ -9,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run_vgt
+
 PLAIN = Path(__file__).parents[1] / "doctor" / "scripts" / "plain.py"
 ILL = ("--activation", "Sigmoid", "--depth", "12", "--steps", "12")
+QUIET = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 pytestmark = pytest.mark.slow
 
@@ -18,15 +24,24 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def vgt(tmp_path: Path):
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vgtemplate", "diagnose", *map(str, arguments)]
-        quiet = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=quiet)
+        return run_vgt("diagnose", *map(str, arguments), cwd=tmp_path, environment=os.environ | QUIET)
 
     return call
 
 
-def test_healthy_training_is_0_and_its_output_stays_its_own(vgt) -> None:
-    done = vgt(PLAIN, "--steps", 12)
+@pytest.fixture
+def vgt_anew(tmp_path: Path):
+    """In a Python that has not loaded torch."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "vgtemplate", "diagnose", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | QUIET)
+
+    return call
+
+
+def test_healthy_training_is_0_and_its_output_stays_its_own(vgt_anew) -> None:
+    done = vgt_anew(PLAIN, "--steps", 12)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "done __main__ ['--steps', '12']\n"
     assert done.stderr == f"vgt diagnose {PLAIN}: healthy (12 steps watched, 0 to 11)\n"
@@ -91,12 +106,12 @@ def test_script_that_fails_keeps_its_traceback_and_exit_code(vgt) -> None:
         (("--html", "nowhere/page.html", "empty.py"), "error: --html: there is no folder nowhere"),
     ],
 )
-def test_what_cannot_be_watched_is_one_line(vgt, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_what_cannot_be_watched_is_one_line(vgt_anew, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.py").write_text("x = 1\n", encoding="utf-8")
     (tmp_path / "still.py").write_text("import torch\ntorch.nn.Linear(2, 2)(torch.ones(1, 2))\n", encoding="utf-8")
     (tmp_path / "broken.py").write_text("def (:\n", encoding="utf-8")
-    done = vgt(*arguments)
+    done = vgt_anew(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(words), done.stderr
     assert done.stderr.count("\n") == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vgtemplate.config.errors import UserError, unknown_name
 
 
-@given(st.text())
+@given(st.text(max_size=60))
 def test_any_message_is_one_line_without_commands_to_the_terminal(text: str) -> None:
     message = str(UserError(f"a{text}b"))
     assert message.isprintable()

@@ -1,5 +1,6 @@
 """A run that is stopped anywhere and resumed sees the batches that an uninterrupted run sees."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,13 @@ def fit(module: Witness, config: DataConfig = CONFIG, checkpoint: Path | None = 
 
 
 BY_STEPS = {"max_steps": NUM_STEPS, "max_epochs": -1}
-BY_EPOCHS = {"max_epochs": 3}
+LENGTHS = {"steps": BY_STEPS, "epochs": {"max_epochs": 3}}
+
+
+@cache
+def uninterrupted(length: str) -> dict[int, torch.Tensor]:
+    """What a run sees that nobody stops."""
+    return fit(Witness(), **LENGTHS[length]).seen
 
 
 def assert_seen_once_and_equal(resumed: dict[int, torch.Tensor], whole: dict[int, torch.Tensor], first: int) -> None:
@@ -75,7 +82,7 @@ def assert_seen_once_and_equal(resumed: dict[int, torch.Tensor], whole: dict[int
     assert all(torch.equal(resumed[step], whole[step]) for step in resumed)
 
 
-@pytest.mark.parametrize("length", [BY_STEPS, BY_EPOCHS], ids=["steps", "epochs"])
+@pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(
     ("stop_step", "moment", "first"),
     [
@@ -92,13 +99,13 @@ def assert_seen_once_and_equal(resumed: dict[int, torch.Tensor], whole: dict[int
     ],
 )
 def test_resumed_run_continues_with_exactly_the_next_batch(tmp_path, length, stop_step, moment, first):
-    whole = fit(Witness(), **length).seen
+    whole = uninterrupted(length)
     checkpoint = tmp_path / "stopped.ckpt"
     stopped = Witness(stop_step, moment, checkpoint)
     with pytest.raises(StopError):
-        fit(stopped, **length)
+        fit(stopped, **LENGTHS[length])
     assert_seen_once_and_equal(stopped.seen, {step: whole[step] for step in range(first)}, 0)
-    resumed = fit(Witness(), checkpoint=checkpoint, **length)
+    resumed = fit(Witness(), checkpoint=checkpoint, **LENGTHS[length])
     assert_seen_once_and_equal(resumed.seen, whole, first)
 
 
@@ -109,7 +116,7 @@ def test_resumed_run_continues_with_exactly_the_next_batch(tmp_path, length, sto
 def test_validation_between_the_steps_moves_no_batch(tmp_path, stop_step, moment, first):
     config = CONFIG.model_copy(update={"num_validation": 10})
     length = {**BY_STEPS, "val_check_interval": 3, "check_val_every_n_epoch": None}
-    whole = fit(Witness(), **BY_STEPS).seen
+    whole = uninterrupted("steps")
     assert_seen_once_and_equal(fit(Witness(), config, **length).seen, whole, 0)
     checkpoint = tmp_path / "stopped.ckpt"
     with pytest.raises(StopError):
@@ -118,12 +125,12 @@ def test_validation_between_the_steps_moves_no_batch(tmp_path, stop_step, moment
 
 
 def test_limited_epochs_continue_the_order_where_the_last_one_ended():
-    whole = fit(Witness(), **BY_STEPS).seen
+    whole = uninterrupted("steps")
     assert_seen_once_and_equal(fit(Witness(), **BY_STEPS, limit_train_batches=3).seen, whole, 0)
 
 
 def test_second_fit_of_the_same_trainer_continues():
-    whole = fit(Witness(), **BY_STEPS).seen
+    whole = uninterrupted("steps")
     module = Witness()
     trainer = pl.Trainer(
         max_steps=4,

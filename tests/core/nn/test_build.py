@@ -65,7 +65,7 @@ def check_training(config: ModelConfig, optimiser: str, plain: Any) -> None:
     reference = plain(population, config, SHAPES[config.kind], K)
     settings, make = OPTIMISERS[optimiser]
     rules = [build_optimiser(settings, population.parameters()), *(make(n.parameters()) for n in reference.networks)]
-    for step in range(20):
+    for step in range(8):
         x, labels = batch(config.kind, step)
         for rule in rules:
             rule.zero_grad()
@@ -82,8 +82,7 @@ def check_training(config: ModelConfig, optimiser: str, plain: Any) -> None:
     torch.testing.assert_close(population(x), reference(x), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("optimiser", ["momentum_decay", "adam_decay"])
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(("residual", "optimiser"), [(False, "momentum_decay"), (True, "adam_decay")])
 @pytest.mark.parametrize(("norm", "position"), NORMS)
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_population_trains_like_plain_networks(

@@ -61,6 +61,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
     return train(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The checkpoint of a training that was stopped at step 3."""
+    return stop(tmp_path_factory.mktemp("stopped")).read_bytes()
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, stopped: bytes) -> Path:
+    """The same, in the folder of the test's own."""
+    path = tmp_path / "training.ckpt"
+    path.write_bytes(stopped)
+    return path
+
+
 class Opens:
     """What a pickle would run."""
 
@@ -129,27 +143,27 @@ def assert_begun_anew(folder: Path, whole: Record) -> None:
 
 @pytest.mark.parametrize("name", ALTERED)
 def test_altered_checkpoint_is_set_aside(
-    tmp_path: Path, whole: Record, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, checkpoint: Path, whole: Record, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    alter(stop(tmp_path), ALTERED[name])
+    alter(checkpoint, ALTERED[name])
     assert_begun_anew(tmp_path, whole)
 
 
 @pytest.mark.parametrize("name", ["no weights", "another shape of weights", "no loops", "no optimiser's state"])
 def test_checkpoint_whose_digest_fits_and_that_cannot_be_taken_up_is_set_aside(
-    tmp_path: Path, whole: Record, name: str
+    tmp_path: Path, checkpoint: Path, whole: Record, name: str
 ) -> None:
-    alter(stop(tmp_path), ALTERED[name], fits=True)
+    alter(checkpoint, ALTERED[name], fits=True)
     assert_begun_anew(tmp_path, whole)
 
 
 @pytest.mark.parametrize("name", REPLACED)
 def test_what_is_no_checkpoint_is_set_aside(
-    tmp_path: Path, whole: Record, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, checkpoint: Path, whole: Record, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    REPLACED[name](stop(tmp_path))
+    REPLACED[name](checkpoint)
     assert_begun_anew(tmp_path, whole)
 
 
@@ -159,8 +173,8 @@ def test_checkpoint_of_another_arm_is_set_aside(tmp_path: Path, whole: Record, o
     assert_begun_anew(tmp_path, whole)
 
 
+@pytest.mark.usefixtures("checkpoint")
 def test_checkpoint_that_nobody_touched_is_taken_up(tmp_path: Path, whole: Record) -> None:
-    stop(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         record = train(tmp_path)
