@@ -9,7 +9,7 @@ READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak lint format verdicts-table docs wheel lock audit ui clean
+.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak lint format verdicts-table docs wheel lock audit ui mlflow-server clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ audit: $(READY) ## look up every locked package in a database of known vulnerabi
 
 ui: $(READY) ## open the MLflow UI on http://127.0.0.1:5000
 	@$(BIN)/vgt ui
+
+mlflow-server: $(READY) ## start an MLflow server as teams run it, with PostgreSQL and a password (docs/cluster.md)
+	@PATH="$(abspath $(dir $(UV))):$$PATH" benchmarks/mlflow_server/serve.sh mlflow-server
 
 clean: ## remove .venv and the caches (results/ and data/ stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
