@@ -23,6 +23,7 @@ from vgtemplate.metrics.initial import gradient_slope
 from vgtemplate.metrics.registry import log10
 from vgtemplate.records import Array, Record
 from vgtemplate.text import plain_number
+from vgtemplate.theory.callables import as_activation
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import FORMULAS, Activation
 from vgtemplate.theory.profiles import Prediction, predict_layers
@@ -94,9 +95,9 @@ def theory_activation(name: str) -> Activation:
     """
     if name in FORMULAS:
         return FORMULAS[name]
-    from vgtemplate.nn.for_theory import as_numpy
+    from vgtemplate.nn.for_theory import torch_function
 
-    return Activation(*as_numpy(name))
+    return as_activation(torch_function(name))
 
 
 def _bias_std(model: ModelConfig, fan_in: int) -> float:

@@ -13,7 +13,11 @@ from vgtemplate.text import write_number
 from vgtemplate.theory.profiles import Prediction
 
 _STABLE = 1.0
-"""Decades over the whole depth up to which a gradient counts as stable."""
+"""Decades over the whole depth up to which a gradient neither vanishes nor explodes."""
+_SAME = 0.3
+"""Decades up to which it counts as the same: a factor of two."""
+_TOLD_APART = 6.0
+"""Depth scales of the correlation over which signals reach (Schoenholz et al. 2017)."""
 _BAR = 32
 """Characters of the plot in the table."""
 _ALL_ROWS, _ROWS = 24, 14
@@ -31,16 +35,17 @@ def verdict(prediction: Prediction, width: int) -> str:
         return "The gradient is zero below the last hidden layer."
     over = f"over {depth} layers"
     if abs(total) < _STABLE:
-        words = f"The gradient is stable: it changes by a factor of {10**total:.2g} {over}"
+        way = "keeps its size" if abs(total) < _SAME else "shrinks a little" if total < 0 else "grows a little"
+        words = f"The gradient {way}: times {10**total:.2g} {over}"
     else:
         way = "vanishes" if total < 0 else "explodes"
-        words = f"The gradient {way}: by 10^{total:+.1f} {over}"
+        words = f"The gradient {way}: times 10^{total:+.1f} {over}"
     if math.isnan(prediction.gradient_slope):
         return words + "."
     low, high = prediction.gradient_slope_band
     return (
-        f"{words}, {prediction.gradient_slope:+.4f} decades per layer "
-        f"(19 of 20 networks of width {width}: {low:+.4f} to {high:+.4f})."
+        f"{words}, 10^{prediction.gradient_slope:+.4f} per layer "
+        f"(19 of 20 networks of width {width}: 10^{low:+.4f} to 10^{high:+.4f})."
     )
 
 
@@ -64,24 +69,27 @@ def advice(model: ModelConfig, facts: dict[str, Any]) -> list[str]:
     if facts["gain"] is None:
         return []
     critical, balancing, scales = facts["critical_gain"], facts["balancing_gain"], facts["depth_scales"]
-    words = f"Weights have the standard deviation g / sqrt(fan_in) with g = {facts['gain']:.4g}; critical is "
-    words += f"g = {critical:.4g}" if math.isfinite(critical) else "no g"
-    words += " in the limit of depth (chi_1 = 1)"
+    words = f"Weights have the standard deviation g / sqrt(fan_in) with g = {facts['gain']:.4g}. "
+    words += (
+        f"At g = {critical:.4g} the gradient keeps its size however deep the network is"
+        if math.isfinite(critical)
+        else "No g keeps the gradient's size however deep the network is"
+    )
     if math.isfinite(balancing):
-        words += f", and g = {balancing:.4g} keeps the gradient over this depth"
+        words += f"; over this depth g = {balancing:.4g} does"
     lines = [words + "."]
     if scales and 0 < scales["of_c"] < math.inf and scales["q_star"]:
         lines.append(
-            f"Fixed point: variance {write_number(scales['q_star'])}, two images' correlation "
-            f"{write_number(scales['c_star'])}, chi_1 {scales['chi_1']:.4g}; depth scales: correlation "
-            f"{write_number(scales['of_c'])} layers (signals reach about six), squared gradient "
-            f"{_layers(scales['of_gradient'])}."
+            f"Further down the variance of what the activations see settles at {write_number(scales['q_star'])}, and "
+            f"the correlation of two images at {write_number(scales['c_star'])}; over about "
+            f"{_layers(_TOLD_APART * scales['of_c'])} they can be told apart."
         )
     return lines
 
 
 def _layers(value: float) -> str:
-    return f"{write_number(value)} layers" if math.isfinite(value) else "unlimited"
+    number = write_number(value) if value < 10 else f"{value:,.0f}"
+    return f"{number} layer{'' if number == '1' else 's'}"
 
 
 def _rows(depth: int) -> list[int]:
@@ -99,11 +107,11 @@ def profile_table(prediction: Prediction, width: int) -> Group:
     span = max(top - bottom, _STABLE)
     columns = (
         Column("layer", justify="right"),
-        Column("q", rank=3, justify="right"),
+        Column("variance", rank=3, justify="right"),
         Column("signal RMS", rank=2, justify="right"),
         Column("gradient RMS", justify="right"),
         Column("19 of 20 networks", rank=1, justify="right"),
-        Column(f"gradient: a bar of {_BAR} is {write_number(span)} decades"),
+        Column(f"gradient: a whole bar is a factor of {_factor(span)}"),
     )
     rows = []
     for row in _rows(len(gradient)):
@@ -120,6 +128,10 @@ def profile_table(prediction: Prediction, width: int) -> Group:
             ]
         )
     return make_table("", columns, rows, width)
+
+
+def _factor(span: float) -> str:
+    return "10" if span == 1 else f"10^{span:.2g}"
 
 
 def _power(decades: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from rich.console import Group
@@ -13,7 +15,7 @@ from vgtemplate.metrics.initial import gradient_slope
 from vgtemplate.metrics.trained import final_loss, test_accuracy, test_score
 from vgtemplate.prediction import compare_slopes
 from vgtemplate.records import Array, Record
-from vgtemplate.text import write_number, write_spread
+from vgtemplate.text import plain_number, write_number, write_spread
 
 
 def _divergence(record: Record) -> str:
@@ -96,4 +98,45 @@ def arm_table(records: Sequence[Record], title: str, width: int) -> Group:
                 f"{record.wall_seconds:.1f} s",
             ]
         )
-    return make_table(title, _COLUMNS, rows, width)
+    return make_table(title, _COLUMNS, rows, width, "\n".join(filter(None, map(_bad_start, records))))
+
+
+_FAR = 3.0
+"""How many times the loss of guessing a first loss is that is worth a word."""
+
+
+def _bad_start(record: Record) -> str:
+    """Say of a network with shortcuts that it begins far above the loss of guessing, which its result suffers from."""
+    configuration, classes = record.configuration, record.dataset.get("classes", ())
+    is_plain = configuration["training"].get("loss") == "cross_entropy" and len(classes) > 1
+    if not (is_plain and configuration.get("model", {}).get("residual") and "train_loss" in record.series):
+        return ""
+    first, guessing = float(np.median(record.series["train_loss"][:, 0])), math.log(len(classes))
+    if not math.isfinite(first) or first < _FAR * guessing:
+        return ""
+    return escape(
+        f"{record.name} begins at a loss of {write_number(first)}, where guessing has {write_number(guessing)}: its "
+        "branches are not scaled, so every block makes the signal larger; part of its training goes into undoing that"
+    )
+
+
+def describe_arm(record: Record, folder: str) -> dict[str, Any]:
+    """Return what an arm's row says, one number per seed, as plain data; `folder` holds the record."""
+    slope = gradient_slope(record) if "gradient_rms" in record.series else None
+    compared = compare_slopes(record)
+    series = {"training_loss": final_loss(record), "test_accuracy": None, "test_score": None, "gradient_slope": slope}
+    if "test_accuracy" in record.series:
+        series["test_accuracy"] = test_accuracy(record)
+    if "test_score" in record.series:
+        series["test_score"] = test_score(record)
+    return {
+        "arm": record.name,
+        "key": record.key,
+        "folder": folder,
+        "dataset": record.dataset.get("name"),
+        "seeds": list(record.seeds),
+        **{name: None if found is None else [plain_number(each) for each in found] for name, found in series.items()},
+        "gradient_slope_in_theory": None if compared is None else plain_number(compared.predicted),
+        "diverged_at": [int(step) for step in record.series["diverged_at"]],
+        "seconds": record.wall_seconds,
+    }

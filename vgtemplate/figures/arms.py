@@ -13,7 +13,6 @@ from vgtemplate.figures.style import FONT, INK, SERIES_COLOURS, start_figure
 from vgtemplate.metrics.registry import log10
 from vgtemplate.prediction import predict_record
 from vgtemplate.records import Array, Record
-from vgtemplate.text import describe_seeds
 
 _LEAST = 2.0
 """Decades that the axis spans at least: a gradient that stays the same is to look the same."""
@@ -62,8 +61,8 @@ def _arrives(middle: Array) -> str:
 def _title(records: Sequence[Record]) -> str:
     if not records:
         return "no gradient was probed"
-    first = records[0]
-    return f"before training, {first.dataset.get('name', 'own data')}, {describe_seeds(first.seeds)}; shaded: all seeds"
+    data, seeds = records[0].dataset.get("name", "own data"), len(records[0].seeds)
+    return f"before training, {data}, {seeds} seed{'' if seeds == 1 else 's; shaded: their range'}"
 
 
 def _colours(number: int) -> list[str]:

@@ -57,14 +57,14 @@ def draw_phase_diagram(diagram: PhaseDiagram, name: str) -> Figure:
     figure, (axes,) = start_figure((6.4, 4.8), dpi=_DPI)
     decades, scale = np.clip(log10(diagram.chi_1) / 2, -_STEEPEST, _STEEPEST), Normalize(-_STEEPEST, _STEEPEST)
     mesh = axes.pcolormesh(weights, biases, decades, cmap="RdBu_r", norm=scale, shading="gouraud", rasterized=True)
-    figure.colorbar(mesh, ax=axes, label="decades per layer towards the input", extend="both")
+    figure.colorbar(mesh, ax=axes, label="gradient: powers of ten per layer, towards the input", extend="both")
     if unbounded.any():
         axes.contourf(weights, biases, unbounded, levels=[0.5, 1.5], colors="none", hatches=["//"])
         axes.plot([], [], color=INK, linewidth=0, marker="$//$", label="the signal grows without bound")
     inside = (critical >= weights[0]) & (critical <= weights[-1])
     if inside.any():
         line = np.where(inside, critical, np.nan)
-        axes.plot(line, biases, color=INK, linewidth=2.2, label="critical: chi_1 = 1")
+        axes.plot(line, biases, color=INK, linewidth=2.2, label="critical: the gradient stays")
         if inside.sum() == 1:  # e.g. ReLU's, without biases only
             axes.plot(critical[inside], biases[inside], color=INK, marker="o", clip_on=False)
     if axes.get_legend_handles_labels()[0]:

@@ -9,16 +9,21 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import brentq
 
+from vgtemplate.theory.callables import Phi, find_activation
 from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.meanfield import chi_1, derivative_mean_square, mean_square, q_map
-from vgtemplate.theory.numpy_activations import Activation, find_activation
+from vgtemplate.theory.numpy_activations import Activation
 from vgtemplate.theory.profiles import predict_layers
 
 SMALLEST_Q = 1e-12
 """A variance below it counts as 0."""
 LARGEST_Q = 1e12
 """A variance above it counts as infinite."""
+_WIDTH = 64
+"""Any: the gain does not depend on it."""
+_SMALL_Q = 1e-3
+"""At the scale that keeps the gradient at q = 0 a signal of this variance shrinks, or q = 0 does not attract."""
 ROUNDING = 1e-12
 """Relative difference up to which a variance counts as unchanged; the quadrature's error is below it."""
 
@@ -53,15 +58,17 @@ def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> floa
     """Return the sigma_w_sq at which chi_1 = 1 at a fixed point of the q map: the edge of chaos.
 
     Without bias, where phi(0) = 0, the fixed point is q = 0 and the answer 1 / E[phi'(0+-)^2]: 1 for tanh, 2 for ReLU
-    (He et al. 2015), 4 for GELU and SiLU, whose q = 0 repels at that scale: any signal grows. Otherwise q is varied,
-    with the sigma_w_sq that makes it a fixed point, until chi_1 = 1; the fixed point attracts where sigma_w_sq
-    increases with q.
+    (He et al. 2015). At GELU's and SiLU's, 4, q = 0 repels: any signal grows, and the gradient explodes; nothing is
+    critical there. Otherwise q is varied, with the sigma_w_sq that makes it a fixed point, until chi_1 = 1; the fixed
+    point attracts where sigma_w_sq increases with q.
 
     Returns:
         sigma_w_sq; NaN where no finite attracting fixed point is critical (ReLU with biases).
     """
     if sigma_b_sq == 0 and mean_square(activation, 0.0) < SMALLEST_Q:
-        return 1 / float(derivative_mean_square(activation, 0.0))
+        at_zero = 1 / float(derivative_mean_square(activation, 0.0))
+        if q_map(activation, _SMALL_Q, at_zero) <= _SMALL_Q * (1 + ROUNDING):
+            return at_zero
 
     def holds(q: float) -> float:
         return (q - sigma_b_sq) / float(mean_square(activation, q))
@@ -78,13 +85,24 @@ def critical_sigma_w_sq(activation: Activation, sigma_b_sq: float = 0.0) -> floa
     return float("nan")
 
 
-def critical_gain(activation: str | Activation) -> float:
-    """Return the g of weights N(0, g^2 / fan_in) without biases at which chi_1 = 1: sqrt(critical_sigma_w_sq).
+def critical_gain(activation: Phi, depth: int | None = None) -> float:
+    """Return the g of weights N(0, g^2 / fan_in) without biases that neither lets the gradient vanish nor explode.
+
+    Args:
+        activation: a name of the catalogue, or any elementwise function, e.g. torch.tanh.
+        depth: number of hidden layers over which the gradient is to be kept, from images of mean square 1; None: any
+            number of them (chi_1 = 1).
+
+    Returns:
+        g; NaN where none does it. Over any depth GELU and SiLU have none; over a given one they have.
 
     Raises:
-        UserError: there is no activation of that name.
+        UserError: there is no activation of that name, or the function is none of arrays or tensors.
     """
-    return math.sqrt(critical_sigma_w_sq(find_activation(activation)))
+    found = find_activation(activation)
+    if depth is None:
+        return math.sqrt(critical_sigma_w_sq(found))
+    return balancing_factor(found, [Layer(_WIDTH, _WIDTH, 1 / math.sqrt(_WIDTH))] * depth)
 
 
 def balancing_factor(activation: Activation, layers: Sequence[Layer], inputs: Array | None = None) -> float:

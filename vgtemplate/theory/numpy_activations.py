@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vgtemplate.config.catalogue import check_name
 from vgtemplate.theory.gaussian import Array, Function
 
 LEAKY_SLOPE = 0.01
@@ -67,10 +66,3 @@ FORMULAS: Mapping[str, Activation] = {
     "identity": Activation(lambda z: z, np.ones_like),
 }
 """By the catalogue's names."""
-
-
-def find_activation(activation: str | Activation) -> Activation:
-    """Return the catalogue's activation of a name (UserError if there is none), and an Activation as it is."""
-    if isinstance(activation, Activation):
-        return activation
-    return FORMULAS[check_name("activation", activation, FORMULAS)]

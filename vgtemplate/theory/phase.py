@@ -49,10 +49,13 @@ def grid_around_critical(
     """Return sigma_w_sq and sigma_b_sq, (points,) each, for a diagram that shows both phases.
 
     Args:
-        weights: the largest sigma_w_sq; None: three times the critical one without biases.
+        weights: the largest sigma_w_sq; None: three times the one that keeps the gradient of a vanishing signal.
         biases: the largest sigma_b_sq.
     """
-    largest = weights or 3 * critical_sigma_w_sq(activation)
+    critical = critical_sigma_w_sq(activation)
+    if not np.isfinite(critical):
+        critical = 1 / float(derivative_mean_square(activation, 0.0))
+    largest = weights or 3 * critical
     # Variances of biases lie closer together towards 0, where the critical line is steep.
     return np.linspace(largest / points, largest, points), biases * np.linspace(0, 1, points) ** 2
 

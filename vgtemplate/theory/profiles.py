@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vgtemplate.theory.callables import Phi, find_activation
 from vgtemplate.theory.gaussian import Array
 from vgtemplate.theory.gradient import backward, scatter, start
 from vgtemplate.theory.layers import Layer, Passage, Signal, forward
 from vgtemplate.theory.meanfield import saturated_fraction
-from vgtemplate.theory.numpy_activations import Activation, find_activation
+from vgtemplate.theory.numpy_activations import Activation
 
 UNDERFLOW = 1e-300
 """A mean square below it counts as 0: from there on the arithmetic, not the theory, would be shown."""
@@ -198,7 +199,7 @@ def _way_back(activation: Activation, passages: Sequence[Passage], signal: Signa
 
 
 def predict(
-    activation: str | Activation,
+    activation: Phi,
     depth: int,
     weight_std: float,
     width: int = 64,
@@ -211,6 +212,7 @@ def predict(
     """Predict signal and gradient of a fully connected network of one width at initialisation.
 
     Args:
+        activation: a name of the catalogue, or any elementwise function, e.g. torch.tanh or numpy.tanh.
         depth: L, the number of hidden layers.
         weight_std: standard deviation of every weight, e.g. gain / sqrt(width).
         width: units per hidden layer, and values per image.
@@ -220,7 +222,7 @@ def predict(
         inputs: mean square of the values of an image; several, of as many images.
 
     Raises:
-        UserError: there is no activation of that name.
+        UserError: there is no activation of that name, or the function is none of arrays or tensors.
         ValueError: a number is out of its range.
     """
     if depth < 1 or width < 1 or weight_std < 0 or bias_std < 0:

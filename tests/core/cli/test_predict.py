@@ -60,17 +60,22 @@ def test_relu_with_lecuns_weights_loses_half_the_square_a_layer(vgt: Call) -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--activation", "sigmoid"), "The gradient vanishes: by 10^-12.0 over 20 layers, -0.6271 decades per layer"),
-        (("--activation", "tanh", "--init", "lecun_normal"), "The gradient is stable: it changes by a factor of 0.19"),
-        (("--activation", "relu", "--gain", "2"), "The gradient explodes: by 10^+5.7 over 20 layers"),
-        (("--activation", "relu", "--gain", "2"), "with g = 2.828; critical is g = 1.414 in the limit of depth"),
+        (("--activation", "sigmoid"), "The gradient vanishes: times 10^-12.0 over 20 layers, 10^-0.6271 per layer"),
+        (("--activation", "tanh", "--init", "lecun_normal"), "The gradient shrinks a little: times 0.19 over"),
+        (("--activation", "relu", "--gain", "2"), "The gradient explodes: times 10^+5.7 over 20 layers"),
+        (("--activation", "relu", "--gain", "2"), "with g = 2.828. At g = 1.414 the gradient keeps its size"),
         (("--activation", "relu", "--norm", "batch"), "Batch normalisation takes the weights' scale out"),
         (
             ("--activation", "tanh", "--norm", "layer", "--set", "model.norm_position=after"),
             "Layer normalisation after the activation: the gradient grows at every scale of the weights",
         ),
         (("--activation", "relu", "--residual"), "Every block adds to the gradient that goes past it"),
-        (("--activation", "sigmoid"), "Fixed point: variance 0.265, two images' correlation 1, chi_1 0.05572"),
+        (("--activation", "sigmoid"), "variance of what the activations see settles at 0.265"),
+        (
+            ("--activation", "gelu", "--gain", "2"),
+            "No g keeps the gradient's size however deep the network is; over this",
+        ),
+        (("--activation", "relu"), "The gradient keeps its size: times 1 over 20 layers"),
         (("--activation", "relu", "--depth", "1"), "One hidden layer has no profile."),
         (("--activation", "relu", "--gain", "1e30"), "The signal leaves the range of numbers"),
     ],
@@ -115,7 +120,7 @@ def test_arms_of_an_experiment_can_be_predicted_without_their_data(vgt: Call) ->
 def test_what_has_no_end_is_infinity_in_json_and_left_out_of_the_advice(vgt: Call) -> None:
     critical = numbers(vgt, "--activation", "relu", "--init", "he_normal", "--depth", "5")
     assert critical["depth_scales"]["of_gradient"] == "Infinity"
-    assert "Fixed point" not in vgt("predict", "--activation", "relu", "--init", "he_normal", "--depth", "5")[1]
+    assert "Further down" not in vgt("predict", "--activation", "relu", "--init", "he_normal", "--depth", "5")[1]
     overflown = numbers(vgt, "--activation", "relu", "--gain", "1e30")
     assert overflown["gradient_slope"] is None
     assert "Infinity" in overflown["q"]

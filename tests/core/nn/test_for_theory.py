@@ -14,11 +14,12 @@ from torch import Tensor
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.nn import activations, initialisers
-from vgtemplate.nn.for_theory import as_numpy, measure_weight_std
+from vgtemplate.nn.for_theory import measure_weight_std, torch_function
 from vgtemplate.prediction import describe_layers, theory_activation
+from vgtemplate.theory.callables import as_activation
 from vgtemplate.theory.gaussian import gaussian_expectation
 from vgtemplate.theory.meanfield import moments
-from vgtemplate.theory.numpy_activations import FORMULAS, Activation
+from vgtemplate.theory.numpy_activations import FORMULAS
 
 VARIANCES = np.array([1e-4, 0.3, 1.0, 4.0, 100.0])
 
@@ -41,7 +42,7 @@ def declare() -> Iterator[Callable[..., str]]:
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_expectations_are_those_of_the_theorys_own_formula(name: str) -> None:
-    ours, theirs = moments(Activation(*as_numpy(name)), VARIANCES), moments(FORMULAS[name], VARIANCES)
+    ours, theirs = moments(as_activation(torch_function(name)), VARIANCES), moments(FORMULAS[name], VARIANCES)
     for expectation in ("mean", "mean_square", "slope_square", "slope_fourth"):
         found, expected = getattr(ours, expectation), getattr(theirs, expectation)
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12, err_msg=expectation)
@@ -49,7 +50,7 @@ def test_expectations_are_those_of_the_theorys_own_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_no_activation_of_the_catalogue_has_a_kink_but_at_0(name: str) -> None:
-    assert as_numpy(name)[2] == (0.0,)
+    assert as_activation(torch_function(name)).kinks == (0.0,)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_no_activation_of_the_catalogue_has_a_kink_but_at_0(name: str) -> None:
 def test_jumps_of_the_derivative_are_found_and_steep_parts_are_none(
     function: Callable[[Tensor], Tensor], kinks: set[float], declare: Callable[..., str]
 ) -> None:
-    assert as_numpy(declare(function))[2] == pytest.approx((0.0, *sorted(kinks)), abs=1e-11)
+    assert as_activation(torch_function(declare(function))).kinks == pytest.approx((0.0, *sorted(kinks)), abs=1e-11)
 
 
 def test_expectation_over_kinks_off_the_middle_is_exact(declare: Callable[..., str]) -> None:
@@ -81,7 +82,8 @@ def test_expectation_over_kinks_off_the_middle_is_exact(declare: Callable[..., s
 
 def test_function_that_works_in_place_leaves_its_argument_alone(declare: Callable[..., str]) -> None:
     z = np.array([-1.0, 2.0])
-    function, derivative, _ = as_numpy(declare(torch.relu_))
+    found = as_activation(torch_function(declare(torch.relu_)))
+    function, derivative = found.function, found.derivative
     assert function(z).tolist() == [0, 2]
     assert derivative(z).tolist() == [0, 1]
     assert z.tolist() == [-1, 2]

@@ -18,6 +18,7 @@ from vgtemplate.theory.meanfield import (
     saturated_fraction,
 )
 from vgtemplate.theory.numpy_activations import FORMULAS, Activation, leaky
+from vgtemplate.theory.profiles import predict
 
 RELU, TANH, SIGMOID, SELU = (FORMULAS[name] for name in ("relu", "tanh", "sigmoid", "selu"))
 ERF = Activation(erf, lambda z: 2 / np.sqrt(np.pi) * np.exp(-(z**2)))
@@ -99,14 +100,23 @@ def test_at_the_critical_scale_the_fixed_point_keeps_the_gradient(name: str, sig
         assert (0 if factor == pytest.approx(1, abs=1e-6) else np.sign(factor - 1)) == sign
 
 
-@pytest.mark.parametrize(("name", "sigma_b_sq"), [("relu", 0.1), ("gelu", 0.05)])
+@pytest.mark.parametrize(("name", "sigma_b_sq"), [("relu", 0.1), ("gelu", 0.05), ("gelu", 0.0), ("silu", 0.0)])
 def test_nothing_is_critical_where_the_fixed_point_is_infinite_or_repels(name: str, sigma_b_sq: float) -> None:
     assert math.isnan(critical_sigma_w_sq(FORMULAS[name], sigma_b_sq))
 
 
-@pytest.mark.parametrize(("name", "gain"), [("relu", math.sqrt(2)), ("tanh", 1.0), ("gelu", 2.0), ("identity", 1.0)])
+@pytest.mark.parametrize(("name", "gain"), [("relu", math.sqrt(2)), ("tanh", 1.0), ("identity", 1.0)])
 def test_critical_gain(name: str, gain: float) -> None:
     assert critical_gain(name) == critical_gain(FORMULAS[name]) == pytest.approx(gain)
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "relu", "tanh"])
+def test_critical_gain_of_a_depth_keeps_the_gradient_over_it(name: str) -> None:
+    gain = critical_gain(name, depth=20)
+    for factor, sign in ((0.97, -1), (1.0, 0), (1.03, 1)):
+        change = predict(name, depth=20, width=100, weight_std=factor * gain / 10).total_change
+        assert np.sign(0 if abs(change) < 0.01 else change) == sign
+    assert math.isnan(critical_gain(name)) == (name in ("gelu", "silu"))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

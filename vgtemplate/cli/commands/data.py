@@ -6,8 +6,8 @@ import click
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console, say
-from vgtemplate.config.catalogue import DATASETS, check_name
+from vgtemplate.cli.console import make_console, print_json, say
+from vgtemplate.config.catalogue import DATASETS, DatasetRow, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.data.checksums import verify as verify_dataset
 from vgtemplate.data.fetch import fetch as fetch_dataset
@@ -22,6 +22,11 @@ def data() -> None:
     """List, fetch and verify data sets (folder: VGT_DATA_DIR, else data/)."""
 
 
+def _checked() -> list[DatasetRow]:
+    """Return the data sets whose files are known."""
+    return [row for row in DATASETS.values() if not row.needs_path]
+
+
 def _summary(states: set[str]) -> str:
     """Say in a word how a data set stands, given the states of its files."""
     if states & _DAMAGED:
@@ -32,9 +37,16 @@ def _summary(states: set[str]) -> str:
 
 
 @data.command("list")
-def list_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of a table.")
+def list_(as_json: bool) -> None:
     """Show every data set and the state of its files."""
     root, console = data_root(), make_console()
+    if as_json:
+        states = {row.name: {file.name: file.state for file in verify_dataset(row.name, root)} for row in _checked()}
+        print_json(
+            [{"name": row.name, "source": row.source, "files": states.get(row.name)} for row in DATASETS.values()]
+        )
+        return
     rows = []
     for row in DATASETS.values():
         state = "yours" if row.needs_path else _summary({file.state for file in verify_dataset(row.name, root)})

@@ -35,7 +35,7 @@ def metrics(as_json: bool) -> None:
 
 def list_metrics() -> list[dict[str, str]]:
     """Return name, formula, unit, options and source of every metric."""
-    from vgtemplate.metrics import FUNCTIONS
+    from vgtemplate.metrics.registry import FUNCTIONS
 
     return [
         {

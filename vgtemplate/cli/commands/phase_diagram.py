@@ -9,11 +9,11 @@ import click
 import numpy as np
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.config.catalogue import ACTIVATIONS, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.prediction import theory_activation
-from vgtemplate.text import write_number
+from vgtemplate.text import plain_number, write_number
 from vgtemplate.theory.phase import grid_around_critical
 from vgtemplate.theory.phase import phase_diagram as phases
 
@@ -31,7 +31,8 @@ _VARIANCE = click.FloatRange(0, 1e6, min_open=True)
 @click.option("--weights", type=_VARIANCE, help="Largest sigma_w².  [default: 3 critical]")
 @click.option("--biases", type=_VARIANCE, default=0.5, show_default=True, help="Largest sigma_b².")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="[default: phase-diagram-ACTIVATION.png]")
-def phase_diagram(activation: str, weights: float | None, biases: float, plot: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the critical line as JSON instead of a table.")
+def phase_diagram(activation: str, weights: float | None, biases: float, plot: Path | None, as_json: bool) -> None:
     """Draw the ordered phase (gradients vanish), the chaotic one (they explode) and the critical line.
 
     The axes are the variances of the weights (times fan_in) and of the biases. Prints the critical line as a table.
@@ -45,6 +46,10 @@ def phase_diagram(activation: str, weights: float | None, biases: float, plot: P
     diagram = phases(phi, weight_variances, bias_variances)
     path = plot or Path(f"phase-diagram-{activation}.png")
     write_figure(path, draw_phase_diagram(diagram, activation))
+    if as_json:
+        line = zip(bias_variances.tolist(), diagram.critical.tolist(), strict=True)
+        print_json([{"sigma_b_sq": at, "critical_sigma_w_sq": plain_number(found)} for at, found in line])
+        return
     rows = []
     for row in (np.sqrt(np.linspace(0, 1, _ROWS)) * (len(bias_variances) - 1)).round().astype(int):
         found = diagram.critical[row]

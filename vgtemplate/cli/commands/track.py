@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.progress import track as with_bar
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console, say
+from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.cli.send import EXTRAS
 from vgtemplate.tracking.outbox import Description, Parcel, Registration, Run, find_store, missed
@@ -27,15 +27,16 @@ def track() -> None:
 
 
 @track.command()
-def sync() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of a table.")
+def sync(as_json: bool) -> None:
     """Send the runs, descriptions and the report that MLflow has missed.
 
     Exits with code 1 if some could not be sent.
     """
     results = results_dir()
     parcels = missed(results)
-    console = make_console()
-    if not parcels:
+    console = make_console(stderr=as_json)
+    if not parcels and not as_json:
         say(f"MLflow at {find_store(results).place} has missed nothing")
         return
     tracker = Tracker(results, EXTRAS)
@@ -45,7 +46,10 @@ def sync() -> None:
         if tracker.failure:
             break
         outcomes.append((parcel, outcome))
-    if outcomes:
+    if as_json:
+        names = ("experiment", "run", "record")
+        print_json([{**dict(zip(names, _words(parcel), strict=True)), "failure": why} for parcel, why in outcomes])
+    elif outcomes:
         title = escape(f"sent to MLflow at {find_store(results).place}")
         console.print(make_table(title, _COLUMNS, [_row(*outcome) for outcome in outcomes], console.width))
     if tracker.failure:
@@ -55,9 +59,14 @@ def sync() -> None:
 
 
 def _row(parcel: Parcel, outcome: str | None) -> list[str]:
+    return [*map(escape, _words(parcel)), escape(outcome) if outcome else "sent"]
+
+
+def _words(parcel: Parcel) -> list[str]:
+    """Return a parcel's experiment, run and record."""
     run, record = "(description)" if isinstance(parcel, Description) else "(report)", ""
     if isinstance(parcel, Run | Registration):
         record = parcel.key
         run = f"{parcel.arm} as {parcel.name}" if isinstance(parcel, Registration) else parcel.label or parcel.arm
         run += f", seed {parcel.seed}" if isinstance(parcel, Run) and parcel.seed is not None else ""
-    return [escape(parcel.experiment), escape(run), escape(record), escape(outcome) if outcome else "sent"]
+    return [parcel.experiment, run, record]

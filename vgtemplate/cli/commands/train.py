@@ -71,6 +71,7 @@ class _How(NamedTuple):
 @click.option("--fresh", is_flag=True, help="Train also what has a record.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the arms' gradients beside theory.")
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration and its key; train nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print each arm's numbers, seed by seed, instead of a table.")
 def train(
     experiment: Path,
     arms: tuple[str, ...],
@@ -88,6 +89,7 @@ def train(
     fresh: bool,
     plot: Path | None,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Train the arms of an experiment, all seeds of an arm at once, and print the results.
 
@@ -103,7 +105,7 @@ def train(
     if dry_run:
         print_json([_plain(job) for job in jobs])
         return
-    results, console = make_results_folder(results_dir()), make_console()
+    results, console = make_results_folder(results_dir()), make_console(stderr=as_json)
     sweep_checkpoints(results)
     words = override_words(variants, overrides)
     view = _View(Sender(results, tracking, lambda text: console.print(text, markup=False)), words)
@@ -111,9 +113,7 @@ def train(
     records = _train_all(jobs, results, root, _How(accelerator, devices, strategy, fresh), console, view)
     if records is None:
         return
-    _show(jobs[0].experiment, records, results, console)
-    if plot is not None:
-        _draw(plot, records, console)
+    _tell(jobs[0].experiment, records, results, console, as_json, plot)
     for job in jobs:
         _track(job, view, register, runs_per_seed)
     headline = f"Trained by `vgt train {experiment.name}`"
@@ -172,6 +172,20 @@ def _train_all(
             console.print(text, markup=False)
         records.append(record)
     return records if is_first else None
+
+
+def _tell(
+    experiment: str, records: Sequence[Record], results: Path, console: Console, as_json: bool, plot: Path | None
+) -> None:
+    """Say what came out, as a table or as JSON, and draw it where that was asked for."""
+    if as_json:
+        from vgtemplate.cli.tables import describe_arm
+
+        print_json([describe_arm(record, str(record_path(results, record.key))) for record in records])
+    else:
+        _show(experiment, records, results, console)
+    if plot is not None:
+        _draw(plot, records, console)
 
 
 def _show(experiment: str, records: Sequence[Record], results: Path, console: Console) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console
+from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
@@ -45,6 +45,7 @@ JUDGED = 1000
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @cluster_options
 @click.option("--dry-run", is_flag=True, help="Search among the records that exist; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the picks with every candidate instead of a table.")
 def tune(
     ids: tuple[str, ...],
     seeds: int,
@@ -55,6 +56,7 @@ def tune(
     cluster: str | None,
     share: int | None,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Search the settings that claims leave open (all such claims, or those named) on seeds from 1000 up.
 
@@ -71,12 +73,17 @@ def tune(
         raise UserError(f"{', '.join(ids) or folder}: nothing to search; the settings are fixed by the register")
     name = choose_dataset(claims, folder, dataset, root)
     tuning = Tuning(claims, folder, name, range(first_seed, first_seed + seeds), root)
-    console = make_console()
+    console = make_console(stderr=as_json)
     console.print(f"data set: [bold]{name}[/bold], {describe_seeds(tuning.seeds)}")
     make_results_folder(how.results)
     picks, failed = _search(tuning, how, console, dry_run)
-    rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
-    console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
+    if as_json:
+        print_json(
+            {claim: {arm: pick.model_dump(mode="json") for arm, pick in arms.items()} for claim, arms in picks.items()}
+        )
+    else:
+        rows = [[claim, arm, *_row(pick)] for claim, arms in picks.items() for arm, pick in arms.items()]
+        console.print(make_table("searched on tuning seeds", _COLUMNS, rows, console.width))
     if not dry_run:
         console.print(f"picks in {escape(str(write_picks(folder, name, picks)))}")
     if failed:

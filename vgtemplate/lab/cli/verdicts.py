@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
-from vgtemplate.cli.console import make_console, say
+from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
@@ -59,7 +59,8 @@ def save(dataset: str, output: Path | None) -> None:
 @verdicts.command()
 @click.argument("paths", nargs=-1, type=_FILE, metavar="[FILE]...")
 @_DATASET
-def compare(paths: tuple[Path, ...], dataset: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of a table.")
+def compare(paths: tuple[Path, ...], dataset: str, as_json: bool) -> None:
     """Hold the run at hand against committed verdicts (those of its data set, or the files named), claim by claim."""
     rest = [read_verdicts(path) for path in paths]
     plan, judged = _judge(rest[0].dataset if rest and dataset == "auto" else dataset)
@@ -67,6 +68,9 @@ def compare(paths: tuple[Path, ...], dataset: str) -> None:
     if not rest:
         raise UserError(f"{verdicts_dir()}: no verdicts on {plan.dataset} to compare with; `vgt verdicts save`")
     here = gather(plan, judged, results_dir())
+    if as_json:
+        print_json([_plain(result, rest) for result in judged])
+        return
     columns = [Column("claim", folds=True), Column("here")]
     columns += [Column(escape(_heading(each, here)), rank, folds=True) for rank, each in enumerate(rest)]
     console = make_console()
@@ -83,6 +87,13 @@ def compare(paths: tuple[Path, ...], dataset: str) -> None:
                 console.print(f"    {escape(f'{part.title}, to be {part.threshold}: {count}')}", soft_wrap=True)
     shared = sum(any(name in each.claims for each in rest) for name in here.claims)
     console.print(f"{len(found)} of {shared} verdicts differ")
+
+
+def _plain(result: Result, rest: Sequence[Verdicts]) -> dict[str, object]:
+    """Return a claim's verdict here and in each of the others, None where that has none."""
+    entries = {each.machine.title: each.claims.get(result.claim.id) for each in rest}
+    others = {machine: entry and entry.verdict for machine, entry in entries.items()}
+    return {"claim": result.claim.id, "here": result.outcome, "others": others}
 
 
 def _heading(each: Verdicts, here: Verdicts) -> str:
