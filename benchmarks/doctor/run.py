@@ -19,6 +19,8 @@ from benchmarks.doctor.tally import Tally, tally
 from benchmarks.doctor.workers import SEED, examine_all
 from vgtemplate.atomic import write_whole
 
+WHICH = (*zoo.HALVES, zoo.SECOND)
+
 
 def print_tally(console: Console, title: str, counts: Tally) -> None:
     """Print the totals, per code, per family, what was missed and where it cried wolf."""
@@ -79,15 +81,16 @@ def as_json(
 
 
 @click.command()
-@click.option("--half", "which", type=click.Choice([*zoo.HALVES, "both"]), default="calibration", show_default=True)
+@click.option("--half", "which", type=click.Choice([*WHICH, "both"]), default="calibration", show_default=True)
 @click.option("--only", default="", help="Beginnings of names, with commas between.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--peers", "with_peers", is_flag=True, help="Also the published rules, on the same cases.")
 @click.option("--json", "path", type=click.Path(path_type=Path))
 def main(which: str, only: str, jobs: int, with_peers: bool, path: Path | None) -> None:
-    """Run the doctor beside each training of one half of the zoo, and count."""
+    """Run the doctor beside each training of one half of the zoo, of both, or of the second zoo, and count."""
     chosen = None if which == "both" else which
-    cases = zoo.cases(chosen, [name for name in only.split(",") if name])
+    starts = [name for name in only.split(",") if name]
+    cases = [case for half in ([which] if chosen else zoo.HALVES) for case in zoo.cases(half, starts)]
     console = Console(width=140, soft_wrap=True)
 
     def tell(case: Case, result: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from benchmarks.doctor import (
     public,
 )
 from benchmarks.doctor.case import Case
+from benchmarks.doctor.second import shelves as second
 
 SHELVES = (
     healthy_dense,
@@ -45,19 +46,26 @@ SHELVES = (
     ill_time,
 )
 HALVES = ("calibration", "held-out")
+SECOND = "second"
+_SECOND_NAMES = frozenset(case.name for case in second.CASES)
 
 
 def half(name: str) -> str:
-    """Return the half that a case is in: the first bit of its name's SHA-256, fixed before anything ran."""
+    """Return the half that a case is in: "second" for the second zoo's, else by the first bit of its name's SHA-256.
+
+    Both were fixed before anything ran.
+    """
+    if name in _SECOND_NAMES:
+        return SECOND
     return HALVES[hashlib.sha256(name.encode()).digest()[0] >> 7]
 
 
 def cases(which: str | None = None, only: Iterable[str] = ()) -> list[Case]:
-    """Return the cases of one half, or all; only those whose name starts with one of `only`, if any is given."""
-    all_of_them = [*(case for shelf in SHELVES for case in shelf.CASES), *public.cases()]
+    """Return the cases of one half or of the second zoo, or all; only those whose name starts with one of `only`."""
+    first = [*(case for shelf in SHELVES for case in shelf.CASES), *public.cases()]
     starts = tuple(only)
     return [
         case
-        for case in all_of_them
+        for case in [*first, *second.CASES]
         if (which is None or half(case.name) == which) and (not starts or case.name.startswith(starts))
     ]

@@ -14,14 +14,16 @@ from benchmarks.doctor import symptoms, zoo
 from benchmarks.doctor.case import CODES, Case, Training, steps_of
 from benchmarks.doctor.check import check
 from benchmarks.doctor.peers import RULES, names_of_peers
+from benchmarks.doctor.second import shelves
 from benchmarks.doctor.tally import clopper_pearson, tally
 
-OWN = [case for case in zoo.cases() if not case.name.startswith("public-")]
-BY_NAME = {case.name: case for case in OWN}
+SECOND = zoo.cases(zoo.SECOND)
+OWN = [case for half in zoo.HALVES for case in zoo.cases(half) if not case.name.startswith("public-")]
+BY_NAME = {case.name: case for case in [*OWN, *SECOND]}
 
 
 def test_names_are_unique() -> None:
-    assert len(BY_NAME) == len(OWN)
+    assert len(BY_NAME) == len(OWN) + len(SECOND)
 
 
 def test_there_are_enough_of_both_kinds() -> None:
@@ -39,7 +41,7 @@ def test_every_code_has_four_instances_and_is_in_both_halves() -> None:
 
 
 def test_labels_are_codes_and_the_ill_ones_have_a_cured_twin() -> None:
-    for case in OWN:
+    for case in [*OWN, *SECOND]:
         if case.kind == "healthy":
             assert (case.label, case.also, case.cured) == ("none", frozenset(), None)
         else:
@@ -54,6 +56,23 @@ def test_halves_depend_on_the_name_alone() -> None:
     assert abs(sizes[zoo.HALVES[0]] - sizes[zoo.HALVES[1]]) < 5 * math.sqrt(len(OWN))
 
 
+def test_the_second_zoo_is_large_enough_and_has_every_code() -> None:
+    kinds = Counter(case.kind for case in SECOND)
+    assert kinds["healthy"] >= 150
+    assert kinds["ill"] >= 120
+    counts = Counter(case.label for case in SECOND if case.kind == "ill")
+    assert set(counts) == set(CODES)
+    assert min(counts.values()) >= 4
+    assert {zoo.half(case.name) for case in SECOND} == {zoo.SECOND}
+
+
+def test_the_second_zoo_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> None:
+    assert shelves.digest() == shelves.FIXED
+    one, *rest = shelves.CASES
+    assert shelves.digest((*rest, one)) == shelves.FIXED  # in any order
+    assert shelves.digest(tuple(rest)) != shelves.FIXED
+
+
 STEPPED = (
     "mlp-relu-sgd",
     "unet-adam",
@@ -64,6 +83,12 @@ STEPPED = (
     "nan-forward--log",
     "graph-grows--bank",
     "unscaled-targets--prices",
+    "lenet-sgd",
+    "maml",
+    "sac",
+    "sparse-tables",
+    "graph-grows--queue-of-keys",
+    "nan-forward--lonely-node",
 )
 
 
@@ -79,7 +104,20 @@ def test_a_training_steps_and_derives_from_its_seed(name: str) -> None:
         assert first != losses(1)
 
 
-@pytest.mark.parametrize("name", ["mlp-tanh-adam", "dead-units--mlp", "not-in-optimizer--copied", "graph-grows--bank"])
+CHECKED = (
+    "mlp-tanh-adam",
+    "dead-units--mlp",
+    "not-in-optimizer--copied",
+    "graph-grows--bank",
+    "pointnet-adam",
+    "gcn-adam",
+    "loss-head-mismatch--spread-diabetes",
+    "stuck-at-zero--zero-towers",
+    "frozen-buffers-move--thaws-columns",
+)
+
+
+@pytest.mark.parametrize("name", CHECKED)
 def test_a_case_is_what_it_says(name: str) -> None:
     right, seen = check(BY_NAME[name])
     assert right, seen

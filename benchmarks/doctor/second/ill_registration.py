@@ -142,8 +142,8 @@ def unseen(seed: int, ill: bool, kind: str) -> Training:
 
 
 CASES: list[Case] = [
-    *[ill(f"left-{kind}", "not-in-optimizer", family, partial(left_out, kind=kind), 50) for kind, family in (
-        ("decoder-only", "recurrent"), ("new-head", "vision from scratch"), ("reset", "tutorials"), ("thawed", "recurrent"), ("deep-copy", "graph nets"), ("wrong-player", "games"))],
+    *[ill(f"left-{kind}", "not-in-optimizer", family, partial(left_out, kind=kind), 50, also) for kind, family, also in (
+        ("decoder-only", "recurrent", ""), ("new-head", "vision from scratch", ""), ("reset", "tutorials", ""), ("thawed", "recurrent", ""), ("deep-copy", "graph nets", ""), ("wrong-player", "games", "stale-gradients"))],
     *[ill(f"unseen-{kind}", "unregistered-parameters", family, partial(unseen, kind=kind), 50) for kind, family in (
         ("blocks", "transformers from scratch"), ("tuple", "recurrent"), ("table", "recurrent"), ("place", "recurrent"), ("made-in-forward", "tutorials"), ("graph-list", "graph nets"))],
 ]  # fmt: skip
