@@ -118,7 +118,7 @@ def _say_culprit(culprit: Culprit | None, indices: list[int], where: str) -> Non
         say("no function was seen to put it out: the optimiser's own step did, or what no function of torch computes")
         return
     place = ", ".join(filter(None, [culprit.place, f"module {culprit.module}" if culprit.module else ""]))
-    what = {"forward": "put out", "backward": "the derivative of which put out"}[culprit.phase]
+    what = {"forward": "to put out", "backward": "whose derivative is"}[culprit.phase]
     say(f"{culprit.phase}: {culprit.function}() {f'({place}) ' if place else ''}is the first {what} {culprit.value}")
     if culprit.is_data:
         say("its input held NaN already, and comes from the data")
