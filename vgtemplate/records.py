@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,14 @@ class Record:
             name: array[chosen] if SERIES[name].axes[0] == "replica" else array for name, array in self.series.items()
         }
         return replace(self, seeds=tuple(seeds), series=series)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what was trained, on what, and which series there are."""
+        series = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in self.series.items())
+        seeds = ", ".join(map(str, self.seeds)) or "none"
+        facts = {"key": self.key, "data set": self.dataset.get("name", "-"), "seeds": seeds, "series": series}
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(fact))}</td></tr>" for name, fact in facts.items())
+        return f"<table><caption>{escape(self.name)}, {self.wall_seconds:.1f} s</caption>{rows}</table>"
 
     @property
     def is_of_own_network(self) -> bool:

@@ -9,13 +9,16 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vgtemplate.config.extras import explain
 from vgtemplate.lightning import pl
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = npt.NDArray[np.float64]
 _PICTURE = "gradient_profile"
@@ -55,6 +58,19 @@ def log_profile(trainer: pl.Trainer, layers: Sequence[str], series: Mapping[str,
     figure = draw_profile(layers, series["gradient_rms"], steps)
     for logger, keep in keepers:
         _try(logger, keep, logger, figure, trainer.global_step)
+
+
+def draw(layers: Sequence[str], series: Mapping[str, Array], steps: Sequence[int]) -> Figure:
+    """Return the picture of the gradient's profile at the first, the middle and the last probed step.
+
+    Raises:
+        ValueError: no gradient was measured.
+    """
+    if "gradient_rms" not in series or not steps:
+        raise ValueError("no gradient was measured: plot a GradientProbe, after its training")
+    from vgtemplate.figures.profile import draw_profile
+
+    return draw_profile(layers, series["gradient_rms"], steps)
 
 
 def _try(logger: Any, act: Callable[..., object], *args: Any) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.hooks import RemovableHandle
 
 from vgtemplate.callbacks.contracts import check_order
 from vgtemplate.callbacks.layers import ProbedLayer, find_layers
+from vgtemplate.callbacks.loggers import draw
 from vgtemplate.callbacks.recorder import Recorder
 from vgtemplate.lightning import pl
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Probe(pl.Callback):
@@ -44,6 +48,14 @@ class Probe(pl.Callback):
             self.recorder.hidden = [layer.name for layer in self.layers]
         elif self.looks:
             self.recorder.watch(pl_module, self.looks)
+
+    def plot(self) -> Figure:
+        """Return a picture of the gradient by layer at the first, the middle and the last probed step.
+
+        Raises:
+            ValueError: no gradient was measured.
+        """
+        return draw(self.recorder.layers, self.recorder.series(), self.recorder.steps)
 
     def state_dict(self) -> dict[str, Any]:
         # A shared recorder is a callback of its own.
