@@ -124,6 +124,9 @@ class Report:
     def _repr_html_(self) -> str:
         return write_short(self)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         head = f"{len(self.steps)} steps watched: " + ("healthy" if self.is_healthy else ", ".join(self.codes))
         lines = [head]
