@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vgtemplate.doctor.prove.domain import DOMAINS
 from vgtemplate.doctor.report import Finding, Report
 
 _USUAL_RATIO = 1e-3
@@ -99,13 +100,12 @@ def _recurrent(finding: Finding, report: Report) -> tuple[Cure, ...]:
     return (Cure("orthogonal", "the recurrent matrix drawn orthogonal", finding.where), *clip)
 
 
-def _domain(finding: Finding, report: Report) -> tuple[Cure, ...] | str:
+def _domain(finding: Finding, report: Report) -> tuple[Cure, ...]:
     found = _EDGE.search(finding.evidence)
-    names = [found.group(1)] if found else [call for each in finding.where for call in _calls(each)]
-    if not names:
-        return "which function it is, is not known"
+    named = [found.group(1)] if found else [call for each in finding.where for call in _calls(each)]
+    names = tuple(name for name in named if name in DOMAINS)
     what = f"an epsilon in {', '.join(f'{name}()' for name in names)}"
-    return (Cure("domain", what, tuple(names)), _rate(0.1), _CLIP)
+    return (*((Cure("domain", what, names),) if names else ()), _rate(0.1), _CLIP)
 
 
 def _calls(where: str) -> list[str]:
@@ -121,7 +121,7 @@ def _one(kind: str, text: str) -> Callable[[Finding, Report], tuple[Cure, ...]]:
     return lambda finding, report: (Cure(kind, text, finding.where),)
 
 
-_OFFERS: dict[str, Callable[[Finding, Report], tuple[Cure, ...] | str]] = {
+_OFFERS: dict[str, Callable[[Finding, Report], tuple[Cure, ...]]] = {
     "loss-head-mismatch": _one("loss-head", "the loss handed what it takes: no activation too many, targets that fit"),
     "unregistered-parameters": _one("register", "the layers registered and added to the optimiser"),
     "not-in-optimizer": _one("own", "the missing parameters added to the optimiser"),
