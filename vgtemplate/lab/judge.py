@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from vgtemplate.lab.claim import ClaimConfig, PartConfig
 from vgtemplate.lab.effects import compute_effects
-from vgtemplate.lab.threshold import clears
+from vgtemplate.lab.threshold import clears, read_threshold
 from vgtemplate.records import Record
-from vgtemplate.text import describe_seeds
+from vgtemplate.text import describe_seeds, write_number
 
 CONFIRMED, REFUTED, PARTLY, NOT_TESTED = "confirmed", "refuted", "partly", "not tested"
 CLEARS, FAILS = "clears", "does not clear"
@@ -54,8 +54,16 @@ class PartVerdict:
 
     @property
     def count(self) -> str:
-        """Of how many networks the effect clears, e.g. "28 of 30 networks"; an exact claim has no networks."""
+        """Of how many networks the effect clears, e.g. "28 of 30 networks"; of a single number: whether it does."""
+        if not self.seeds and len(self.effects) == 1:
+            return "it is" if self.cleared else "it is not"
         return f"{self.cleared} of {len(self.effects)}{' networks' if self.seeds else ''}"
+
+    @property
+    def needed(self) -> str:
+        """The threshold in words that people use: "exactly 4" where nothing else will do."""
+        low, high = read_threshold(self.threshold).low, read_threshold(self.threshold).high
+        return f"exactly {write_number(low)}" if low == high else self.threshold
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -35,7 +35,7 @@ def test_verdicts_are_said_one_by_one_then_in_detail_and_json_stands_alone(repro
     assert both.code == 0, both
     lines = [line for line in both.out.splitlines() if " arms done, " not in line]
     # What needs nothing new comes first, though it is asked for last; then what had to be trained; then all in detail.
-    assert lines[1].startswith("confirmed derivative-bounds: 0, to be <= 0: 1 of 1")
+    assert lines[1].startswith("confirmed derivative-bounds: 0, to be <= 0: it is")
     assert lines[2].startswith("confirmed tanh-beats-sigmoid: ")
     assert "derivative-bounds: confirmed" in lines[3:]
     assert "tanh-beats-sigmoid: confirmed (provisional: judged on fewer than ten seeds)" in lines[3:]

@@ -273,7 +273,9 @@ def test_basis_in_words(make_claim, make_record, make_result):
     quick = make_result(make_claim(), {"sigmoid": make_record("sigmoid")}, dataset="mine", seeds=(0,))
     exact = replace(quick, dataset="-", seeds=())
     assert describe_basis([exact]) == "No claim here needs data or seeds."
-    assert describe_basis([exact, quick]) == "Verdicts on mine, seed 0. 1 claim, exact or a timing, needs neither."
+    assert describe_basis([exact, quick]) == (
+        "Verdicts on mine, seed 0. 1 claim is a formula or a timing: it needs no data and no seeds."
+    )
     assert describe_basis([quick, replace(quick, setting="full")]) == (
         "Verdicts on mine, seed 0; mine, seed 0, full setting."
     )

@@ -45,7 +45,7 @@ def coloured(verdict: str) -> str:
 def describe_part(part: PartVerdict) -> str:
     """Say in a line what a part's effect is, what it has to be, and for how many networks of which seeds it is."""
     seeds = f", {describe_seeds(part.seeds)}" if part.seeds else ""
-    return f"{part.title}: {write_spread(part.effects)}, to be {part.threshold}: {part.count}{seeds}"
+    return f"{part.title}: {write_spread(part.effects)}, to be {part.needed}: {part.count}{seeds}"
 
 
 def verdict_line(result: Result) -> str:
@@ -53,7 +53,7 @@ def verdict_line(result: Result) -> str:
     start, part = f"{coloured(result.outcome)} [bold]{result.claim.id}[/bold]", result.deciding
     if part is None:
         return f"{start}: {escape(result.failure or '')}"
-    return f"{start}: {escape(write_spread(part.effects))}, to be {part.threshold}: {part.count}"
+    return f"{start}: {escape(write_spread(part.effects))}, to be {part.needed}: {part.count}"
 
 
 def _short(threshold: str) -> str:

@@ -53,8 +53,8 @@ def describe_basis(results: Sequence[Result]) -> str:
         return "No claim here needs data or seeds."
     words = [_describe_looks(dataset, setting, seeds) for (dataset, setting), seeds in looks.items()]
     without = sum(not result.seeds for result in results)
-    others = "claim, exact or a timing, needs" if without == 1 else "claims, exact or timings, need"
-    return f"Verdicts on {'; '.join(words)}." + (f" {without} {others} neither." if without else "")
+    others = "claim is a formula or a timing: it needs" if without == 1 else "claims are formulas or timings: they need"
+    return f"Verdicts on {'; '.join(words)}." + (f" {without} {others} no data and no seeds." if without else "")
 
 
 def _describe_looks(dataset: str, setting: str, looks: Counter[tuple[int, ...]]) -> str:

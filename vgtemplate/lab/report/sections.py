@@ -30,7 +30,7 @@ def _describe_part(claim: ClaimConfig, part: PartVerdict) -> dict[str, Any]:
     return {
         "title": part.title,
         "role": part.role,
-        "threshold": part.threshold.replace("<=", "≤").replace(">=", "≥"),
+        "threshold": part.needed.replace("<=", "≤").replace(">=", "≥"),
         "verdict": part.verdict,
         "count": part.count + (f", {describe_seeds(part.seeds)}" if part.seeds else ""),
         "share": "{:.0%} to {:.0%}".format(*part.interval) if part.verdict == DEPENDS else "",
