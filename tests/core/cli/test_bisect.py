@@ -164,7 +164,7 @@ def test_logarithm_of_zero_in_a_module_of_ones_own(vgt, tmp_path: Path) -> None:
     index = int(BatchOrder([0], 64, 16).indices(137)[0, 5])
     assert done.stdout.splitlines() == [
         "module: the loss is not finite at step 137, seed 0",
-        "forward: log() (own.py:37) is the first to put out infinity",
+        "forward: log() (own.py:36) is the first to put out infinity",
         f"samples 5 of the batch, {index} of the training split",
     ]
     assert not (tmp_path / "results").exists()
@@ -180,7 +180,7 @@ def test_population_names_the_seeds_whose_batch_has_the_bad_row(vgt) -> None:
     first, second, third = done.stdout.splitlines()
     bad = [str(seeds[place[0]]) for place in places]
     assert first == f"network: the loss is not finite at step {step}, seed{'s' * (len(bad) > 1)} {', '.join(bad)}"
-    assert second == "forward: log() (own.py:25, module Logarithm) is the first to put out infinity"
+    assert second == "forward: log() (own.py:25, module model.network) is the first to put out infinity"
     assert third == f"samples {places[0][1]} of the batch, 40 of the training split"
 
 
