@@ -24,7 +24,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 LIBRARIES = ("torchvision", "sklearn.datasets", "scipy.stats")
 TRACKING = ("mlflow", "sqlalchemy.dialects.sqlite", "mlflow.store.tracking.sqlalchemy_store")
 COMMANDS = ("vgtemplate.training.run", "vgtemplate.cli.commands.train")
-CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, "tests.frozen"])
+CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, "tests.warm", "tests.frozen"])
 get_context = multiprocessing.get_context
 REPOSITORY = str(Path(__file__).parents[1])
 CALL = "from vgtemplate.cli.main import main; main()"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import CALL, run_vgt
 from vgtemplate.records import read_record
 
 pytestmark = pytest.mark.slow
@@ -22,23 +23,26 @@ pytestmark = pytest.mark.slow
 EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "claims"
 CLAIMS = ["chain-rule-product", "tanh-beats-sigmoid"]
 REPRODUCE = ["reproduce", *CLAIMS, "--dataset", "digits", "--seeds", "2", "--jobs", "1", "--no-tracking"]
-CALL = "from vgtemplate.cli.main import main; main()"
 SMALL = 6_000
 """Bytes: an exact check's record is smaller, an arm's larger."""
 
 
-def vgt(
+def environment_of(results: Path) -> dict[str, str]:
+    settings = {"VGT_RESULTS_DIR": str(results), "VGT_CLAIMS_DIR": str(EXPERIMENTS), "OMP_NUM_THREADS": "1"}
+    return os.environ | settings
+
+
+def vgt(results: Path, *arguments: str, code: str = CALL) -> subprocess.CompletedProcess[str]:
+    return run_vgt(*arguments, cwd=results, environment=environment_of(results), code=code)
+
+
+def vgt_anew(
     results: Path, *arguments: str, before: Callable[[], None] | None = None, code: str = CALL
 ) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {
-        "VGT_RESULTS_DIR": str(results),
-        "VGT_CLAIMS_DIR": str(EXPERIMENTS),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    """Run it in a Python that starts anew, and its workers too."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=environment,
+        env=environment_of(results) | {"PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=before,
         capture_output=True,
         text=True,
@@ -74,14 +78,14 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_has_every_record_is_judged_again_without_torch(judged: Path) -> None:
     code = f"import atexit, sys; atexit.register(lambda: print('torch loaded:', 'torch' in sys.modules)); {CALL}"
-    again = vgt(judged, *REPRODUCE, code=code)
+    again = vgt_anew(judged, *REPRODUCE, code=code)
     assert again.returncode == 0, again.stderr
     assert "2 confirmed" in again.stdout
     assert again.stdout.splitlines()[-1] == "torch loaded: False"
 
 
 def test_full_disk_fails_what_does_not_fit_and_keeps_what_is_there(judged: Path, tmp_path: Path) -> None:
-    full = vgt(tmp_path, *REPRODUCE, before=limit_files)
+    full = vgt_anew(tmp_path, *REPRODUCE, before=limit_files)
     assert full.returncode == 1
     text = " ".join(full.stdout.split())
     assert "the record cannot be written (File too large)" in text
@@ -113,7 +117,8 @@ def test_results_folder_that_cannot_be_written_is_said_before_anything_runs(
     arguments: list[str], tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o555)
-    ended = vgt(tmp_path, *arguments, before=obey_permissions)
+    # Such a right is lost with the start of a program.
+    ended = vgt_anew(tmp_path, *arguments, before=obey_permissions)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path}: the results folder cannot be written (Permission denied)")

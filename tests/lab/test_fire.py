@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.processes import CONTEXT, Running, start_server
+from tests.processes import CONTEXT, Running, run_vgt, start_server
 from vgtemplate.jobs import run
 from vgtemplate.jobs.locks import is_held
 from vgtemplate.lab.claims import load_claims
@@ -213,7 +211,7 @@ def test_worker_asked_to_end_while_it_writes_leaves_no_half_record(tmp_path: Pat
     ours.send((job, worker.How(Path({str(tmp_path)!r}), Path({str(tmp_path)!r}), 1, "cpu")))
     worker._serve(theirs, 1, [])
     """
-    ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+    ended = run_vgt(cwd=tmp_path, environment=os.environ, code=code)
     assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
     assert (tmp_path / "asked").exists()
     assert not list(tmp_path.glob(".writing-*"))
@@ -233,5 +231,5 @@ def test_what_a_worker_notes_is_one_line_as_in_its_parent(tmp_path: Path) -> Non
     ours.close()
     worker._serve(theirs, 1, [])
     """
-    ended = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+    ended = run_vgt(cwd=tmp_path, environment=os.environ, code=code)
     assert ended.stderr.startswith("note: the disk is full\n"), ended.stderr

@@ -110,7 +110,17 @@ def test_workers_give_the_records_that_this_process_gives(claims: dict[str, Clai
 
 @pytest.mark.slow
 def test_interrupted_reproduction_says_so_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "1", "--no-tracking")
+    arguments = (
+        "reproduce",
+        "glorot-suits-saturating",
+        "--dataset",
+        "digits",
+        "--seeds",
+        "2",
+        "--jobs",
+        "1",
+        "--no-tracking",
+    )
     first = vgt(*arguments, results=tmp_path)
     wait_until(lambda: list(tmp_path.glob("[!.]*/record.json")))
     first.send_signal(signal.SIGINT)
@@ -137,8 +147,18 @@ def workers_of(results: Path) -> list[int]:
 def test_killed_reproduction_leaves_no_process_and_ends_with_the_verdicts_of_one_that_was_not(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir(), whole.mkdir()
-    arguments = ("reproduce", "he-suits-relu", "--dataset", "digits", "--seeds", "2", "--jobs", "2", "--no-tracking")
-    for wanted in (1, 4):
+    arguments = (
+        "reproduce",
+        "glorot-suits-saturating",
+        "--dataset",
+        "digits",
+        "--seeds",
+        "2",
+        "--jobs",
+        "2",
+        "--no-tracking",
+    )
+    for wanted in (1, 3):
         process = vgt(*arguments, results=killed, spawns=True)
         wait_until(lambda wanted=wanted: len(list(killed.glob("[!.]*/record.json"))) >= wanted)
         process.kill()

@@ -12,8 +12,11 @@ from benchmarks.reliability.signals import disturb, make_case, moments
 
 @pytest.mark.slow
 def test_reproduction_survives_a_signal_at_any_moment(tmp_path: Path) -> None:
-    """Takes long because of its twenty moments, each of which is a reproduction broken off and one that goes on."""
+    """Takes long because of its ten moments, each of which is a reproduction broken off and one that goes on.
+
+    Every hundredth: `python -m benchmarks.reliability signals`.
+    """
     case = make_case(COMMANDS["reproduce"], tmp_path / "case", anew=False)
-    for moment in moments(10):
+    for moment in moments(5):
         if not moment.while_loading:
             assert disturb(case, tmp_path / "disturbed", moment) == [], str(moment)

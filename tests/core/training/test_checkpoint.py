@@ -277,16 +277,35 @@ def stopped_at(step: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return folder / "training.ckpt"
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """The record of the training that nobody disturbed."""
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The checkpoint of a training that was stopped at step 5."""
+    with pytest.MonkeyPatch.context() as patch:
+        return stopped_at(5, tmp_path_factory.mktemp("stopped"), patch).read_bytes()
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, stopped: bytes) -> Path:
+    """The same, in the folder of the test's own."""
+    path = tmp_path / "training.ckpt"
+    path.write_bytes(stopped)
+    return path
+
+
 def train(folder: Path) -> Record:
     checkpoints = Checkpoints(folder, 0.0)
     config = ArmConfig.model_validate(BASE)
     return train_arm("arm", config, SEEDS, folder, Hardware("cpu"), checkpoints=checkpoints)[0]
 
 
-def test_checkpoint_is_read_without_pickles_and_holds_what_a_person_expects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = torch.load(stopped_at(5, tmp_path, monkeypatch), weights_only=True)
+def test_checkpoint_is_read_without_pickles_and_holds_what_a_person_expects(checkpoint: Path) -> None:
+    found = torch.load(checkpoint, weights_only=True)
     assert found["global_step"] == 5
     assert found["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["completed"] == 5
     assert any(name.startswith("model.") for name in found["state_dict"])
@@ -308,23 +327,21 @@ def empty(_: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [truncate, flip, empty], ids=lambda damage: damage.__name__)
 def test_damaged_checkpoint_is_said_and_the_run_starts_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Any
+    tmp_path: Path, checkpoint: Path, whole: Record, damage: Any
 ) -> None:
-    path = stopped_at(5, tmp_path, monkeypatch)
-    path.write_bytes(damage(path.read_bytes()))
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     with pytest.warns(UserWarning, match=r"training\.ckpt: the checkpoint cannot be used"):
         record = train(tmp_path)
     assert "parts" not in record.environment
-    assert record.weights_sha256 == train(tmp_path / "whole").weights_sha256
-    assert path.with_suffix(".unusable").exists()
+    assert record.weights_sha256 == whole.weights_sha256
+    assert checkpoint.with_suffix(".unusable").exists()
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
 def test_checkpoint_that_cannot_be_read_just_now_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    path = stopped_at(5, tmp_path, monkeypatch)
-    before = path.read_bytes()
+    before = checkpoint.read_bytes()
 
     def refuse(*_: Any, **__: Any) -> None:
         raise error
@@ -333,13 +350,14 @@ def test_checkpoint_that_cannot_be_read_just_now_stays(
         patch.setattr("vgtemplate.callbacks.checkpointer.torch.load", refuse)
         with pytest.raises(UserError, match=r"training\.ckpt: the checkpoint cannot be read .*; it stays as it is"):
             train(tmp_path)
-    assert path.read_bytes() == before
+    assert checkpoint.read_bytes() == before
     assert train(tmp_path).environment["parts"][-1]["from_step"] == 5
 
 
-def test_request_to_stop_while_a_checkpoint_is_read_is_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = stopped_at(5, tmp_path, monkeypatch)
-    before = path.read_bytes()
+def test_request_to_stop_while_a_checkpoint_is_read_is_met(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = checkpoint.read_bytes()
 
     def stop(*_: Any, **__: Any) -> None:
         raise Stopped("stopped", int(signal.SIGTERM))
@@ -348,27 +366,27 @@ def test_request_to_stop_while_a_checkpoint_is_read_is_met(tmp_path: Path, monke
         patch.setattr("vgtemplate.callbacks.checkpointer.torch.load", stop)
         with pytest.raises(Stopped):
             train(tmp_path)
-    assert path.read_bytes() == before
+    assert checkpoint.read_bytes() == before
 
 
-def test_checkpoint_of_other_versions_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = stopped_at(5, tmp_path, monkeypatch)
-    found = torch.load(path, weights_only=True)
+def test_checkpoint_of_other_versions_is_not_taken_up(tmp_path: Path, checkpoint: Path) -> None:
+    found = torch.load(checkpoint, weights_only=True)
     found["versions"]["torch"] = "1.0"
-    torch.save(found, path)
+    torch.save(found, checkpoint)
     with pytest.warns(UserWarning, match="other versions of the libraries wrote it"):
         assert "parts" not in train(tmp_path).environment
 
 
-def test_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_costs_the_checkpoint_and_not_the_run(
+    tmp_path: Path, whole: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vgtemplate.training.trainer.write_whole", refuse)
     with pytest.warns(UserWarning, match="no checkpoint can be written"):
         record = train(tmp_path)
-    monkeypatch.undo()
-    assert record.weights_sha256 == train(tmp_path / "whole").weights_sha256
+    assert record.weights_sha256 == whole.weights_sha256
 
 
 def test_handlers_of_signals_are_put_back(tmp_path: Path) -> None:
