@@ -44,10 +44,10 @@ class Doctor(pl.Callback):
         if number >= self.steps:
             self._conclude(trainer)
             return
-        if not observer.is_looking and is_due(number):
+        if not observer.is_looking and (due := is_due(number)):
             self._begun = trainer.global_step
             observer.accumulated = int(getattr(trainer, "accumulate_grad_batches", 1))
-            observer.begin(trainer.optimizers)
+            observer.begin(trainer.optimizers, briefly=due == "briefly")
             observer.guard(hooks.set)
         if observer.is_looking:
             observer.enter()

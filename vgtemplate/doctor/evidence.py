@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vgtemplate.watching.measurements import Measurements
 
-CHUNK, WINDOW = 5, 3
+CHUNK, WINDOW = 3, 2
 """Watched steps that are looked at together, and how many such chunks make a window."""
 Array = npt.NDArray[np.float64]
 Keep = Callable[[Tensor, Callable[[Any], None]], None]
@@ -125,6 +125,8 @@ class Step:
     """One watched step."""
 
     number: int
+    is_brief: bool = False
+    """Whether only the loss and the samples of the parameters were kept."""
     loss: float = float("nan")
     nodes: int = 0
     """Nodes of the graph behind the loss."""
@@ -154,6 +156,9 @@ class Evidence:
     measurements: Measurements
     parameters: dict[str, Parameter] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    """Those in which everything was looked at."""
+    between: list[Step] = field(default_factory=list)
+    """Those that were looked at briefly."""
     activations: dict[str, str] = field(default_factory=dict)
     """By layer: the activation behind it."""
     slopes: dict[str, list[Array]] = field(default_factory=dict)
@@ -189,9 +194,13 @@ class Evidence:
         values = [step.layers[layer].spread for step in self.steps if layer in step.layers]
         return np.array([each for each in values if np.isfinite(each)], dtype=np.float64)
 
+    def all_steps(self) -> list[Step]:
+        """Return the steps that were looked at, briefly or not, in their order."""
+        return sorted([*self.steps, *self.between], key=lambda step: step.number)
+
     def losses(self) -> Array:
-        """Return the loss of each watched step, (S,)."""
-        return np.array([step.loss for step in self.steps], dtype=np.float64)
+        """Return the loss of each step that was looked at, (S,)."""
+        return np.array([step.loss for step in self.all_steps()], dtype=np.float64)
 
     def series(self, name: str) -> Array:
         """Return a series of the watch, (S, L), in the order of `measurements.layers`; empty where there is none."""

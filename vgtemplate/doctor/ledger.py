@@ -86,6 +86,9 @@ class Ledger:
             scale: what they are too large by.
         """
         owned = list(owned)
+        if step.is_brief:
+            self._sample({name: each for each in owned if (name := self.names.get(each)) is not None}, step, scale)
+            return
         for parameter in owned:
             # A game's judge is cleared before its own backward pass, whatever the other player's has left in it.
             added = self._added.pop(parameter, None)
@@ -94,19 +97,19 @@ class Ledger:
         self._note_all(step, {name: each for each in owned if (name := self.names.get(each)) is not None}, scale)
 
     def _note_all(self, step: Step, parameters: Mapping[str, nn.Parameter], scale: Tensor | float) -> None:
-        weights = {name: dense(each) for name, each in parameters.items()}
+        self._sample(parameters, step, scale)
         gradients = {name: dense(each.grad) for name, each in parameters.items() if each.grad is not None}
-        for name in parameters:
-            step.parameters[name] = ParameterStep(name in gradients, 0.0, 0.0, _NONE, _NONE, _NONE)
-        for name, size in _largest(weights).items():
+        for name, size in _largest({name: dense(each) for name, each in parameters.items()}).items():
             self._keep(size, partial(_set_first, step.parameters[name], "largest_weight"))
         for name, size in _largest(gradients).items():
             self._keep(size / scale, partial(_set_first, step.parameters[name], "largest_gradient"))
-        for name, weight in weights.items():
-            self._keep(sample(weight), partial(setattr, step.parameters[name], "before"))
-        for name, gradient in gradients.items():
-            if not parameters[name].grad.is_sparse:  # type: ignore[union-attr]
-                self._keep(sample(gradient) / scale, partial(setattr, step.parameters[name], "gradient"))
+
+    def _sample(self, parameters: Mapping[str, nn.Parameter], step: Step, scale: Tensor | float) -> None:
+        for name, each in parameters.items():
+            step.parameters[name] = note = ParameterStep(each.grad is not None, 0.0, 0.0, _NONE, _NONE, _NONE)
+            self._keep(sample(each), partial(setattr, note, "before"))
+            if each.grad is not None and not each.grad.is_sparse:
+                self._keep(sample(each.grad) / scale, partial(setattr, note, "gradient"))
 
     def after_step(self, step: Step, owned: Iterable[nn.Parameter]) -> None:
         """After it has stepped: where they are now."""
@@ -115,7 +118,7 @@ class Ledger:
             if note is None:
                 continue
             self._keep(sample(parameter), partial(setattr, note, "after"))
-            if parameter.grad is not None:
+            if parameter.grad is not None and not step.is_brief:
                 self._used[parameter] = weakref.ref(parameter.grad), parameter.grad._version
 
     def end(self, step: Step) -> None:

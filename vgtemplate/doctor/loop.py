@@ -18,9 +18,16 @@ STEPS = 200
 """So many steps are watched where nothing else is said."""
 
 
-def is_due(step: int) -> bool:
-    """Say whether a step is watched: the first ten, then two of each ten, since some faults show in following steps."""
-    return step < 10 or step % 10 < 2
+def is_due(step: int) -> bool | str:
+    """Say whether a step is watched, or "briefly": all of it in ever larger gaps, its loss and motion in between.
+
+    All is looked at in the steps 0, 1, 2, 3, 4, 7, 11, 17, 26, 40, 61, 92, 139, ...; briefly in the first twelve, and
+    in two of each ten, since some faults show in steps that follow each other.
+    """
+    full = 4
+    while full < step:
+        full = full * 3 // 2 + 1
+    return step in (*range(4), full) or ("briefly" if step < 12 or step % 10 < 2 else False)
 
 
 @contextmanager
@@ -35,7 +42,7 @@ def watch(
     Args:
         model: any network.
         optimizer: the one that moves it, or several; None: all that do.
-        every: watch each so many steps, from the first; None: the first ten, then two of each ten.
+        every: watch each so many steps, from the first, all of each; None: as `is_due` says.
 
     Raises:
         ValueError: `every` is below 1.

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from vgtemplate.doctor.evidence import Evidence, Parameter, Step
 from vgtemplate.doctor.ledger import Ledger, alike
+from vgtemplate.doctor.network import moved_by
 from vgtemplate.doctor.trace import Trace, count_nodes
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.scaling import find_scaler, scale_left
@@ -21,6 +22,8 @@ from vgtemplate.watching.tally import Array, to_host
 from vgtemplate.watching.watcher import LOOKS, Watcher
 
 Optimizer = torch.optim.Optimizer
+_SAMPLES = 64
+"""So many of a batch tell how large signals and gradients are."""
 
 
 class Observer(Watcher):
@@ -29,8 +32,9 @@ class Observer(Watcher):
     def __init__(self, model: nn.Module) -> None:
         self.evidence = Evidence(Measurements())
         self._kept: list[tuple[Tensor, Callable[[Any], None]]] = []
+        self._waiting: list[tuple[Tensor, Callable[[Any], None]]] = []
         self.trace = Trace(self.evidence, self._keep)
-        super().__init__(model, self.evidence.measurements, LOOKS, listener=self.trace)
+        super().__init__(model, self.evidence.measurements, LOOKS, listener=self.trace, most=_SAMPLES)
         self.trace.before_backward = self.before_backward
         self._names: dict[nn.Parameter, str] = {}
         self._ledger = Ledger(self._names, self._keep)
@@ -42,13 +46,15 @@ class Observer(Watcher):
     def _keep(self, tensor: Tensor, into: Callable[[Any], None]) -> None:
         self._kept.append((tensor.detach().reshape(-1), into))
 
-    def begin(self, optimizers: Collection[Optimizer] = ()) -> None:
-        super().begin(optimizers)
+    def begin(self, optimizers: Collection[Optimizer] = (), briefly: bool = False) -> None:
+        super().begin(optimizers, briefly)
         if self.is_looking:
-            self.guard(self._begin_step)
+            self.guard(self._begin_step, briefly)
 
-    def _begin_step(self) -> None:
-        self._step, self._kept = Step(-1), []
+    def _begin_step(self, briefly: bool) -> None:
+        self._step, self._kept = Step(-1, briefly), []
+        if briefly:
+            return
         self._names = {each: name for name, each in self.model.named_parameters() if not is_lazy(each)}
         self._ledger.names = self._names
         if not self.evidence.steps and not self.evidence.constant:
@@ -78,8 +84,10 @@ class Observer(Watcher):
         if not self.is_looking or loss.numel() != 1:
             return
         step = self._step
-        self._ledger.before_backward()
         self._keep(loss, lambda host: setattr(step, "loss", float(host[0])))
+        if step.is_brief:
+            return
+        self._ledger.before_backward()
         self._losses.append(weakref.ref(loss))
         step.nodes = max(step.nodes, count_nodes(loss))
 
@@ -98,7 +106,10 @@ class Observer(Watcher):
     def _note_before_step(self, optimizer: Optimizer) -> None:
         scaler = find_scaler()
         self._step.is_scaled |= scaler is not None
-        owned = [each for group in optimizer.param_groups for each in group["params"]]
+        if self._step.is_brief:
+            self._ledger.before_step(self._step, moved_by(optimizer), scale_left(optimizer, scaler))
+            return
+        owned = moved_by(optimizer)
         foreign = [each for each in owned if each not in self._names]
         self.evidence.foreign = sum(each.numel() for each in foreign)
         # What moves its inputs alone, as style transfer does, has other shapes.
@@ -123,10 +134,17 @@ class Observer(Watcher):
         self._is_paused = False
         super().after_step(optimizer)
         if self.is_looking:
-            owned = [each for group in optimizer.param_groups for each in group["params"]]
+            owned = moved_by(optimizer)
             self.guard(self._ledger.after_step, self._step, owned)
 
     def end(self, step: int) -> dict[str, dict[str, Array]]:
+        if self.is_looking and self._step.is_brief:
+            self._step.number = step
+            self.evidence.between.append(self._step)
+            # Moved to the host with the next step of which all is looked at.
+            self._waiting += self._kept
+            self.drop()
+            return {}
         if self.is_looking:
             self.guard(self._end_step, step)
         return super().end(step)
@@ -137,12 +155,16 @@ class Observer(Watcher):
         self._ledger.end(step)
         if not self.evidence.parameters or len(self.evidence.steps) % 10 == 0:
             self._describe_parameters()
-        kept, self._kept = self._kept, []
+        self._fetch(self._kept)
+        if number not in self.evidence.numbers[-1:]:
+            self.evidence.steps.append(step)
+
+    def _fetch(self, kept: list[tuple[Tensor, Callable[[Any], None]]]) -> None:
+        """Move what was kept to the host, in one transfer per device."""
+        kept, self._kept, self._waiting = [*self._waiting, *kept], [], []
         host = to_host([tensor for tensor, _ in kept])
         for tensor, into in kept:
             into(np.atleast_1d(host[id(tensor)]))
-        if number not in self.evidence.numbers[-1:]:
-            self.evidence.steps.append(step)
 
     def _describe_parameters(self) -> None:
         owned = set().union(*self._owners.values())
@@ -167,6 +189,7 @@ class Observer(Watcher):
     def conclude(self) -> Evidence:
         """After the last step; return the evidence."""
         self.drop()
+        self.guard(self._fetch, [])
         self.guard(self._conclude)
         self.evidence.notes = list(self.measurements.notes)
         return self.evidence

@@ -65,8 +65,7 @@ class Trace:
         self.step, self.modules, self._layers = step, [], []
         self.known = {id(each) for each in (*model.parameters(), *model.buffers())}
 
-    def calling(self, name: str, args: Any, kwargs: Any) -> None:
-        records = torch.is_grad_enabled()
+    def calling(self, name: str, args: Any, kwargs: Any, records: bool = True) -> None:
         if self.modules and name not in _ASKING:
             used = {id(each) for each in tensors([*args, *kwargs.values()])} & self.known
             (self.used if records else self.used_apart).update(used)
@@ -223,9 +222,10 @@ class Trace:
         note.count, note.dtype = seen.count, str(values.dtype).removeprefix("torch.")
         if not values.numel():
             return
-        sizes = values.abs()
-        self._keep(sizes.amax(), lambda host: setattr(note, "largest", float(host[0])))
+        low, high = torch.aminmax(values)
+        self._keep(torch.maximum(-low, high), lambda host: setattr(note, "largest", float(host[0])))
         if values.dtype == torch.float16:
+            sizes = values.abs()
             present = sizes > 0
             lost = (present & (sizes < _SMALL_HALF)).sum() / present.sum().clamp_min(1)
             lost = torch.where(present.any(), lost, torch.ones_like(lost))

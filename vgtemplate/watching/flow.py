@@ -23,7 +23,7 @@ from vgtemplate.watching.functions import (
     derivative,
     max_derivative,
 )
-from vgtemplate.watching.lens import Seen, see, summed, units_first
+from vgtemplate.watching.lens import Seen, see, summed, thinned, units_first
 from vgtemplate.watching.listener import Listener
 from vgtemplate.watching.recurrence import Recurrence, profiles, why_not_run_again
 from vgtemplate.watching.rows import Row, leaves
@@ -65,6 +65,7 @@ class Flow(TorchFunctionMode):
         arrives: called before what comes back is counted.
         row_of: returns the row of a parameter that is in none of them.
         listener: is told of everything besides.
+        most: samples of a batch of which signals and gradients are measured; None: all.
 
     `places` has the order in which the rows were used first.
     """
@@ -80,6 +81,7 @@ class Flow(TorchFunctionMode):
         arrives: Callable[[], None],
         row_of: Callable[[Tensor], Row | None],
         listener: Listener | None = None,
+        most: int | None = None,
     ) -> None:
         super().__init__()
         self._rows = {
@@ -88,7 +90,8 @@ class Flow(TorchFunctionMode):
         self._tally, self._num_replicas = tally, num_replicas
         self._forwards, self._backwards = "signals" in looks, "gradients" in looks
         self._guard, self._note, self._arrives, self._row_of = guard, note, arrives, row_of
-        self._listener = listener
+        self._listener, self._most = listener, most
+        self._is_brief = listener is not None and not looks
         self._stand_ins: dict[int, tuple[Tensor, Row | None]] = {}
         self._is_population = any(row.stacked for row in rows)
         self._made: dict[Any, tuple[Row, Seen]] = {}
@@ -106,9 +109,14 @@ class Flow(TorchFunctionMode):
         if not self.is_on or (torch._C._functorch.peek_interpreter_stack() is not None and not self._is_population):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
+        if self._is_brief:
+            if name == "backward":
+                self._guard(self._listener.calling, name, args, kwargs)  # type: ignore[union-attr]
+            return func(*args, **kwargs)
         tells = self._listener is not None and not in_backward()
+        records = torch.is_grad_enabled()
         if tells:
-            self._guard(self._listener.calling, name, args, kwargs)  # type: ignore[union-attr]
+            self._guard(self._listener.calling, name, args, kwargs, records)  # type: ignore[union-attr]
         is_activation = activation_of(func) is not None and bool(args) and not in_backward()
         source = self._guard(self._before_activation, func, args, kwargs) if is_activation else None
         result = func(*args, **kwargs)
@@ -116,7 +124,7 @@ class Flow(TorchFunctionMode):
             self._guard(self._after_layer, name, args, kwargs, result)
         elif source is not None and self._forwards:
             self._guard(self._count_output, *source, result)
-        if tells and torch.is_grad_enabled():
+        if tells and records:
             self._guard(self._listener.returned, name, args, kwargs, result)  # type: ignore[union-attr]
         return result
 
@@ -195,9 +203,9 @@ class Flow(TorchFunctionMode):
         whole = Seen(slope, seen.is_batched, 0 if seen.is_batched else None, seen.replica)
         name = activation_of(func)
         bound = _SATURATED * max_derivative(name or "")
-        broken = summed(slope, whole).isnan()
-        count = whole.count
-        self._add("derivative_rms", row, whole, squares(slope, whole.is_batched), count, 0.5)
+        total, count = squares(slope, whole.is_batched), whole.count
+        broken = total.isnan()
+        self._add("derivative_rms", row, whole, total, count, 0.5)
         self._add("saturated_fraction", row, whole, summed(slope < bound, whole).masked_fill(broken, torch.nan), count)
         units = units_first(slope, whole, self._unit_axes.get(row, -1))
         if units is not None:
@@ -228,6 +236,7 @@ class Flow(TorchFunctionMode):
             mark = "" if is_layer else AT_ACTIVATION
             if self._listener is not None:
                 self._listener.output(row, output)
+            output = thinned(output, self._most)
             self._add("signal_rms" + mark, row, output, squares(output.values, output.is_batched), output.count, 0.5)
             self._add("signal_mean" + mark, row, output, summed(output.values, output), output.count)
 
@@ -271,6 +280,7 @@ class Flow(TorchFunctionMode):
             arrived = seen.with_tensor(gradient)
             if self._listener is not None:
                 self._listener.gradient(row, arrived)
+            arrived = thinned(arrived, self._most)
             total = squares(arrived.values, arrived.is_batched)
             for each, name in series.items():
                 self._add(name, each, arrived, total, arrived.count, 0.5, is_scaled=True)

@@ -59,6 +59,8 @@ def own_graph(device: torch.device) -> Iterator[None]:
 
 def derivative(function: Callable[..., Any], z: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Return phi'(z) elementwise through autograd, of a copy of z; a random slope stands at its mean."""
+    if activation_of(function) == "relu":
+        return (z.detach() > 0).to(z.dtype).masked_fill(z.isnan(), torch.nan)
     if activation_of(function) == "rrelu":
         args, kwargs = args[:2], {**{name: kwargs[name] for name in ("lower", "upper") if name in kwargs}}
         kwargs["training"] = False

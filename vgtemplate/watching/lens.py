@@ -51,9 +51,20 @@ def see(tensor: Tensor, replica: int | None = None) -> Seen:
     return Seen(_functorch.get_unwrapped(tensor), True, _functorch.maybe_get_bdim(tensor), None)
 
 
+def thinned(seen: Seen, most: int | None) -> Seen:
+    """Return at most so many samples of a batch, evenly spread over it; None: all."""
+    tensor = seen.tensor
+    if most is None or seen.axis is not None or tensor.layout != torch.strided or tensor.dim() < 2:
+        return seen
+    return seen if len(tensor) <= most else seen.with_tensor(tensor.detach()[:: -(-len(tensor) // most)])
+
+
 def summed(values: Tensor, seen: Seen) -> Tensor:
     """Return the sum of the entries, (R,); R = 1 without a replica axis."""
-    return (values.flatten(1) if seen.is_batched else values.reshape(1, -1)).sum(dim=1, dtype=wide(values.device))
+    rows = values.flatten(1) if seen.is_batched else values.reshape(1, -1)
+    if values.dtype == torch.bool:
+        return rows.count_nonzero(dim=1).to(wide(values.device))
+    return rows.sum(dim=1, dtype=wide(values.device))
 
 
 def units_first(values: Tensor, seen: Seen, axis: int) -> Tensor | None:

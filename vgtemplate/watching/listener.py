@@ -13,8 +13,8 @@ from vgtemplate.watching.rows import Row
 class Listener(Protocol):
     """Is called while the network runs, outside of autograd; what it raises is noted, never passed on."""
 
-    def calling(self, name: str, args: Any, kwargs: Any) -> None:
-        """Before a torch function is called, also where no gradients are recorded."""
+    def calling(self, name: str, args: Any, kwargs: Any, records: bool = True) -> None:
+        """Before a torch function is called; `records`: whether gradients are recorded there."""
 
     def returned(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         """After it, where gradients are recorded."""

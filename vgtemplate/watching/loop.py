@@ -55,12 +55,12 @@ class Loop:
     """Says to a watcher when a step begins and when it ends, which nobody says in a plain loop."""
 
     def __init__(
-        self, watcher: Watcher, optimizers: list[Optimizer], is_due: Callable[[int], bool], stays: bool = False
+        self, watcher: Watcher, optimizers: list[Optimizer], is_due: Callable[[int], bool | str], stays: bool = False
     ) -> None:
         """Begin nothing yet.
 
         Args:
-            is_due: says of a step, counted from 0, whether it is watched.
+            is_due: says of a step, counted from 0, whether it is watched, or whether it is "briefly".
             stays: what is computed after the forward pass is seen as well, as a loss is.
         """
         self.watcher = watcher
@@ -81,7 +81,7 @@ class Loop:
         """
         if sets_hooks:
             self.hooks.set()
-        self._begin()
+        self._begin(briefly=False)
 
     def stop(self) -> None:
         """Let go, also within an optimiser's step where its hooks were not set."""
@@ -94,9 +94,9 @@ class Loop:
         """How often the first optimiser has stepped."""
         return self._counts.get(self._known[0], 0) if self._known else 0
 
-    def _begin(self) -> None:
+    def _begin(self, briefly: bool) -> None:
         self._first, self._stepped = self._step, []
-        self.watcher.begin(self._known)
+        self.watcher.begin(self._known, briefly)
         self.watcher.guard(self._hook_forwards)
 
     def _hook_forwards(self) -> None:
@@ -140,5 +140,5 @@ class Loop:
         if self.watcher.is_looking or self._forwards:
             self._finish_forwards()
             self.watcher.end(self._first)
-        if self._is_due(self._step):
-            self._begin()
+        if due := self._is_due(self._step):
+            self._begin(briefly=due == "briefly")

@@ -51,7 +51,7 @@ def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
         whole = rows.shape[1] // _PIECE * _PIECE
         pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, _PIECE)), dim=2).to(precision)
         rest = torch.linalg.vector_norm(rows[:, whole:], dim=1).to(precision)
-        total = pieces.square().sum(1) + rest.square()
+        total: Tensor = pieces.square().sum(1) + rest.square()
         if bool(_holds(total.sqrt()).all()):
             return total
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=precision)

@@ -41,6 +41,7 @@ class Watcher:
         looks: what to look at, of LOOKS.
         initial: the weights from which the travel counts, by layer; filled where they are missing.
         listener: is told of everything that flows.
+        most: samples of a batch of which signals and gradients are measured; None: all.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class Watcher:
         looks: Iterable[str] = LOOKS,
         initial: dict[str, Tensor] | None = None,
         listener: Listener | None = None,
+        most: int | None = None,
     ) -> None:
         self.model, self.measurements, self.looks = model, measurements, set(looks)
-        self._listener = listener
+        self._wanted = self.looks
+        self._listener, self._most = listener, most
         self.initial: dict[str, Tensor] = {} if initial is None else initial
         self.accumulated = 1
         population = population_in(model)
@@ -91,8 +94,13 @@ class Watcher:
         """Whether what flows at this moment is seen."""
         return self._flow is not None and self._flow.is_on and self._flow in _get_current_function_mode_stack()
 
-    def begin(self, optimizers: Collection[Optimizer] = ()) -> None:
-        """Before the forward pass of a probed step."""
+    def begin(self, optimizers: Collection[Optimizer] = (), briefly: bool = False) -> None:
+        """Before the forward pass of a probed step.
+
+        Args:
+            briefly: nothing is measured; a listener hears when the backward pass begins, and nothing else.
+        """
+        self.looks = set() if briefly else self._wanted
         self.guard(self._begin, optimizers)
 
     def _begin(self, optimizers: Collection[Optimizer]) -> None:
@@ -116,7 +124,9 @@ class Watcher:
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
             says = self.guard, self.measurements.note, self._note_arrival, self._row_of
-            self._flow = Flow(self._rows, self._tally, self._num_replicas, self.looks, *says, self._listener)
+            self._flow = Flow(
+                self._rows, self._tally, self._num_replicas, self.looks, *says, self._listener, self._most
+            )
         if "gradients" in self.looks:
             weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
             self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]

@@ -54,7 +54,8 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         return
     falls = np.array([_fall(row) for row in logs])
     finite = falls[np.isfinite(falls)]
-    if len(finite) < len(falls) / 2:
+    # Where nothing at all comes back there is no profile.
+    if not len(finite) or np.isneginf(logs).all(axis=1).sum() > len(finite):
         return
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
     if _is_one_jump(logs[0]):

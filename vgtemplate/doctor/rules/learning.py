@@ -30,7 +30,7 @@ def constant_loss(evidence: Evidence) -> float:
 def _is_mean_square(evidence: Evidence) -> bool:
     """Say whether the loss is the mean of the squares of the difference that was taken by hand."""
     sizes = [step.losses[0].values.get("mean_square", np.nan) for step in evidence.steps]
-    return bool(np.allclose(sizes, evidence.losses(), rtol=1e-3))
+    return bool(np.allclose(sizes, [step.loss for step in evidence.steps], rtol=1e-3))
 
 
 def _entropy(counts: list[Array]) -> float:

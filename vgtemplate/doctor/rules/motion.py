@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from vgtemplate.doctor.evidence import Array, Evidence, ParameterStep
@@ -14,7 +16,8 @@ def _update(note: ParameterStep) -> Array:
 def cosines(evidence: Evidence) -> Array:
     """Return the cosine between the gradients of each two watched steps that follow each other."""
     found = []
-    for one, two in zip(evidence.steps, evidence.steps[1:], strict=False):
+    steps = evidence.all_steps()
+    for one, two in pairwise(steps):
         pairs = [
             (note.gradient, two.parameters[name].gradient)
             for name, note in one.parameters.items()
@@ -31,7 +34,7 @@ def cosines(evidence: Evidence) -> Array:
 def ratios(evidence: Evidence) -> Array:
     """Return the largest update of a matrix relative to its size, by watched step."""
     found = []
-    for step in evidence.steps:
+    for step in evidence.all_steps():
         sizes = [
             float(np.linalg.norm(_update(note)) / np.linalg.norm(note.before))
             for name, note in step.parameters.items()
@@ -46,7 +49,7 @@ def ratios(evidence: Evidence) -> Array:
 
 def straightness(evidence: Evidence) -> float:
     """Return how straight the weights' way is: the distance from start to end by the length of the way; 1 is a line."""
-    steps = [step for step in evidence.steps if any(len(note.after) for note in step.parameters.values())]
+    steps = [step for step in evidence.all_steps() if any(len(note.after) for note in step.parameters.values())]
     if len(steps) < 3:
         return float("nan")
     lengths = [np.linalg.norm(np.concatenate([_update(note) for note in step.parameters.values()])) for step in steps]

@@ -96,7 +96,7 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "oscillation",
             ("the optimiser",),
-            evidence.steps[-len(later)].number,
+            evidence.all_steps()[-len(later)].number,
             f"the gradients of following steps point against each other (median cosine {np.median(later):.2f})",
             "each step jumps across the valley, and the next one back",
             "a learning rate 2 to 4 times smaller",
