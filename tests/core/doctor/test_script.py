@@ -38,8 +38,8 @@ WATCHED = {
     "fabric.py": ([0, 1, 11], {"0", "2"}),
     "scaled.py": ([0, 1, 11], {"0", "2"}),
     "lbfgs.py": ([0, 1, 11], {"0", "2"}),
-    "lightning_module.py pytorch_lightning": ([0, 1, 11, 31], {"encoder.0", "head"}),
-    "lightning_module.py lightning.pytorch": ([0, 1, 11, 31], {"encoder.0", "head"}),
+    "lightning_module.py pytorch_lightning": ([0, 1, 11, 26], {"encoder.0", "head"}),
+    "lightning_module.py lightning.pytorch": ([0, 1, 11, 26], {"encoder.0", "head"}),
     "hugging_face.py": ([0, 1, 11], {"bert.encoder.layer.0.attention.self.query", "classifier"}),
     "keras_fit.py": ([0, 1, 11], {"_torch_params.sequential/dense/kernel"}),
 }
