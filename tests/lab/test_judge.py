@@ -116,6 +116,7 @@ def probabilities(share: float) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_error_of_the_three_looks_is_the_registers_by_enumeration() -> None:
     even = probabilities(0.5)
     assert sum(even.values()) == pytest.approx(1)

@@ -44,6 +44,7 @@ def _entry(title: str, found: list[Entry]) -> Entry:
     return next(entry for entry in found if entry.title.startswith(title))
 
 
+@pytest.mark.slow  # the first draws every figure
 @pytest.mark.usefixtures("drawn_once")
 def test_every_figure_names_known_articles_and_is_described() -> None:
     for entry in entries(GALLERY, records()):
