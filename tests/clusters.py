@@ -14,6 +14,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import dask
 import psutil
 
 from tests.processes import COMMANDS, CONTEXT, LIBRARIES, TRACKING, _fork_workers, start_server
@@ -42,6 +43,7 @@ def _begin(folder: str, environment: Mapping[str, str], output: str) -> None:
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)
+    dask.config.refresh()  # which was read when it was loaded, in the process that this one is forked from
     for number in (1, 2):
         os.dup2(os.open(f"{folder}/{output}", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
 
@@ -196,7 +198,10 @@ class Wire:
                     if self.keeps:
                         self.seen += content
                     target.sendall(content)
+        # Closed alone, a socket that another thread reads from would stay as it is.
         for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
             each.close()
 
     def cut(self) -> None:

@@ -120,11 +120,13 @@ def test_slow_worker_gives_no_second_result(fresh_cluster: Cluster, tmp_path: Pa
         fresh_cluster.start_worker()
 
     run, jobs = Run(fresh_cluster, tmp_path, disturb), [arm("long", steps=200), arm("short", seeds=(8,))]
-    found = []
-    for job, failure in run_jobs(jobs, run.how, run._watch, run.said.append):
-        if slow.exitcode is None:
+
+    def say(text: str) -> None:
+        run.said.append(text)
+        if "is gone" in text:
             resume(slow.pid)
-        found.append((job, failure))
+
+    found = list(run_jobs(jobs, run.how, run._watch, say))
     assert sorted(job.name for job, _ in found) == ["long", "short"]
     assert [failure for _, failure in found] == [None, None]
     assert any("is gone" in text for text in run.said), run.said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
+from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import require
+from vgtemplate.data import files
 from vgtemplate.lab.crew import num_cores
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.schedule import Row, longest_task, plan_rows
@@ -36,8 +39,13 @@ _SHARE = click.option(
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --cluster and --share."""
-    return _CLUSTER(_SHARE(command))
+    """Give a command --cluster and --share, and what it makes of these, --jobs and --accelerator as `how`."""
+
+    @functools.wraps(command)
+    def call(*, jobs: int | None, accelerator: str, cluster: str | None, share: int | None, **rest: Any) -> Any:
+        return command(how=make_how(results_dir(), files.data_root(), jobs, accelerator, cluster, share), **rest)
+
+    return _CLUSTER(_SHARE(call))
 
 
 def make_how(
@@ -47,7 +55,6 @@ def make_how(
     accelerator: str,
     cluster: str | None,
     share: int | None,
-    fresh: bool = False,
 ) -> How:
     """Return how jobs are run; nothing is started.
 
@@ -60,7 +67,7 @@ def make_how(
     number = jobs or num_cores()
     if cluster is not None:
         number = _num_workers(_check(cluster), jobs)
-    return How(results, root, number, accelerator, fresh, cluster=cluster, share=share)
+    return How(results, root, number, accelerator, cluster=cluster, share=share)
 
 
 def print_plan(tasks: Sequence[Task], num_workers: int, console: Console) -> None:

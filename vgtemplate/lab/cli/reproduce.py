@@ -12,15 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from vgtemplate.cli.console import make_console, print_json
-from vgtemplate.cli.paths import results_dir
 from vgtemplate.cli.send import Sender
 from vgtemplate.config.errors import UserError
-from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, is_unusable
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.budget import DURATION, split_by_budget
-from vgtemplate.lab.cli.cluster import cluster_options, make_how, print_plan
+from vgtemplate.lab.cli.cluster import cluster_options, print_plan
 from vgtemplate.lab.cli.decide import decide
 from vgtemplate.lab.cli.judging import Judging
 from vgtemplate.lab.cli.paths import claims_dir
@@ -66,13 +64,10 @@ def reproduce(
     setting: Setting,
     budget: float | None,
     cifar: Path | None,
-    jobs: int | None,
-    cluster: str | None,
-    share: int | None,
+    how: How,
     cluster_plan: int | None,
     goes_on: bool,
     fresh: bool,
-    accelerator: str,
     tracking: bool,
     details: bool,
     as_json: bool,
@@ -88,16 +83,14 @@ def reproduce(
     one, on three seeds, or left out; what will be run is said first.
     """
     _check(budget, setting, goes_on, seeds)
-    started, folder, root = time.perf_counter(), claims_dir(), files.data_root()
-    how = make_how(results_dir(), root, jobs, accelerator, cluster, share, fresh)
-    claims = load_claims(folder)
-    chosen = select_claims(claims, ids, article, setting)
-    name, seed_list = choose_dataset(chosen, folder, dataset, root), range(first_seed, first_seed + seeds)
-    results, console = make_results_folder(results_dir()), make_console(stderr=as_json)
-    plan = plan_claims(chosen, folder, name, seed_list, root, setting=setting, cifar=cifar)
+    started, folder, how = time.perf_counter(), claims_dir(), how._replace(fresh=fresh)
+    chosen = select_claims(claims := load_claims(folder), ids, article, setting)
+    name, seed_list = choose_dataset(chosen, folder, dataset, how.root), range(first_seed, first_seed + seeds)
+    results, console = make_results_folder(how.results), make_console(stderr=as_json)
+    plan = plan_claims(chosen, folder, name, seed_list, how.root, setting=setting, cifar=cifar)
     console.print(f"data set: [bold]{name}[/bold]{' (auto)' if dataset == 'auto' else ''}, {_describe([plan])}")
     whole = not ids and article is None
-    extra = plan_gallery(read_gallery(folder), folder, plan, root) if whole and budget is None else []
+    extra = plan_gallery(read_gallery(folder), folder, plan, how.root) if whole and budget is None else []
     plans = [plan] if budget is None else split_by_budget(plan, how, cifar, budget, console)
     if cluster_plan is not None:
         print_plan(_missing(plans, extra, how), cluster_plan, console)
@@ -105,11 +98,9 @@ def reproduce(
     sender = Sender(results, tracking, lambda text: console.print(escape(text)))
     judged = _run(plans, extra, how, sender, console)
     judged, failures = decide(plan, judged, how, sender, console) if goes_on else (judged, {})
-    if as_json:
-        print_json([result.to_json() for result in judged])
-    _show(judged, f"on {name}, {_describe(plans)}", not as_json, details or bool(ids), console)
-    counts, seconds = count_outcomes([result.outcome for result in judged]), time.perf_counter() - started
-    console.print(f"{counts}, in {seconds:.1f} s; records in {escape(str(results))}/")
+    _show(judged, f"on {name}, {_describe(plans)}", as_json, details or bool(ids), console)
+    counts = count_outcomes([result.outcome for result in judged])
+    console.print(f"{counts}, in {time.perf_counter() - started:.1f} s; records in {escape(str(results))}/")
     if whole:
         _report(plan, claims, judged, results, tracking, console)
     if failures or any(result.outcome == FAILED for result in judged):
@@ -149,12 +140,14 @@ def _report(
     console.print(escape(f"report: {path}"), soft_wrap=True)
 
 
-def _show(judged: Sequence[Result], where: str, verdicts: bool, details: bool, console: Console) -> None:
-    """Print the verdicts if they are asked for, and, last, what has none."""
-    if verdicts and not details:
+def _show(judged: Sequence[Result], where: str, as_json: bool, details: bool, console: Console) -> None:
+    """Print the verdicts, and, last, what has none."""
+    if as_json:
+        print_json([result.to_json() for result in judged])
+    elif not details:
         title = f"{len(judged)} claim{'' if len(judged) == 1 else 's'} {where}"
         console.print(verdict_table(judged, title, console.width))
-    for result in judged if verdicts and details else ():
+    for result in judged if details and not as_json else ():
         print_details(result, console)
     for result in (result for result in judged if result.verdict is None):
         console.print(f"{coloured(result.outcome)} {escape(f'{result.claim.id}: {result.failure}')}", soft_wrap=True)

@@ -11,12 +11,11 @@ from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
-from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
 from vgtemplate.lab.claims import load_claims
-from vgtemplate.lab.cli.cluster import cluster_options, make_how
+from vgtemplate.lab.cli.cluster import cluster_options
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.cli.tables import coloured
@@ -57,10 +56,7 @@ def stability(
     seeds: int,
     dataset: str,
     cifar: Path | None,
-    jobs: int | None,
-    accelerator: str,
-    cluster: str | None,
-    share: int | None,
+    how: How,
     as_json: bool,
 ) -> None:
     """Judge the claims that have seeds (all, or those named) again, with one thing changed at a time.
@@ -76,8 +72,7 @@ def stability(
     claims = select_claims(load_claims(claims_dir()), ids)
     if all(claim.check is not None for claim in claims.values()):
         raise UserError(f"{', '.join(ids)}: exact and timing claims have no seeds that could be changed")
-    root, console = files.data_root(), make_console(stderr=as_json)
-    how = make_how(results_dir(), root, jobs, accelerator, cluster, share)
+    root, console = how.root, make_console(stderr=as_json)
     results = make_results_folder(how.results)
     name = choose_dataset(claims, claims_dir(), dataset, root)
     variants = list_variants(sets, seeds, chosen, _other_datasets(name, root, cifar, console, "dataset" in chosen))

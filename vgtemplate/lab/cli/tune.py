@@ -10,13 +10,11 @@ from rich.markup import escape
 
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
-from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
-from vgtemplate.data import files
 from vgtemplate.jobs.job import read_job
 from vgtemplate.lab.choice import Wider, conclude
 from vgtemplate.lab.claims import load_claims
-from vgtemplate.lab.cli.cluster import cluster_options, make_how
+from vgtemplate.lab.cli.cluster import cluster_options
 from vgtemplate.lab.cli.paths import claims_dir, require_own
 from vgtemplate.lab.cli.progress import run_with_progress
 from vgtemplate.lab.picks import Pick, Picks, write_picks
@@ -51,10 +49,7 @@ def tune(
     seeds: int,
     first_seed: int,
     dataset: str,
-    jobs: int | None,
-    accelerator: str,
-    cluster: str | None,
-    share: int | None,
+    how: How,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -64,8 +59,7 @@ def tune(
     not. The picks and every candidate's score are written beside the claims, to picks/DATASET.yaml, which `vgt
     reproduce` reads. Trials leave records, so an interrupted search goes on where it stopped.
     """
-    folder, root = claims_dir(), files.data_root()
-    how = make_how(results_dir(), root, jobs, accelerator, cluster, share)
+    folder, root = claims_dir(), how.root
     if not dry_run:
         require_own(folder)
     claims = {name: claim for name, claim in select_claims(load_claims(folder), ids).items() if claim.search}

@@ -39,7 +39,7 @@ _SETTLE_SECONDS = 20.0
 _LOOK_SECONDS = 0.3
 """Between two questions which workers there are."""
 _FETCH_SECONDS = 120.0
-_MOST_LOST, _SOON_SECONDS = 5, 600.0
+_MOST_LOST, _SOON_SECONDS = 5, 30.0
 """A worker that is gone is seldom its arm's fault; that so many were gone so soon is."""
 
 
