@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from vgtemplate.lab.counts import OUTCOMES
 from vgtemplate.lab.judge import VERDICTS
@@ -97,6 +98,12 @@ def shown(page: Any) -> list[str]:
     sections = page.eval_on_selector_all("section.claim", "all => all.filter(x => x.offsetHeight).map(x => x.id)")
     assert rows == sections
     return list(rows)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_that_keeps_anybody_out(opened, scheme):
+    found = Axe().run(opened(scheme=scheme))
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found.response["violations"]] == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
