@@ -26,7 +26,9 @@ def hide(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
 def test_table_is_that_of_pyproject() -> None:
     for library, extra in EXTRAS.values():
         assert [each for each in OPTIONAL[extra] if each.startswith(f"{library}>=")], library
-    listed = {each.partition(">=")[0] for extra in ("mlflow", "vision", "report", "cluster") for each in OPTIONAL[extra]}
+    listed = {
+        each.partition(">=")[0] for extra in ("mlflow", "vision", "report", "cluster") for each in OPTIONAL[extra]
+    }
     assert listed == {library for library, _ in EXTRAS.values()}
 
 
