@@ -33,6 +33,7 @@ class Parameter:
     """Whether an optimiser has it."""
     is_used: bool
     """Whether a layer's function was seen to use it."""
+    dtype: str = "float32"
     is_used_apart: bool = False
     """Whether one was where no gradients are recorded."""
 
@@ -172,9 +173,10 @@ class Evidence:
     goes_back_twice: bool = False
     """Whether a backward pass came to the graph of an earlier step, which is gone."""
     kept_graphs: int = 0
-    """Losses of earlier steps that somebody still holds, each with its graph."""
+    """Graphs of earlier steps that somebody still holds."""
     is_moved: bool = True
     """Whether an optimiser was given, so that the weights move."""
+    num_optimisers: int = 1
     foreign: int = 0
     """Entries of parameters that an optimiser has and the network does not."""
     holds_copy: bool = False

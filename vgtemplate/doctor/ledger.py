@@ -51,6 +51,8 @@ class Ledger:
 
     def begin(self, model: nn.Module) -> None:
         """Before the forward pass: keep the statistics of those normalisations that should stand still."""
+        # What was left when an earlier step ended says nothing of this one, whose backward pass may not be heard.
+        self._left = {}
         self._frozen_means = {
             name: (module.running_mean, module.running_mean.detach().clone())
             for name, module in frozen_norms(model)

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from vgtemplate.doctor.evidence import Evidence, Parameter, Step
 from vgtemplate.doctor.ledger import Ledger, alike
 from vgtemplate.doctor.network import moved_by
-from vgtemplate.doctor.trace import Trace, count_nodes
+from vgtemplate.doctor.trace import Mark, Trace, walk
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.scaling import find_scaler, scale_left
 from vgtemplate.watching.tally import Array, to_host
@@ -40,7 +40,7 @@ class Observer(Watcher):
         self._ledger = Ledger(self._names, self._keep)
         self._step = Step(0)
         self._module_hooks: list[Any] = []
-        self._losses: list[weakref.ref[Tensor]] = []
+        self._marks: list[weakref.ref[Mark] | None] = []
         self._is_paused = False
 
     def _keep(self, tensor: Tensor, into: Callable[[Any], None]) -> None:
@@ -88,8 +88,9 @@ class Observer(Watcher):
         if step.is_brief:
             return
         self._ledger.before_backward()
-        self._losses.append(weakref.ref(loss))
-        step.nodes = max(step.nodes, count_nodes(loss))
+        number, mark = walk(loss)
+        step.nodes = max(step.nodes, number)
+        self._marks.append(mark)
 
     def _note_backward(self, parameter: Tensor) -> None:
         super()._note_backward(parameter)
@@ -109,6 +110,7 @@ class Observer(Watcher):
         if self._step.is_brief:
             self._ledger.before_step(self._step, moved_by(optimizer), scale_left(optimizer, scaler))
             return
+        self.evidence.num_optimisers = len(self._owners)
         owned = moved_by(optimizer)
         foreign = [each for each in owned if each not in self._names]
         self.evidence.foreign = sum(each.numel() for each in foreign)
@@ -177,7 +179,8 @@ class Observer(Watcher):
                 each.requires_grad,
                 id(each) in owned,
                 id(each) in self.trace.used or (known is not None and known.is_used),
-                id(each) in self.trace.used_apart or (known is not None and known.is_used_apart),
+                is_used_apart=id(each) in self.trace.used_apart or (known is not None and known.is_used_apart),
+                dtype=str(each.dtype).removeprefix("torch."),
             )
 
     def drop(self) -> None:
@@ -197,5 +200,4 @@ class Observer(Watcher):
     def _conclude(self) -> None:
         self.evidence.still_constant = self._alike()
         # The newest may well be at hand still.
-        kept = [loss() for loss in self._losses[:-2]]
-        self.evidence.kept_graphs = sum(each is not None and each.grad_fn is not None for each in kept)
+        self.evidence.kept_graphs = sum(mark is not None and mark() is not None for mark in self._marks[:-2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import site
 import sys
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -249,17 +251,31 @@ def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
             yield from tensors(value)
 
 
-def count_nodes(loss: Tensor) -> int:
-    """Return the number of nodes of the graph behind a loss, no more than _LARGE_GRAPH."""
+class Mark:
+    """Lives as long as the node of a graph that it was put on."""
+
+
+def walk(loss: Tensor) -> tuple[int, weakref.ref[Mark] | None]:
+    """Return the number of nodes of the graph behind a loss, at most _LARGE_GRAPH, and a mark on one far from it.
+
+    Whoever holds the loss, an output or a sum of losses holds that node as well.
+    """
     seen: set[Any] = set()
-    queue = [loss.grad_fn]
+    queue, last = deque([loss.grad_fn]), None
     while queue and len(seen) < _LARGE_GRAPH:
-        node = queue.pop()
+        node = queue.popleft()
         if node is None or node in seen:
             continue
         seen.add(node)
-        queue += [following for following, _ in node.next_functions]
-    return len(seen)
+        if node.next_functions:
+            last = node
+        queue.extend(following for following, _ in node.next_functions)
+    if last is None:
+        return len(seen), None
+    mark = Mark()
+    metadata: Any = last.metadata
+    metadata["vgtemplate"] = mark
+    return len(seen), weakref.ref(mark)
 
 
 _OURS = str(Path(__file__).resolve().parents[1])

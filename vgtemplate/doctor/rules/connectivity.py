@@ -74,9 +74,12 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
         reached |= bool(gradients.any())
     for each in known:
         has, _, weights = _history(evidence, each.name)
-        # Nothing comes to any of the layer's parameters: to one alone there may be nothing to learn from.
-        is_zero = all(at_zero[each.module]) and weights.any() and not _is_flat(evidence, each)
-        if len(has) > _FEW and (not any(has) or is_zero):
+        # Nothing comes to any of the layer's parameters: to one alone there may be nothing to learn from, as to the
+        # last bias of a network whose derivative is what is fitted.
+        is_layer = all(at_zero[each.module])
+        is_zero = is_layer and weights.any() and not _is_flat(evidence, each)
+        is_never = not any(has) and (is_layer or each.is_matrix)
+        if len(has) > _FEW and (is_never or is_zero):
             cut.append(each)
     if not cut or not reached:
         return
@@ -119,9 +122,9 @@ def _kept(evidence: Evidence) -> Iterator[Finding]:
             "graph-grows",
             ("the losses",),
             evidence.steps[1].number,
-            f"the losses of {kept} earlier steps are still held, each with the graph that it came from",
-            "losses are collected as tensors, and each keeps its graph in memory",
-            "collect loss.item() or loss.detach()",
+            f"the graphs of {kept} earlier steps are still held",
+            "losses or outputs are collected or added up as tensors, and each keeps its graph in memory",
+            "collect loss.item() and output.detach()",
         )
 
 

@@ -50,7 +50,8 @@ def profile(evidence: Evidence) -> tuple[list[str], Array]:
 
 def _profile(evidence: Evidence) -> Iterator[Finding]:
     names, logs = profile(evidence)
-    if len(names) < _FEW_LAYERS or learns(evidence):
+    # In a game of two the losses say nothing of who learns, and the path leads through both.
+    if len(names) < _FEW_LAYERS or learns(evidence) or evidence.num_optimisers > 1:
         return
     falls = np.array([_fall(row) for row in logs])
     finite = falls[np.isfinite(falls)]
@@ -171,7 +172,7 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _collapse(evidence: Evidence) -> Iterator[Finding]:
-    if learns(evidence):
+    if learns(evidence) or evidence.num_optimisers > 1:
         return
     every = {name: evidence.spreads(name) for name in evidence.order}
     spreads = {name: float(np.median(values)) for name, values in every.items() if len(values)}

@@ -47,6 +47,24 @@ def ratios(evidence: Evidence) -> Array:
     return np.array(found)
 
 
+def overall_ratios(evidence: Evidence) -> Array:
+    """Return the update of all matrices together relative to their size, by step; one that begins at zero hides none.
+
+    Each counts by its number of entries, of which only some were kept.
+    """
+    found = []
+    for step in evidence.all_steps():
+        way = size = 0.0
+        for name, note in step.parameters.items():
+            known = evidence.parameters.get(name)
+            if known is not None and known.is_matrix and len(note.after) == len(note.before) > 0:
+                share = float(np.prod(known.shape)) / len(note.before)
+                way += share * float(np.sum(_update(note) ** 2))
+                size += share * float(np.sum(note.before**2))
+        found.append(float(np.sqrt(way / size)) if size > 0 else float("nan"))
+    return np.array(found)
+
+
 def straightness(evidence: Evidence) -> float:
     """Return how straight the weights' way is: the distance from start to end by the length of the way; 1 is a line."""
     steps = [step for step in evidence.all_steps() if any(len(note.after) for note in step.parameters.values())]

@@ -8,11 +8,12 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import BadOperation, Evidence, Step
 from vgtemplate.doctor.report import LIKELY, Finding
+from vgtemplate.doctor.rules.learning import learns
 
 _HALF_LIMIT = 65504.0
 _HUGE = 1e18
 """A finite input of this size, or an exponential's above 80, overflows; below, infinity has another source."""
-_LOST = 0.3
+_LOST, _STANDS = 0.3, 0.6
 _AT_ZERO = ("log", "div", "rsqrt", "reciprocal", "norm", "loss", "entropy")
 """Functions that are infinite at zero; of the others infinity is too large a number."""
 
@@ -24,6 +25,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
             yield found
             break
     yield from _underflow(evidence)
+    yield from _rounds_away(evidence)
 
 
 def _first(evidence: Evidence, step: Step) -> Finding | None:
@@ -127,4 +129,31 @@ def _underflow(evidence: Evidence) -> Iterator[Finding]:
             f"up to {max(found.values()):.0%} of dL/dz is zero or next to float16's smallest number, 6e-8",
             "gradients are too small for float16 and are rounded to nothing",
             "loss scaling (torch.amp.GradScaler), or bfloat16",
+        )
+
+
+def _rounds_away(evidence: Evidence) -> Iterator[Finding]:
+    """Look for steps that are smaller than the distance between two numbers of half precision."""
+    if not evidence.is_moved or learns(evidence):
+        return
+    lost: dict[str, float] = {}
+    for each in evidence.parameters.values():
+        if each.is_matrix and each.dtype in ("float16", "bfloat16"):
+            notes = [step.parameters[each.name] for step in evidence.all_steps() if each.name in step.parameters]
+            shares = [
+                float((note.after == note.before)[note.gradient != 0].mean())
+                for note in notes
+                if len(note.after) == len(note.before) == len(note.gradient) and note.gradient.any()
+            ]
+            if shares and (share := float(np.median(shares))) > _STANDS:
+                lost[each.name] = share
+    if lost:
+        yield Finding(
+            "precision-underflow",
+            tuple(lost),
+            evidence.steps[0].number,
+            f"up to {max(lost.values()):.0%} of the weights that have a gradient are the same after a step",
+            "the weights are kept in half precision, and the steps are smaller than what it can add to them",
+            "keep the weights in float32 (autocast computes in half precision), or round at random",
+            LIKELY,
         )

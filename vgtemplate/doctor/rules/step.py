@@ -9,7 +9,7 @@ import numpy as np
 from vgtemplate.doctor.evidence import Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import constant_loss, is_trained_already, learns, smooth
-from vgtemplate.doctor.rules.motion import cosines, ratios, straightness
+from vgtemplate.doctor.rules.motion import cosines, overall_ratios, ratios, straightness
 
 _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
 _DIVERGED = 3.0
@@ -39,7 +39,9 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
     first = abs(float(losses[0])) + 1e-12
     finite = losses[np.isfinite(losses)]
     _, last = smooth(losses)
-    rises = bool(finite.max() > _DIVERGED * first and not (np.isfinite(last) and last < first))
+    # A loss that is a reward's negative lies around zero: three times its first value means nothing.
+    is_distance = bool(finite.min() >= 0)
+    rises = is_distance and bool(finite.max() > _DIVERGED * first and not (np.isfinite(last) and last < first))
     breaks = not np.isfinite(losses).all() and len(finite) > 1
     collapse = _collapse(evidence)
     if peak > _LARGE_RATIO and (rises or breaks):
@@ -105,7 +107,7 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _too_small(evidence: Evidence) -> Iterator[Finding]:
-    losses, sizes = evidence.losses(), ratios(evidence)
+    losses, sizes = evidence.losses(), overall_ratios(evidence)
     sizes = sizes[np.isfinite(sizes)]
     if len(losses) < 8 or not len(sizes) or not np.isfinite(losses).all() or learns(evidence):
         return
@@ -117,7 +119,7 @@ def _too_small(evidence: Evidence) -> Iterator[Finding]:
             "step-too-small",
             ("the optimiser",),
             evidence.steps[0].number,
-            f"a step moves every weight matrix by less than {largest:.1g} of its size; the way is straight"
+            f"a step moves the weights by less than {largest:.1g} of their size; the way is straight"
             f" ({straightness(evidence):.2f}), and the loss goes from {first:.4g} to {last:.4g}",
             "the learning rate is too small: it would take a million steps to change a weight by its own size",
             "a learning rate 10 to 1000 times larger",
