@@ -184,20 +184,21 @@ class Wire:
                     threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                head = _read(source, 8)
-                (size,) = struct.unpack("<Q", head)
-                self.largest = max(self.largest, size)
-                target.sendall(head)
-                while size:
-                    content = source.recv(min(size, 2**20))
-                    if not content:
-                        raise EOFError
-                    size -= len(content)
-                    if self.keeps:
-                        self.seen += content
-                    target.sendall(content)
+        """Pass on what comes as it comes; of each message the length comes first, in eight bytes."""
+        head, left = b"", 0
+        with contextlib.suppress(OSError):
+            while content := source.recv(2**20):
+                target.sendall(content)
+                if self.keeps:
+                    self.seen += content
+                while content:
+                    if left:
+                        left, content = max(0, left - len(content)), content[left:]
+                        continue
+                    head, content = head + content[: 8 - len(head)], content[8 - len(head) :]
+                    if len(head) == 8:
+                        (left,), head = struct.unpack("<Q", head), b""
+                        self.largest = max(self.largest, left)
         # Closed alone, a socket that another thread reads from would stay as it is.
         for each in (source, target):
             with contextlib.suppress(OSError):
@@ -218,12 +219,3 @@ class Wire:
     def close(self) -> None:
         self.cut()
         self._server.close()
-
-
-def _read(source: socket.socket, number: int) -> bytes:
-    found = b""
-    while len(found) < number:
-        if not (more := source.recv(number - len(found))):
-            raise EOFError
-        found += more
-    return found
