@@ -4,12 +4,14 @@ PYTHON ?= python3
 BUDGET ?=
 # The compute backend of torch: empty installs the locked build; `cpu` asks uv for torch's CPU-only build.
 TORCH_BACKEND ?=
+# The Python of the machine that `make device-wheels` packs for.
+DEVICE_PYTHON ?= 3.12
 BIN := .venv/bin
 READY := .venv/.ready
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak lint format verdicts-table docs wheel lock audit ui mlflow-server clean
+.PHONY: help setup reproduce decide reproduce-full report stability test test-fast bench doctor-bench soak device-check device-wheels lint format verdicts-table docs wheel lock audit ui mlflow-server clean
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z%A-Z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -73,6 +75,13 @@ doctor-bench: $(READY) ## run the doctor beside its zoo's calibration half: reca
 
 soak: $(READY) ## kill trainings at random for ten minutes: not one bit may differ
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reliability soak --minutes 10
+
+# On a borrowed machine nothing is set up: what Python is there, and the wheels that were packed beforehand.
+device-check: ## what a device makes of it, in eight minutes: verdicts, bits, kills, steps per second
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.devicecheck
+
+device-wheels: $(READY) ## pack what a borrowed machine lacks for device-check, for its DEVICE_PYTHON
+	@$(PYTHON) -m pip download --quiet --only-binary=:all: --python-version $(DEVICE_PYTHON) --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 --dest .device-wheels pydantic
 
 lint: $(READY) ## ruff check, ruff format --check, mypy --strict
 	@$(BIN)/ruff check .
