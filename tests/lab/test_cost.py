@@ -12,8 +12,9 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.jobs.job import Job
 from vgtemplate.lab.check_job import plan_check
 from vgtemplate.lab.cost import estimate_megabytes, estimate_seconds, task_megabytes, task_seconds
+from vgtemplate.lab.crew import Place, room_megabytes
 from vgtemplate.lab.plan import Task
-from vgtemplate.lab.workers import _take_next, room_megabytes
+from vgtemplate.lab.workers import _take_next
 
 
 def cost(num_seeds: int = 10, **sections: dict[str, Any]) -> float:
@@ -84,7 +85,7 @@ def test_jobs_that_do_not_fit_together_never_run_together_and_small_ones_overtak
     room = task_megabytes(queue[0]) / share
 
     def take(*running: Task) -> Task | None:
-        return _take_next(queue, running, tmp_path, room)
+        return _take_next(queue, Place(True, list(running), room), tmp_path)
 
     first = take()
     assert first is not None

@@ -111,7 +111,7 @@ def test_arm_whose_process_is_killed_is_run_once_more(engine: Engine, tmp_path: 
 
 
 def test_caller_that_stops_leaves_a_checkpoint_and_the_next_goes_on_from_it(engine: Engine, tmp_path: Path) -> None:
-    job = arm("stopped", seeds=(3, 4), steps=300)
+    job = arm("stopped", seeds=(3, 4), steps=3000)
     folder = engine.checkpoints / job.key
 
     def watch(jobs: list[Task]) -> None:

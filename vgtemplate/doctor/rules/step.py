@@ -34,7 +34,10 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
     losses, sizes = evidence.losses(), ratios(evidence)
     ratio = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else float("nan")
     peak = float(np.nanmax(sizes)) if np.isfinite(sizes).any() else float("nan")
-    if len(losses) < 3 or not np.isfinite(losses[0]) or (learns(evidence) and not ratio > _WILD):
+    # Of all weights together: one matrix that begins near zero moves by much more than its size.
+    every = overall_ratios(evidence)
+    is_wild = bool(np.isfinite(every).any() and np.nanmedian(every) > _WILD)
+    if len(losses) < 3 or not np.isfinite(losses[0]) or (learns(evidence) and not is_wild):
         return
     first = abs(float(losses[0])) + 1e-12
     finite = losses[np.isfinite(losses)]
@@ -48,7 +51,7 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
         how = f"the loss goes from {losses[0]:.3g} to {'NaN' if breaks else f'{finite.max():.3g}'}"
     elif collapse is not None and ratio > 0.01 and _is_stuck(evidence):
         how = collapse
-    elif ratio > _WILD or (ratio > _LARGE_RATIO and np.isfinite(last) and last > 0.98 * first):
+    elif is_wild or (ratio > _LARGE_RATIO and np.isfinite(last) and last > 0.98 * first):
         how = f"the loss goes from {losses[0]:.3g} to {last:.3g}"
     else:
         return
