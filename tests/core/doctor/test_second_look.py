@@ -198,7 +198,7 @@ def test_loss_around_zero_does_not_diverge() -> None:
     assert "step-too-large" not in report.codes, str(report)
 
 
-def test_between_the_steps_that_are_watched_losses_are_known_and_nothing_is_kept() -> None:
+def test_all_of_a_step_is_looked_at_in_growing_gaps() -> None:
     torch.manual_seed(0)
     model = net()
     optimizer, data = adam(model), batches()
