@@ -154,6 +154,13 @@ def resume(pid: int) -> None:
     psutil.Process(pid).resume()
 
 
+def is_asked_to_end(pid: int) -> bool:
+    """Say whether SIGTERM waits for a process that is stopped, as the kernel keeps it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:"))
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 

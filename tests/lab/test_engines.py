@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.clusters import Cluster, holder_of, kill, wait_until
+from tests.clusters import Cluster, holder_of, is_asked_to_end, kill, resume, stop, wait_until
 from tests.lab.cluster.conftest import arm, cluster  # noqa: F401
 from vgtemplate.jobs.job import read_job
 from vgtemplate.jobs.locks import lock_now
@@ -60,6 +60,13 @@ def kill_trainers(engine: Engine, number: int) -> list[int]:
 
     threading.Thread(target=watch, daemon=True).start()
     return killed
+
+
+def hold_until_asked_to_end(pid: int | None) -> None:
+    """Stop a process until SIGTERM waits for it: on a busy machine its job could end before it is asked to."""
+    assert pid is not None
+    stop(pid)
+    threading.Thread(target=lambda: (wait_until(lambda: is_asked_to_end(pid)), resume(pid)), daemon=True).start()
 
 
 def test_records_are_bit_for_bit_those_of_this_process(engine: Engine, tmp_path: Path) -> None:
@@ -117,6 +124,7 @@ def test_caller_that_stops_leaves_a_checkpoint_and_the_next_goes_on_from_it(engi
     def watch(jobs: list[Task]) -> None:
         if jobs:
             wait_until(lambda: (folder / "training.ckpt").exists())
+            hold_until_asked_to_end(engine.holder())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
