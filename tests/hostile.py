@@ -100,6 +100,26 @@ def edited(text: str, edits: list[tuple[float, int, str]]) -> str:
     return text
 
 
+def make_no_file(folder: Path, kind: str, name: str) -> Path:
+    """Put something at `folder / name` that cannot be read to an end."""
+    path = folder / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        path.symlink_to(f"/dev/{kind}")
+    return path
+
+
+NO_FILES = ("pipe", "folder", "loop", "huge", "zero", "urandom")
+
+
 def make_places(folder: Path) -> dict[str, str]:
     """What an environment variable can point at instead of a folder."""
     (folder / "file").write_text("in the way")

@@ -11,7 +11,6 @@ import io
 import json
 import math
 import shutil
-import stat
 import tempfile
 import zipfile
 import zlib
@@ -27,6 +26,7 @@ import numpy.typing as npt
 
 from vgtemplate.atomic import put_in_place, write_flushed
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_file
 
 Array = npt.NDArray[Any]
 
@@ -285,12 +285,12 @@ def _check_types(record: Record) -> None:
             raise ValueError(f"series {name} has not one row per seed")
 
 
-def _read_file(path: Path) -> bytes:
-    """Return a file's content; ValueError for what is no file, or too large: a pipe or a device would never end."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-        raise ValueError(f"{path.name} is no file of a record")
-    return path.read_bytes()
+def read_part(results: Path, key: str, name: str) -> bytes:
+    """Return one of the files of the record `key`; ValueError with its name for what cannot be one; OSError."""
+    try:
+        return read_file(record_path(results, key) / name, _MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -304,10 +304,9 @@ def open_record(results: Path, key: str) -> Record:
             checksums made to fit. Whether it is the record of the settings that the key stands for, `jobs.job` says.
         OSError: it cannot be read just now.
     """
-    folder = record_path(results, key)
     try:
-        metadata = json.loads(_read_file(folder / "record.json"))
-        content = _read_file(folder / "series.npz")
+        metadata = json.loads(read_part(results, key, "record.json"))
+        content = read_part(results, key, "series.npz")
         expected = metadata.pop("metadata_sha256"), metadata["series_sha256"]
         if metadata["key"] != key:
             raise ValueError(f"it says that its key is {metadata['key']}")

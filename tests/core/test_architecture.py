@@ -182,3 +182,64 @@ def test_files_and_functions_stay_readable_in_one_sitting() -> None:
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 50
     ]
     assert long == []
+
+
+OPENERS = names("read_text read_bytes open fdopen load ZipFile loadtxt genfromtxt fromfile memmap mmap")
+READERS = {
+    "config/inputs.py path.read_bytes": "the one place",
+    "config/declared.py file.read_text": "a source of the package",
+    "config/key.py file.read_bytes": "sources of the package",
+    "lab/cli/report.py path.read_bytes": "sources of the package",
+    "cli/project.py path.read_text": "templates of the package",
+    "cli/origin.py metadata.distribution('vgtemplate').read_text": "what the installer noted",
+    "cli/main.py os.open": "the null device, to write to it",
+    "cli/commands/ui.py webbrowser.open": "an address, no file",
+    "atomic.py os.open": "a folder, to flush it",
+    "training/usage.py _STATUS.read_text": "what the kernel says of this process",
+    "training/processor.py cpuinfo.read_text": "what the kernel says of the machine",
+    "config/yaml.py yaml.load": "a text in memory",
+    "callbacks/loggers.py Image.open": "bytes in memory",
+    "records.py archive.open": "bytes in memory",
+    "records.py zipfile.ZipFile": "bytes in memory",
+    "records.py np.load": "bytes in memory",
+    "lab/cluster/parcel.py zipfile.ZipFile": "bytes in memory",
+    "data/unpickle.py _TableUnpickler(io.BytesIO(content), encoding='latin1').load": "bytes in memory",
+    "data/sources.py np.loadtxt": "lines in memory",
+    "data/folder.py Image.open": "bytes in memory; or the head of what `Path.is_file` has found to be a file",
+    "data/folder_cache.py np.load": "after check_file",
+    "data/checksums.py gzip.open": "after check_file; unpacks no more than the file may hold",
+    "data/checksums.py path.open": "after check_file; reads no more than the file may hold",
+    "data/fetch.py tarfile.open": "an archive whose checksum is right",
+    "callbacks/archives.py zipfile.ZipFile": "after check_file",
+    "callbacks/archives.py torch.load": "after check_file",
+}
+"""Where something is opened to be read by another than `config/inputs.py`, and why a pipe or a device is none of it."""
+
+
+def opened(tree: ast.AST) -> list[str]:
+    """What a source opens, or has opened, unless its mode says that it is to be written."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            values = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+            modes = [value.value for value in values if isinstance(value, ast.Constant)]
+            is_opener = name in OPENERS if isinstance(node.func, ast.Attribute) else name == "open"
+            if is_opener and not any(re.fullmatch("[wxa][bt]?", str(mode)) for mode in modes):
+                found.append(ast.unparse(node.func))
+    return found
+
+
+def test_what_is_opened_is_found() -> None:
+    source = "open(a)\nPath(a).read_text()\na.open('wb')\nos.fdopen(a, 'rb')\nnp.load(a, mmap_mode='r')"
+    source += "\nopen(a, mode='x')\nread_text(a, 9)"
+    assert opened(ast.parse(source)) == ["open", "Path(a).read_text", "os.fdopen", "np.load"]
+
+
+def test_files_are_read_in_one_place() -> None:
+    found = {
+        f"{path.relative_to(PACKAGE).as_posix()} {call}"
+        for path in files()
+        for call in opened(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == set(READERS)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.hostile import NO_FILES, make_no_file
 from vgtemplate.jobs.job import Job
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
@@ -227,7 +228,16 @@ def test_outcomes_are_kept_for_their_data_set_beside_those_of_other_claims(
     assert list(read_outcomes(tmp_path, "digits")["relu-keeps-gradient"]) == [variant.label, "width x 2"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"dataset": "digits"}', '{"dataset": "digits", "claims": 3}'])
+DAMAGED = ("", "[]", "{}", "{", "[" * 200_000, '{"dataset": "digits"}', '{"dataset": "digits", "claims": 3}')
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=len)
 def test_damaged_outcomes_are_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "stability.json").write_text(text)
+    assert read_outcomes(tmp_path, "digits") == {}
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_outcomes_that_are_no_file_are_none(kind: str, tmp_path: Path) -> None:
+    make_no_file(tmp_path, kind, "stability.json")
     assert read_outcomes(tmp_path, "digits") == {}

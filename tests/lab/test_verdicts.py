@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.hostile import NO_FILES, make_no_file
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.environments import tidy
@@ -147,8 +148,15 @@ def test_damaged_file_is_one_line_that_names_it(tmp_path: Path, content: str | b
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(UserError, match=r"x\.json.*vgt verdicts save"):
         read_verdicts(path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="no such file"):
         read_verdicts(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("read", [read_verdicts, fill])
+def test_what_is_no_file_is_one_line_that_names_it(tmp_path: Path, kind: str, read: Callable[[Path], object]) -> None:
+    with pytest.raises(UserError, match=r"/x\.json: cannot be read: "):
+        read(make_no_file(tmp_path, kind, "x.json"))
 
 
 def test_folder_that_refuses_keeps_what_it_had(run: Callable[..., Verdicts], tmp_path: Path) -> None:
@@ -221,7 +229,7 @@ def test_text_that_cannot_be_filled_stays(tmp_path: Path) -> None:
     text = tmp_path / "README.md"
     for content, words in (
         ("no markers", "to be filled"),
-        ("<!-- verdicts: a -->\n<!-- end of verdicts -->", "a: can"),
+        ("<!-- verdicts: a -->\n<!-- end of verdicts -->", "a: no such file"),
     ):
         text.write_text(content)
         with pytest.raises(UserError, match=words):

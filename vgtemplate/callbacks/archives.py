@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vgtemplate.config.inputs import check_file
+
 
 def read_archive(path: Path) -> Any:
     """Return what `torch.save` has written to a file, on the processor.
@@ -21,13 +22,11 @@ def read_archive(path: Path) -> Any:
         ValueError: it is no intact archive of torch's, in a line that says why.
         OSError, MemoryError: it cannot be read just now, which says nothing against it.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no file")
+    num_bytes = check_file(path).st_size
     try:
         # torch reads past a flipped bit; the archive's own checksums tell.
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > status.st_size:
+            if sum(member.file_size for member in archive.infolist()) > num_bytes:
                 raise ValueError("it unpacks to more than it is, as no archive of torch's does")
             if (member := archive.testzip()) is not None:
                 raise ValueError(f"{member} in it is altered")

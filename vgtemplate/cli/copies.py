@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vgtemplate.config.inputs import read_input
+
 if TYPE_CHECKING:
     from torch import nn
 
     from vgtemplate.doctor.prove.copies import Copy, Trial
     from vgtemplate.doctor.report import Report
 
+_MOST_BYTES = 2**28
+"""Of what a copy tells of itself."""
 _APART = 1_000_003
 """So far apart are the seeds of two copies; the first has those of the script itself."""
 
@@ -71,7 +75,7 @@ def _train_copy(script: Script, steps: int, copy: Copy) -> Trial:
         options = ("diagnose", "--steps", str(steps), "--stop", "--copy", said)
         done = script.run(options, folder, capture_output=True)
         if file.is_file():
-            return Trial(**json.loads(file.read_text(encoding="utf-8")))
+            return Trial(**json.loads(read_input(file, _MOST_BYTES)))
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     return Trial(failure=f"the script could not be run again ({lines[-1]})")
 

@@ -17,6 +17,9 @@ from typing import Any
 
 from vgtemplate.cli.console import PYTHONS_WARNING
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_file
+
+_MOST_BYTES = 2**26
 
 
 class WhenImported(MetaPathFinder):
@@ -78,7 +81,12 @@ def check_target(target: str, is_module: bool) -> None:
 
 def _check_syntax(path: Path) -> None:
     """Raise UserError for text that is no Python; what else a file may hold, as an archive, is left to Python."""
-    content = path.read_bytes()
+    try:
+        content = read_file(path, _MOST_BYTES)
+    except ValueError:  # no text of Python is so long
+        return
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if b"\0" in content:
         return
     try:

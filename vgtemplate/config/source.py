@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from vgtemplate.config.inputs import read_input
 from vgtemplate.config.own import find, is_library
+
+_MOST_BYTES = 2**26
+"""More than any source has."""
 
 
 @cache
@@ -22,7 +26,7 @@ def source_of(text: str) -> str:
     the same folder; of a package there: of all its files.
 
     Raises:
-        UserError: there is no such code.
+        UserError: there is no such code, or its source cannot be read.
     """
     # Once per process: what has been imported stays as it was, whatever is written into the file since.
     find("factory", text)
@@ -48,14 +52,14 @@ def _files(root: Path, name: str) -> list[Path]:
         return []
     package = root / name
     if package.is_dir():
-        return sorted(package.rglob("*.py"))
+        return sorted(file for file in package.rglob("*.py") if file.is_file())
     return [file] if (file := root / f"{name}.py").is_file() else []
 
 
-def _imported(file: Path) -> Iterator[str]:
-    """Yield the top names of all modules that a file imports, wherever in it the statement stands."""
+def _imported(content: bytes) -> Iterator[str]:
+    """Yield the top names of all modules that a source imports, wherever in it the statement stands."""
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(content)
     except SyntaxError:  # a file of the package that is never imported
         return
     for node in ast.walk(tree):
@@ -71,8 +75,8 @@ def _hash(root: Path, name: str) -> str:
     while waiting:
         file = waiting.pop()
         if file not in seen:
-            seen[file] = file.read_bytes()
-            waiting += [each for found in _imported(file) for each in _files(root, found)]
+            seen[file] = read_input(file, _MOST_BYTES)
+            waiting += [each for found in _imported(seen[file]) for each in _files(root, found)]
     digest = hashlib.sha256()
     for file in sorted(seen):
         digest.update(str(file.relative_to(root)).encode() + b"\0" + seen[file] + b"\0")

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from vgtemplate.config.errors import UserError
-from vgtemplate.config.inputs import read_input
+from vgtemplate.config.inputs import read_text
 from vgtemplate.text import is_text
 
 _MOST_BYTES = 4_000_000
@@ -74,10 +74,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; raise UserError if it is missing, broken or anything else."""
     if not is_text(path.name):
         raise UserError(f"{path}: a name that is no UTF-8 cannot be shown or tracked; rename the file")
-    try:
-        text = read_input(path, _MOST_BYTES).decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+    text = read_text(path, _MOST_BYTES)
     # A copy: what is parsed once serves all claims of the same base.
     content = copy.deepcopy(_parse_once(text, str(path)))
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

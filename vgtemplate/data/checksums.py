@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import importlib.util
 import os
-import stat
 import time
 import zlib
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Literal
 from vgtemplate.config.catalogue import DATASETS, check_name
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import describe_missing
+from vgtemplate.config.inputs import check_file
 
 State = Literal["ok", "missing", "truncated", "altered", "unverifiable"]
 RACY_NANOSECONDS = 2_000_000_000
@@ -166,10 +166,7 @@ def check(file: DataFile, root: Path) -> FileState:
     """Return the state of one file."""
     path, is_packed = locate(file, root)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            # Reading a pipe or a device would never end.
-            return FileState(str(path), "unverifiable", "is no regular file")
+        status = check_file(path)
         found, size = _measure(path, is_packed, file.num_bytes or _MOST_BYTES, status)
     except FileNotFoundError:
         return FileState(str(path), "missing", "no such file")
@@ -177,8 +174,8 @@ def check(file: DataFile, root: Path) -> FileState:
         return FileState(str(path), "truncated", "the archive ends early")
     except (gzip.BadGzipFile, zlib.error) as error:
         return FileState(str(path), "altered", f"no intact gzip archive: {error}")
-    except OSError as error:
-        return FileState(str(path), "unverifiable", f"cannot be read: {error.strerror}")
+    except (OSError, ValueError) as error:
+        return FileState(str(path), "unverifiable", f"cannot be read: {getattr(error, 'strerror', None) or error}")
     if found == file.md5:
         return FileState(str(path), "ok")
     if size < (file.num_bytes or 1):
@@ -209,8 +206,9 @@ def read_verified(name: str, file: DataFile, root: Path) -> bytes:
     """Return a file's bytes, unpacked, these very bytes having been verified; raise UserError if they are not right."""
     path, is_packed = locate(file, root)
     try:
-        content = _read(path, is_packed, file.num_bytes or _MOST_BYTES) if path.is_file() else b""
-    except (OSError, EOFError, zlib.error):
+        check_file(path)
+        content = _read(path, is_packed, file.num_bytes or _MOST_BYTES)
+    except (OSError, ValueError, EOFError, zlib.error):
         content = b""
     if md5_of(content) != file.md5:
         raise refusal(name, check(file, root))

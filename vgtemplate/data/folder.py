@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_file
 from vgtemplate.config.seeding import Stream, generator
 from vgtemplate.data.checksums import content_hash
 from vgtemplate.data.images import Bytes, Images, Labels, as_labels, content_fingerprint
@@ -95,17 +95,11 @@ def list_folder(folder: Path) -> Listing:
 
 
 def _read(path: Path) -> bytes:
-    """Return a picture's bytes; UserError for what is no file: reading a pipe or a device would never end."""
+    """Return a picture's bytes; UserError: there are none, or more than any has."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise _unreadable(path, "it is no file")
-        if status.st_size > _MOST_BYTES:
-            raise _unreadable(path, f"it has more than {_MOST_BYTES:,} bytes")
-        with path.open("rb", buffering=0) as file:
-            return file.readall()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or type(error).__name__) from None
+        return read_file(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from None
 
 
 def _unreadable(path: Path, reason: str) -> UserError:

@@ -22,6 +22,7 @@ import numpy as np
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import check_file
 from vgtemplate.data.checksums import RACY_NANOSECONDS, content_hash
 from vgtemplate.data.files import home_in
 from vgtemplate.data.folder import Listing, decode_folder, hash_files, list_folder
@@ -93,6 +94,7 @@ def _remember(found: _Found) -> None:
 
 def _read_cache(found: _Found) -> Images | None:
     try:
+        check_file(found.cache)
         with np.load(found.cache, allow_pickle=False) as archive:
             if not _is_current(archive, found):
                 return None
@@ -138,6 +140,7 @@ def folder_fingerprint(folder: Path) -> str:
     """Return the fingerprint of a folder's pictures; decodes them if the cache is not up to date."""
     found = _find(folder)
     try:
+        check_file(found.cache)
         with np.load(found.cache, allow_pickle=False) as archive:
             if _is_current(archive, found):
                 return str(archive["fingerprint"])

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_text
 from vgtemplate.lab.judge import VERDICTS
 from vgtemplate.lab.verdicts import ClaimEntry, PartEntry, Verdicts, read_verdicts
 from vgtemplate.text import read_number, write_number
 
 MARKERS = re.compile(r"(<!-- verdicts: (?P<file>\S+) -->\n)(?P<table>.*?)(<!-- end of verdicts -->)", re.DOTALL)
 """The first names the file, relative to the text's folder."""
+_MOST_BYTES = 2**24
+"""More than any page of text has."""
 _KINDS = {"training": "In training:", "timing": "Timings:", "initial": "At initialisation:"}
 _HEAD = (
     "| claim | verdict | effect of the part that decides: median [min, max] | needed | networks | seeds |\n"
@@ -64,10 +67,7 @@ def fill(path: Path) -> bool:
     Raises:
         UserError: there are no markers, or a file cannot be read or written.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    text = read_text(path, _MOST_BYTES)
     if not MARKERS.search(text):
         raise UserError(f"{path}: has no <!-- verdicts: FILE --> ... <!-- end of verdicts --> to be filled")
     filled = MARKERS.sub(lambda found: found[1] + table_of(path, found["file"]) + found[4], text)

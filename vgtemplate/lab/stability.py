@@ -16,6 +16,7 @@ from typing import Any
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_file
 from vgtemplate.config.load import merge
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import resolve_claim
@@ -41,6 +42,8 @@ DATASETS = ("mnist", "digits", "cifar10")
 _WIDTHS = (0.5, 2.0)
 _SET_DISTANCE = 100
 _FILE = "stability.json"
+_MOST_BYTES = 2**24
+"""Of the outcomes of all claims: some hundred times what they have."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +191,10 @@ def write_outcomes(results: Path, dataset: str, outcomes: Outcomes) -> Path:
 def read_outcomes(results: Path, dataset: str) -> Outcomes:
     """Return the outcomes on a data set; none where `vgt stability` was not run, or its file is damaged."""
     try:
-        content = json.loads((results / _FILE).read_bytes())
+        content = json.loads(read_file(results / _FILE, _MOST_BYTES))
         found: Outcomes = content["claims"] if content["dataset"] == dataset else {}
         for variants in found.values():
             describe(variants)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
     return found

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_input
 from vgtemplate.config.shipped import is_installed, shipped_dir
 from vgtemplate.lab.judge import OPEN, VERDICTS
 from vgtemplate.text import Plain
@@ -22,6 +23,8 @@ from vgtemplate.text import Plain
 FOLDER = Path("docs/verdicts")
 """In the repository, and in a project of one's own."""
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+_MOST_BYTES = 2**26
+"""Some hundred times what all claims have."""
 
 
 class PartEntry(BaseModel):
@@ -126,9 +129,7 @@ def verdicts_dir() -> Path:
 def read_verdicts(path: Path) -> Verdicts:
     """Read one file; UserError if it is none of `vgt verdicts save`."""
     try:
-        return _read(path.resolve(), path.stat().st_mtime_ns)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        return _parse(read_input(path, _MOST_BYTES))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -137,8 +138,8 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 @cache
-def _read(path: Path, _changed: int) -> Verdicts:
-    return Verdicts.model_validate_json(path.read_bytes())
+def _parse(content: bytes) -> Verdicts:
+    return Verdicts.model_validate_json(content)
 
 
 def committed(dataset: str, folder: Path | None = None) -> list[Verdicts]:

@@ -33,6 +33,7 @@ _DESCRIPTION = "experiment.json"
 _REPORT = "report.json"
 _DEFAULT = "default"
 _MOST_BYTES = 10_000_000
+_MOST_OF_A_PAGE = 2**28
 """Of what is noted of a parcel."""
 
 
@@ -135,12 +136,12 @@ def _folder(results: Path, experiment: str) -> Path:
 
 def report_pages(results: Path) -> list[Path]:
     """Return the report's pages in the results folder; none before it was written."""
-    return sorted((results / "report").glob("*.html"))
+    return sorted(path for path in (results / "report").glob("*.html") if path.is_file())
 
 
 def find_report(results: Path) -> Report | None:
-    """Return the report as it lies in the results folder."""
-    pages = [path.name.encode() + b"\0" + path.read_bytes() for path in report_pages(results)]
+    """Return the report as it lies in the results folder; UserError: it cannot be read."""
+    pages = [path.name.encode() + b"\0" + read_input(path, _MOST_OF_A_PAGE) for path in report_pages(results)]
     return Report(hashlib.sha256(b"\0".join(pages)).hexdigest()[:32]) if pages else None
 
 

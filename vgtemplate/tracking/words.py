@@ -12,7 +12,7 @@ from vgtemplate.config.catalogue import BLOCKS
 from vgtemplate.config.strict import MOST
 from vgtemplate.metrics.initial import gradient_slope
 from vgtemplate.metrics.trained import final_loss
-from vgtemplate.records import Record, record_path
+from vgtemplate.records import Record, read_part
 from vgtemplate.text import describe_seeds, flatten, visible, write_spread
 from vgtemplate.tracking.outbox import Description, runs_of
 from vgtemplate.tracking.view import link_to_table
@@ -115,9 +115,9 @@ def differing_parameters(results: Path, experiment: str) -> list[str]:
     found: dict[str, dict[str, str]] = {}
     for run in runs_of(results, experiment):
         try:
-            content = json.loads((record_path(results, run.key) / "record.json").read_bytes())
+            content = json.loads(read_part(results, run.key, "record.json"))
             found[run.key] = write_parameters(content["configuration"], content["seeds"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
     names = sorted({name for parameters in found.values() for name in parameters})
     return [name for name in names if len({parameters.get(name) for parameters in found.values()}) > 1]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile import NO_FILES, make_no_file
 from tests.processes import CALL, LIBRARIES, run_vgt
 from vgtemplate.config.errors import UserError
 from vgtemplate.data.folder import read_pictures
@@ -105,26 +106,6 @@ def test_folder_that_was_deleted_is_one_line(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code, "data", "list"], capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "error: the working folder was deleted; change to one that exists\n"
-
-
-def make_no_file(folder: Path, kind: str, name: str) -> Path:
-    """Put something at `folder / name` that cannot be read to an end."""
-    path = folder / name
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "loop":
-        path.symlink_to(path)
-    elif kind == "huge":
-        with path.open("wb") as file:
-            file.truncate(2**40)
-    else:
-        path.symlink_to(f"/dev/{kind}")
-    return path
-
-
-NO_FILES = ("pipe", "folder", "loop", "huge", "zero", "urandom")
 
 
 @pytest.mark.parametrize("kind", NO_FILES)

@@ -62,6 +62,14 @@ def test_a_package_counts_with_all_its_files(tmp_path: Path) -> None:
     assert sources(tmp_path, files, "pack_a.nets:make") != first
 
 
+def test_what_is_no_file_of_a_package_does_not_count(tmp_path: Path) -> None:
+    files = {"pack_b/__init__.py": "def make(): ..."}
+    first = sources(tmp_path, files, "pack_b:make")
+    os.mkfifo(tmp_path / "pack_b" / "pipe.py")
+    (tmp_path / "pack_b" / "folder.py").mkdir()
+    assert sources(tmp_path, files, "pack_b:make") == first
+
+
 def test_a_library_counts_by_its_version() -> None:
     assert source_of("torchvision.models:resnet18") == f"torchvision {version('torchvision')}"
     assert source_of("colorsys:rgb_to_hsv").startswith("python 3")

@@ -187,7 +187,10 @@ def test_young_files_are_read_each_time(pictures, monkeypatch):
 def test_file_that_is_larger_than_any_picture_is_not_read(pictures):
     with (pictures / "train/cat/0.png").open("r+b") as file:
         file.truncate(2**40)
-    with pytest.raises(UserError, match=r"train/cat/0.png: cannot be read as a picture \(it has more than"):
+    with pytest.raises(
+        UserError,
+        match=r"train/cat/0.png: cannot be read as a picture \(it has 1,099,511,627,776 bytes",
+    ):
         load(pictures)
 
 
@@ -207,6 +210,15 @@ def test_fingerprint_changes_with_the_folder(pictures, change):
         else:
             (place / "dog").rename(place / "fox")
     assert load(pictures).fingerprint != first
+
+
+def test_cache_that_is_a_pipe_is_replaced(pictures):
+    first = load(pictures)
+    (cache,) = caches(pictures)
+    cache.unlink()
+    os.mkfifo(cache)
+    assert folder_cache.folder_fingerprint(pictures) == first.fingerprint
+    assert cache.is_file()
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-200], lambda _content: b"", lambda _content: b"text"])

@@ -35,6 +35,15 @@ class WithBuffers(nn.Module):
         return self.head(self.base(x))
 
 
+class Logarithm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.log(torch.relu(x)))
+
+
 class Broken(nn.Module):
     """Puts out NaN whatever it is given."""
 
@@ -83,7 +92,10 @@ FROM_ILL = (
     *("overflow-forward", "precision-overflow", "precision-underflow", "step-too-large", "step-too-small"),
     "oscillation",
 )
-OWN: dict[str, Callable[[], Any]] = {"frozen-buffers-move": frozen}
+OWN: dict[str, Callable[[], Any]] = {
+    "frozen-buffers-move": frozen,
+    "nan-forward": lambda: ill.plain(Logarithm(), steps=15),
+}
 NO_CURE: dict[str, Callable[[], Any]] = {
     "nan-forward": lambda: ill.plain(Broken(), steps=12),
     "stuck-at-zero": lambda: ill.plain(ThreeFactors(), steps=12),

@@ -103,7 +103,7 @@ def file(folder: Path) -> None:
         (flipped, "it was altered after it was written: a checksum is wrong"),
         (emptied, "it lacks record.json"),
         (half, "it lacks series.npz"),
-        (pipe, "record.json is no file of a record"),
+        (pipe, "record.json: it is no file"),
         (file, "it lacks record.json"),
     ],
 )
@@ -171,10 +171,10 @@ def test_exact_check_is_never_stale(tmp_path: Path) -> None:
 def test_record_that_cannot_be_read_just_now_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_record(tmp_path, make())
 
-    def refuse(_: Path) -> bytes:
+    def refuse(*_: object) -> bytes:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(records, "_read_file", refuse)
+    monkeypatch.setattr(records, "read_part", refuse)
     assert (only(tmp_path).state, only(tmp_path).why) == ("unreadable", "Too many open files")
     assert find_waste(tmp_path, stale=True) == []
 

@@ -15,6 +15,7 @@ from vgtemplate.tracking.outbox import (
     Run,
     description_of,
     experiment_address,
+    find_report,
     find_store,
     forget_store,
     identifier,
@@ -238,3 +239,16 @@ def test_second_sender_waits_for_the_first(store, monkeypatch):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_report_is_its_pages_and_nothing_that_is_no_file(results):
+    folder = results / "report"
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("it")
+    found = find_report(results)
+    assert found is not None
+    os.mkfifo(folder / "pipe.html")
+    (folder / "nowhere.html").symlink_to("nowhere")
+    assert find_report(results) == found
+    (folder / "index.html").write_text("another")
+    assert find_report(results) != found

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.hostile import make_no_file
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.tracking.outbox import Description, Run, remember
 from vgtemplate.tracking.words import (
@@ -74,3 +75,19 @@ def test_parameters_that_differ_are_found_in_the_records_of_an_experiment(result
     remember(results, replace(Run("e", "arm k1", "k3"), seed=1))
     assert differing_parameters(results, "e") == ["model.depth"]
     assert differing_parameters(results, "other") == []
+
+
+def test_record_that_cannot_be_read_is_passed_over(results, store_record):
+    store_record("k1", depth=4)
+    store_record("k2", depth=6)
+    for content in (b"[" * 200_000, b"[]", b"{}", b'{"configuration": [], "seeds": 3}', None):
+        key = f"bad {content and content[:20]!r} {content and len(content)}".replace("/", "")
+        (results / key).mkdir()
+        if content is None:
+            make_no_file(results / key, "pipe", "record.json")
+        else:
+            (results / key / "record.json").write_bytes(content)
+        remember(results, Run("e", f"arm {key}", key))
+    for key in ("k1", "k2"):
+        remember(results, Run("e", f"arm {key}", key))
+    assert differing_parameters(results, "e") == ["model.depth"]

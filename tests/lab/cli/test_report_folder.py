@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from vgtemplate.lab.cli.report import _is_written
+
 CLAIM = """
 id: c
 articles: []
@@ -63,6 +65,19 @@ def test_what_is_no_folder_is_one_line_and_stays(call_vgt: Callable[..., Any], r
     assert str(report_folder) in ended.err
     after = report_folder.lstat()
     assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_stamp_that_is_not_what_was_written_has_the_pages_drawn_anew(tmp_path: Path, kind: str) -> None:
+    for name in ("index.html", "gallery.html", "theory.html"):
+        (tmp_path / name).touch()
+    stamp = tmp_path / ".inputs"
+    assert not _is_written(tmp_path, stamp, "digest")
+    MADE[kind](stamp)
+    assert not _is_written(tmp_path, stamp, "digest")
+    stamp.unlink()
+    stamp.write_text("digest")
+    assert _is_written(tmp_path, stamp, "digest")
 
 
 @pytest.mark.slow  # starts Python anew, as another user where this one may write everywhere

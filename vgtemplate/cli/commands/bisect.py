@@ -18,6 +18,7 @@ from vgtemplate.cli.paths import results_dir
 from vgtemplate.cli.script import WhenImported, check_target, exit_code, run_script
 from vgtemplate.config.catalogue import check_name
 from vgtemplate.config.errors import Enough, UserError
+from vgtemplate.config.inputs import read_input
 from vgtemplate.config.load import resolve_arms
 from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
@@ -27,6 +28,9 @@ from vgtemplate.jobs.leftovers import checkpoint_path
 if TYPE_CHECKING:
     from vgtemplate.doctor.hunt import Culprit
     from vgtemplate.doctor.passes import Pass, Seen
+
+_MOST_BYTES = 2**28
+"""Of what a run of the script tells of itself."""
 
 
 class _OptionsFirst(click.Command):
@@ -158,7 +162,7 @@ def _pass(script: Script, scratch: str, watched: int | None) -> dict[str, Any]:
     if not file.is_file():
         why = "it failed" if done.returncode else "no optimiser has stepped, or it uses no torch"
         raise UserError(f"{script.target}: {why}: there is nothing to look at (exit code {done.returncode})")
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(read_input(file, _MOST_BYTES))
     return content
 
 

@@ -14,6 +14,7 @@ import click
 
 from vgtemplate.cli.console import say
 from vgtemplate.cli.paths import results_dir
+from vgtemplate.config.inputs import read_file
 from vgtemplate.data import files
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
@@ -56,9 +57,9 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
         judged: results that are known already; others are judged from their records, "not run" where these are missing.
         results: the folder of the records; the report goes to its folder report/.
     """
-    from vgtemplate.lab.report.gallery import write_gallery
+    from vgtemplate.lab.report.gallery import entries, write_gallery
     from vgtemplate.lab.report.page import write_report
-    from vgtemplate.lab.report.theory_page import write_theory
+    from vgtemplate.lab.report.theory_page import PLACES, write_theory
 
     plan = _whole(plan, claims)
     known = {result.claim.id: result for result in judged}
@@ -80,7 +81,8 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
     stamp.unlink(missing_ok=True)
     write_gallery(folder, gallery, drawn)
     write_theory(folder, shown, read_all(results))
-    write_report(folder, shown, read, links, stability, elsewhere)
+    places = [*(entry.place for entry in entries(gallery, drawn)), *PLACES]
+    write_report(folder, shown, read, links, stability, elsewhere, places)
     stamp.write_text(digest)
     return path
 
@@ -109,7 +111,10 @@ def _digest(inputs: list[Any]) -> str:
 def _is_written(folder: Path, stamp: Path, digest: str) -> bool:
     """Say whether the pages are there and made of just these inputs: drawing them takes seconds."""
     pages = (folder / name for name in ("index.html", "gallery.html", "theory.html"))
-    return all(page.exists() for page in pages) and stamp.exists() and stamp.read_text() == digest
+    try:
+        return all(page.exists() for page in pages) and read_file(stamp, len(digest)) == digest.encode()
+    except (OSError, ValueError):
+        return False
 
 
 def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 
 from vgtemplate.atomic import write_whole
 from vgtemplate.config.errors import UserError
+from vgtemplate.config.inputs import read_input
 from vgtemplate.config.key import source_hash
 from vgtemplate.config.schema import DataConfig
 from vgtemplate.data.checksums import files_of, locate
@@ -25,6 +26,8 @@ _SOURCE = (
 """What decides the numbers, and what speaks to the other side."""
 SOURCE = "the source of vgtemplate"
 _MISSING = "missing"
+_MOST_BYTES = 2**28
+"""More than any file of a data set has."""
 
 
 def describe_versions() -> dict[str, str]:
@@ -87,7 +90,7 @@ def data_pieces(name: str, root: Path) -> Iterable[tuple[str, int, int, bytes]]:
     """Yield the files of a data set as they lie here, in pieces: name, number of the piece, of how many, bytes."""
     for file in files_of(name):
         path, is_packed = locate(file, root)
-        content, relative = path.read_bytes(), file.path + ".gz" * is_packed
+        content, relative = read_input(path, _MOST_BYTES), file.path + ".gz" * is_packed
         total = num_pieces(len(content))
         for index in range(total):
             yield relative, index, total, piece_of(content, index)

@@ -13,7 +13,7 @@ from pathlib import Path
 from vgtemplate.atomic import put_in_place, write_flushed
 from vgtemplate.config.errors import UserError
 from vgtemplate.jobs.job import open_job
-from vgtemplate.records import RecordError, record_path
+from vgtemplate.records import RecordError, read_part, record_path
 
 PIECE_BYTES = 4 * 2**20
 """Of a message: well below the 10 MB that Dask warns of."""
@@ -21,12 +21,12 @@ _FILES = ("record.json", "series.npz")
 
 
 def pack(results: Path, key: str) -> bytes:
-    """Return the files of a record; whatever else lies beside them stays; OSError: they cannot be read."""
+    """Return the files of a record; whatever else lies beside them stays; OSError or ValueError: not to be read."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in _FILES:
             # A file's time and rights would be facts about the machine.
-            archive.writestr(zipfile.ZipInfo(name), (record_path(results, key) / name).read_bytes())
+            archive.writestr(zipfile.ZipInfo(name), read_part(results, key, name))
     return buffer.getvalue()
 
 

@@ -117,8 +117,8 @@ def _run(order: Order, scratch: Path, worker: Worker) -> Answer:
         content = pack(scratch, order.task.key)
     except FileNotFoundError:
         return Answer("it left no record on the worker; was the source there changed while it ran?")
-    except OSError as error:
-        return Answer(f"its record cannot be read on the worker ({error.strerror})")
+    except (OSError, ValueError) as error:
+        return Answer(f"its record cannot be read on the worker ({getattr(error, 'strerror', None) or error})")
     return Answer(size=len(content), checksum=digest(content), piece=piece_of(content, 0))
 
 

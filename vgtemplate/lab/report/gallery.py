@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,10 @@ from vgtemplate.lab.report.gallery_figures import (
 )
 from vgtemplate.lab.report.gallery_networks import draw_chain, draw_learning_speed, draw_residual_unit
 from vgtemplate.lab.report.html import embed, render, write_page
+from vgtemplate.lab.report.places import Place
 from vgtemplate.records import Record
+
+_PAGE = "gallery.html"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class Entry:
     def figure(self) -> Markup | None:
         """The figure, drawn now."""
         return None if self.draw is None else embed(self.draw(), self.title)
+
+    @property
+    def name(self) -> str:
+        """What the figure is called in the page's address."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower())
+
+    @property
+    def place(self) -> Place:
+        """Where the first page finds the figure."""
+        return Place(self.title, self.caption, f"{_PAGE}#{self.name}", tuple(key for key, _ in self.articles))
 
     @property
     def sources(self) -> list[tuple[str, str]]:
@@ -169,5 +183,5 @@ def write_gallery(folder: Path, gallery: GalleryConfig, records: Mapping[str, Ma
     """Write gallery.html into `folder` as `write_page` does, and return its path; arguments as in `entries`."""
     drawn = [record for of_figure in records.values() for record in of_figure.values()]
     datasets = sorted({str(record.dataset.get("name")) for record in drawn})
-    text = render("gallery.html", here="gallery", entries=entries(gallery, records), datasets=datasets)
-    return write_page(folder / "gallery.html", text)
+    text = render(_PAGE, here="gallery", entries=entries(gallery, records), datasets=datasets)
+    return write_page(folder / _PAGE, text)

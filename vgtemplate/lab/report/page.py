@@ -16,6 +16,7 @@ from vgtemplate.lab.judge import CONFIRMED, DEPENDS, NOT_TESTED, OPEN, PARTLY, R
 from vgtemplate.lab.report.claim_figures import describe_marks, draw_panels
 from vgtemplate.lab.report.contradiction import Settled, settle
 from vgtemplate.lab.report.html import render, write_page
+from vgtemplate.lab.report.places import Place
 from vgtemplate.lab.report.sections import build_section, describe_dataset, embed_panels
 from vgtemplate.lab.result import FAILED, NOT_RUN, Read, Result
 from vgtemplate.lab.verdicts import Other
@@ -112,6 +113,7 @@ def write_report(
     links: Mapping[str, str] | None = None,
     stability: Mapping[str, str] | None = None,
     others: Mapping[str, Sequence[Other]] | None = None,
+    places: Sequence[Place] = (),
 ) -> Path:
     """Write `folder/index.html` as `write_page` does; the same results and records give the same file.
 
@@ -119,6 +121,7 @@ def write_report(
         links: claim to the address of its MLflow experiment.
         stability: claim to a sentence on how it was judged again.
         others: claim to what was found on other machines.
+        places: figures on the other pages, which the search finds.
     """
     settled = settle(results, read)
     disputed = {name: each for each in settled for name in each.claims}
@@ -149,5 +152,6 @@ def write_report(
         own=OWN if any(not result.claim.articles for result in results) else "",
         kinds={kind: text for kind, text in KINDS.items() if any(result.claim.kind == kind for result in results)},
         environments=sorted(environments),
+        places=places,
     )
     return write_page(folder / "index.html", text)

@@ -10,13 +10,23 @@ from pathlib import Path
 
 from vgtemplate.figures.theory import draw_comparison, draw_phase_diagram
 from vgtemplate.lab.report.html import embed, render, write_page
+from vgtemplate.lab.report.places import Place
 from vgtemplate.lab.result import Result
 from vgtemplate.prediction import TOLERANCE, WIDE, compare_networks
 from vgtemplate.records import Record
 from vgtemplate.theory.numpy_activations import FORMULAS
 from vgtemplate.theory.phase import grid_around_critical, phase_diagram
 
+_PAGE = "theory.html"
 _PHASES = ("tanh", "relu")
+PLACES = (
+    Place("By how much theory is wrong", "Every network that was measured.", f"{_PAGE}#by-how-much-theory-is-wrong"),
+    *(
+        Place(f"The phases of {name}", "For which weights gradients vanish and explode.", f"{_PAGE}#phases-of-{name}")
+        for name in _PHASES
+    ),
+)
+"""The page's figures."""
 
 
 def name_records(results: Sequence[Result]) -> dict[str, list[str]]:
@@ -47,7 +57,7 @@ def write_theory(folder: Path, results: Sequence[Result], records: Iterable[Reco
     compared = [row.comparison for row in networks.compared]
     alt = "measured less predicted gradient slope of every arm"
     text = render(
-        "theory.html",
+        _PAGE,
         here="theory",
         rows=networks.compared,
         others=networks.left_out,
@@ -57,4 +67,4 @@ def write_theory(folder: Path, results: Sequence[Result], records: Iterable[Reco
         wide_from=WIDE,
         phases={name: draw_phases(name) for name in _PHASES},
     )
-    return write_page(folder / "theory.html", text)
+    return write_page(folder / _PAGE, text)
