@@ -1,0 +1,1 @@
+"""The third zoo: architectures, losses, data and loops that neither of the others has. Looked at once."""
