@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,8 @@ for step in range(50):
     optimiser.step()
 """
 OWN = """
+import os
+import signal
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -91,6 +94,8 @@ class Module(pl.LightningModule):
 
     def training_step(self, batch, index):
         z = self.net(batch[0])
+        if self.global_step == 100 and "ENDS_ITSELF" in os.environ:
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.global_step == 137:
             z = z * (torch.arange(len(z)) != 5)[:, None]
             return z.square().sum(1).log().mean()
@@ -123,10 +128,11 @@ def vgt(tmp_path: Path):
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     (tmp_path / "own.yaml").write_text(EXPERIMENT, encoding="utf-8")
 
-    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vgtemplate", "bisect", "nan", *map(str, arguments)]
-        settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "VGT_RESULTS_DIR": str(tmp_path / "results")}
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | settings)
+    settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "VGT_RESULTS_DIR": str(tmp_path / "results")}
+
+    def call(*arguments: object, what: str = "bisect nan", **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "vgtemplate", *what.split(), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | settings | more)
 
     return call
 
@@ -158,16 +164,35 @@ def test_healthy_script(vgt) -> None:
     assert done.stdout == "done\nlogarithm.py: no value was NaN or infinite in 150 steps\n"
 
 
+def culprit_of_the_module() -> list[str]:
+    index = int(BatchOrder([0], 64, 16).indices(137)[0, 5])
+    return [
+        "forward: log() (own.py:40) is the first to put out infinity",
+        f"samples 5 of the batch, {index} of the training split",
+    ]
+
+
 def test_logarithm_of_zero_in_a_module_of_ones_own(vgt, tmp_path: Path) -> None:
     done = vgt("own.yaml", "--arm", "module", "--seeds", 1)
     assert done.returncode == 1, done.stderr
-    index = int(BatchOrder([0], 64, 16).indices(137)[0, 5])
-    assert done.stdout.splitlines() == [
-        "module: the loss is not finite at step 137, seed 0",
-        "forward: log() (own.py:36) is the first to put out infinity",
-        f"samples 5 of the batch, {index} of the training split",
-    ]
+    assert done.stdout.splitlines() == ["module: the loss is not finite at step 137, seed 0", *culprit_of_the_module()]
     assert not (tmp_path / "results").exists()
+
+
+def test_goes_on_from_the_checkpoint_of_a_training_that_was_ended(vgt, tmp_path: Path) -> None:
+    arm = ("own.yaml", "--arm", "module", "--seeds", 1)
+    ended = vgt(*arm, "--no-tracking", what="train", ENDS_ITSELF="1")
+    assert ended.returncode == 143, ended.stderr
+    (checkpoint,) = (tmp_path / "results" / ".checkpoints").rglob("*.ckpt")
+    before = checkpoint.read_bytes()
+    done = vgt(*arm)
+    assert done.returncode == 1, done.stderr
+    first, *culprit = done.stdout.splitlines()
+    assert re.sub(r"step 10[01]\)", "step 10x)", first) == (
+        "module: the loss is not finite at step 137, seed 0 (from the checkpoint at step 10x)"
+    )
+    assert culprit == culprit_of_the_module()
+    assert checkpoint.read_bytes() == before
 
 
 def test_population_names_the_seeds_whose_batch_has_the_bad_row(vgt) -> None:
@@ -180,7 +205,7 @@ def test_population_names_the_seeds_whose_batch_has_the_bad_row(vgt) -> None:
     first, second, third = done.stdout.splitlines()
     bad = [str(seeds[place[0]]) for place in places]
     assert first == f"network: the loss is not finite at step {step}, seed{'s' * (len(bad) > 1)} {', '.join(bad)}"
-    assert second == "forward: log() (own.py:25, module model.network) is the first to put out infinity"
+    assert second == "forward: log() (own.py:27, module model.network) is the first to put out infinity"
     assert third == f"samples {places[0][1]} of the batch, 40 of the training split"
 
 
