@@ -75,6 +75,20 @@ class Dead(nn.Module):
         return self.two(functional.relu(-self.one(x).abs()))
 
 
+def flat() -> Any:
+    """An output layer that begins next to zero, beside a bias that does not: all inputs have one output."""
+    model = nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
+    with torch.no_grad():
+        model[2].weight.mul_(1e-6)
+        model[2].bias.fill_(1.0)
+    return ill.plain(model, optimizer=ill.sgd(model, 1e-3), steps=15)
+
+
+def unscaled() -> Any:
+    model = ill.stack(32, 2, nn.ReLU)
+    return ill.plain(model, batches=ill.classes(scale=255.0), optimizer=ill.sgd(model, 0.1), steps=40)
+
+
 def frozen() -> Any:
     model = WithBuffers()
     return ill.plain(model, optimizer=torch.optim.Adam(model.head.parameters(), 3e-3), steps=15)
@@ -94,7 +108,9 @@ FROM_ILL = (
 )
 OWN: dict[str, Callable[[], Any]] = {
     "frozen-buffers-move": frozen,
+    "unscaled-inputs": unscaled,
     "nan-forward": lambda: ill.plain(Logarithm(), steps=15),
+    "signal-collapse": flat,
 }
 NO_CURE: dict[str, Callable[[], Any]] = {
     "nan-forward": lambda: ill.plain(Broken(), steps=12),

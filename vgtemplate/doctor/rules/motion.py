@@ -6,7 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from vgtemplate.doctor.evidence import Array, Evidence, ParameterStep
+from vgtemplate.doctor.evidence import Array, Evidence, Parameter, ParameterStep
+
+_LEAST = 0.1
 
 
 def _update(note: ParameterStep) -> Array:
@@ -32,19 +34,26 @@ def cosines(evidence: Evidence) -> Array:
 
 
 def ratios(evidence: Evidence) -> Array:
-    """Return the largest update of a matrix relative to its size, by watched step."""
+    """Return the largest update of a matrix relative to its size, by watched step.
+
+    One that begins near zero, as an output layer may, is taken to be as large as `_LEAST` of LeCun's initialisation.
+    """
     found = []
     for step in evidence.all_steps():
         sizes = [
-            float(np.linalg.norm(_update(note)) / np.linalg.norm(note.before))
+            float(np.linalg.norm(_update(note))) / max(float(np.linalg.norm(note.before)), _least_norm(known, note))
             for name, note in step.parameters.items()
-            if name in evidence.parameters
-            and evidence.parameters[name].is_matrix
+            if (known := evidence.parameters.get(name)) is not None
+            and known.is_matrix
             and len(note.after)
             and np.linalg.norm(note.before) > 0
         ]
         found.append(max(sizes, default=float("nan")))
     return np.array(found)
+
+
+def _least_norm(known: Parameter, note: ParameterStep) -> float:
+    return _LEAST * float(np.sqrt(len(note.before) / max(1.0, np.prod(known.shape[1:]))))
 
 
 def overall_ratios(evidence: Evidence) -> Array:
