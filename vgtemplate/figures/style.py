@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 PAPER, INK, MUTED, GRID = "#ffffff", "#000000", "#595959", "#e5e5e5"
 """Colours of a figure that follow the page's light or dark scheme: ground, text and axes, lesser text, grid lines."""
-SERIES_COLOURS = ("#2b7bba", "#d9691c", "#2f9a4c", "#c43f6f", "#8a63c9", "#97700f")
-"""Colours of curves, of middle lightness: each stands out from a white and from a nearly black page."""
+SERIES_COLOURS = ("#2697f7", "#9f4e1d", "#007454", "#ff538d", "#7a579c", "#ba8c03")
+"""Colours of curves, of middle lightness: each stands out from a white and from a nearly black page, and from the
+others also for eyes that lack one kind of cones."""
 FONT = 10
 """Size of the text in points; ticks are one smaller."""
 

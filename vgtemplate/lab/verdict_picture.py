@@ -9,15 +9,15 @@ from vgtemplate.figures.style import FONT, INK, MUTED, PAPER
 from vgtemplate.lab.judge import CONFIRMED, DEPENDS, NOT_TESTED, OPEN, PARTLY, REFUTED, VERDICTS
 from vgtemplate.lab.verdicts import Verdicts
 
-_LOOKS = {
-    CONFIRMED: ("#0072b2", "✓"),
-    REFUTED: ("#b5490b", "✗"),
-    PARTLY: ("#8a6d00", "±"),
-    DEPENDS: ("#8f4a78", "≈"),
-    NOT_TESTED: ("#6b7278", "–"),
-    OPEN: ("#00755a", "?"),
+LOOKS = {
+    CONFIRMED: ("#00763a", "✓"),
+    REFUTED: ("#8d0004", "✗"),
+    PARTLY: ("#976808", "◐"),
+    DEPENDS: ("#48238e", "≈"),
+    NOT_TESTED: ("#0b443f", "∅"),
+    OPEN: ("#1873e1", "…"),
 }
-"""By verdict: a colour that those who see few colours tell from the others, and a sign that needs none."""
+"""By verdict, as in the report: a colour that those who see few colours tell from the others, and a sign."""
 _COLUMNS = 4
 _ROW = 0.24
 """Height of a claim's line in inches."""
@@ -54,7 +54,7 @@ def _legend(axes: Axes, verdicts: Verdicts) -> None:
 
 
 def _sign(axes: Axes, x: float, y: float, verdict: str) -> None:
-    colour, sign = _LOOKS[verdict]
+    colour, sign = LOOKS[verdict]
     box = {"boxstyle": "round,pad=0.18", "facecolor": colour, "edgecolor": colour}
     axes.text(
         x, y, sign, fontsize=FONT - 2, fontweight="bold", color=PAPER, ha="center", va="center_baseline", bbox=box

@@ -78,17 +78,17 @@ def reader() -> Callable[..., Callable[[tuple[str, ...]], Record | None]]:
     return read_from
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
     return build_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_claim() -> Callable[..., ClaimConfig]:
     return build_claim
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_result() -> Callable[..., Result]:
     return build_result
 

@@ -15,13 +15,14 @@ from axe_playwright_python.sync_playwright import Axe
 from vgtemplate.lab.counts import OUTCOMES
 from vgtemplate.lab.judge import VERDICTS
 from vgtemplate.lab.report.page import write_report
+from vgtemplate.lab.report.places import Place
 from vgtemplate.lab.verdicts import Other
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 pytestmark = pytest.mark.slow
 
-WIDTHS, SCHEMES = (400, 1400), ("light", "dark")
+WIDTHS, SCHEMES = (360, 1400), ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,15 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture
-def report(tmp_path, make_claim, make_record, make_result) -> Path:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, make_claim, make_record, make_result) -> Path:
     """A report with several verdicts, every kind of figure, and names as long as they get."""
     arms = tuple(f"an-arm-with-a-rather-long-name-{number}" for number in range(12))
     accuracy = [{"metric": "test_accuracy", "arms": [arm], "threshold": ">= 0.8"} for arm in arms]
     claims = [
         make_claim(),
         make_claim("tanh-vanishes", arms=("tanh",), statement="It vanishes with tanh.", articles=["slow-training"]),
-        make_claim("many-arms", arms=arms, kind="training", parts=accuracy, notes="word " * 200),
+        make_claim("many-arms", arms=arms, kind="training", parts=accuracy, notes="word " * 200 + "unheard-of " * 5),
         make_claim("a" * 80, arms=("relu",), literature="x" * 200),
     ]
     records, results = {}, []
@@ -65,7 +66,8 @@ def report(tmp_path, make_claim, make_record, make_result) -> Path:
         Other("AMD EPYC, AVX2", "refuted", ("0 of 10",), "2026-10-01"),
     ]
     others = {claim.id: elsewhere for claim in claims}
-    return write_report(tmp_path / "report", results, records.get, others=others)
+    places = [Place("A figure of saturation", "Where tanh is flat.", "gallery.html#a-figure", ("slow-training",))]
+    return write_report(tmp_path_factory.mktemp("report"), results, records.get, others=others, places=places)
 
 
 @pytest.fixture
@@ -162,13 +164,94 @@ def test_filters_by_verdict_article_kind_and_words(opened):
     assert shown(page) == ["sigmoid-vanishes", "many-arms", "a" * 80]
     page.select_option("[name=kind]", "training")
     assert shown(page) == ["many-arms"]
-    assert page.inner_text("#filter output") == "1 of 4"
+    assert page.inner_text("#filter output") == "1 of 4 claims, 0 of 1 figures"
     page.click("#filter button")
-    playwright.expect(page.locator("#filter output")).to_have_text("4 of 4")
+    playwright.expect(page.locator("#filter output")).to_have_text("4 of 4 claims, 1 of 1 figures")
     assert page.evaluate("location.hash") == ""
     assert shown(page) == everything
     page.fill("[name=text]", "TANH vanishes")
     assert shown(page) == ["tanh-vanishes"]
+
+
+def test_the_search_finds_what_a_row_does_not_show_and_says_where(opened):
+    page = opened()
+    page.fill("[name=text]", "Unheard-Of word")
+    assert shown(page) == ["many-arms"]
+    found = page.inner_text("tr[data-claim=many-arms] .found")
+    assert "word unheard-of unheard-of" in found
+    assert len(found) < 130
+    # An arm's name stands in the figure and the table of settings alone.
+    page.fill("[name=text]", "long-name-7")
+    assert shown(page) == ["many-arms"]
+    page.fill("[name=text]", "saturation flat")
+    assert shown(page) == []
+    assert page.locator(".elsewhere li:visible a").get_attribute("href") == "gallery.html#a-figure"
+    assert page.inner_text("#filter output") == "0 of 4 claims, 1 of 1 figures"
+    assert not page.locator("#nothing").is_visible()
+
+
+def test_what_nothing_has_says_so_and_leads_back(opened):
+    page = opened(place="#text=nothing+has+these")
+    assert "Nothing here has all of these words" in page.inner_text("#nothing")
+    assert not page.locator("table.claims thead").is_visible()
+    page.click("#nothing button")
+    playwright.expect(page.locator("#filter output")).to_have_text("4 of 4 claims, 1 of 1 figures")
+    assert not page.locator("#nothing").is_visible()
+
+
+def test_the_search_needs_no_mouse(opened):
+    page = opened()
+    page.keyboard.press("/")
+    page.keyboard.type("tanh/vanishes")
+    assert page.input_value("[name=text]") == "tanh/vanishes"
+    page.fill("[name=text]", "tanh vanishes")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "tanh-vanishes"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#tanh-vanishes"
+    playwright.expect(page.locator("#tanh-vanishes")).to_be_in_viewport()
+
+
+def test_a_claims_address_is_copied(opened):
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.click("#many-arms .address a")
+    playwright.expect(page.locator("#many-arms output")).to_have_text("copied")
+    address = page.evaluate("navigator.clipboard.readText()")
+    assert address == page.url
+    assert address.endswith("/index.html#many-arms")
+
+
+def test_a_browser_that_lets_nothing_be_copied_has_it_in_the_address_bar(opened):
+    page = opened()
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    page.click("#many-arms .address a")
+    playwright.expect(page.locator("#many-arms output")).to_have_text("now in the address bar")
+    assert page.url.endswith("#many-arms")
+
+
+def test_claims_are_folded_on_a_telephone_and_open_where_they_are_asked_for(opened):
+    page = opened(360)
+    evidence = page.locator("#sigmoid-vanishes .statement")
+    assert not evidence.is_visible()
+    page.click("tr[data-claim=sigmoid-vanishes] a")
+    playwright.expect(evidence).to_be_visible()
+    assert not page.locator("#tanh-vanishes .statement").is_visible()
+    page.click("#sigmoid-vanishes summary")
+    assert not evidence.is_visible()
+    # Once more to the same address.
+    page.click("tr[data-claim=sigmoid-vanishes] a")
+    playwright.expect(evidence).to_be_visible()
+    page.set_viewport_size({"width": 1400, "height": 900})
+    playwright.expect(page.locator("#tanh-vanishes .statement")).to_be_visible()
+    assert not page.locator("summary:visible").filter(has_text="Details").count()
+
+
+def test_paper_has_every_claim_in_full_and_nothing_to_press(opened):
+    page = opened(360)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("section.claim .statement:visible").count() == 4
+    assert page.locator("nav:visible, form:visible, .address:visible, .back:visible").count() == 0
 
 
 def test_the_state_is_in_the_address(opened):
@@ -198,7 +281,11 @@ def test_a_link_to_a_claim_shows_it_even_if_it_was_filtered_out(opened):
     assert abs(direct.evaluate("document.getElementById('many-arms').getBoundingClientRect().top")) < 900
 
 
-def test_without_javascript_the_whole_table_is_there(opened):
-    page = opened(java_script_enabled=False)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_without_javascript_the_page_is_whole(opened, width):
+    page = opened(width, java_script_enabled=False)
     assert page.locator("table.claims tbody tr:visible").count() == 4
+    assert page.locator("section.claim .statement:visible").count() == 4
+    assert page.locator(".elsewhere li:visible").count() == 1
     assert not page.locator("#filter").is_visible()
+    assert not page.locator("#nothing").is_visible()

@@ -129,7 +129,7 @@ def write_report(
     for result in results:
         name = result.claim.id
         records = {arm: record for arm, keys in result.keys.items() if (record := read(keys)) is not None}
-        environments |= {_environment(record) for record in records.values()}
+        environments |= {_environment(record) for record in records.values() if record.environment}
         elsewhere, again, link = (others or {}).get(name, ()), (stability or {}).get(name, ""), (links or {}).get(name)
         sections.append(build_section(result, records, elsewhere, disputed.get(name), again, link))
     outcomes = [result.outcome for result in results]

@@ -70,7 +70,7 @@
       const wanted = new URLSearchParams(hash);
       for (const name of names) form.elements[name].value = wanted.get(name) ?? "";
       show();
-      if (hash) form.scrollIntoView({block: "nearest"});
+      if (hash) form.scrollIntoView();
       return;
     }
     const target = document.getElementById(decodeURIComponent(hash));
