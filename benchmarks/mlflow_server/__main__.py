@@ -1,8 +1,8 @@
 """`python -m benchmarks.mlflow_server`: four processes send to a team's server while all goes wrong that can.
 
-The server is killed and started again in the middle, a proxy cuts every request that takes long, one process has a
-wrong password; afterwards `vgt track sync` completes everything, and each run is there exactly once. By hand: needs
-PostgreSQL and uv (serve.sh), and takes minutes.
+The server is killed in the middle of a run and started again, a proxy cuts requests that take long and loses answers,
+one process has a wrong password, the database is full; afterwards `vgt track sync` completes everything, and each run
+is there exactly once. By hand: needs PostgreSQL and uv (serve.sh), root for the full disk, and takes minutes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.mlflow_server.full import full_database, query
 from benchmarks.mlflow_server.proxy import CuttingProxy
 
 _SERVE = Path(__file__).with_name("serve.sh")
 PORT, PROXY_PORT = 5611, 5621
 GROUPS = (
-    ("relu-keeps-gradient", "derivative-bounds", "chain-rule-product"),
-    ("sigmoid-vanishes", "saturation-kills-gradient", "glorot-needs-equal-fans"),
-    ("relu-not-centred", "activation-formulas", "batchnorm-moments"),
-    ("large-init-explodes", "init-formulas", "dead-unit-no-gradient"),
+    ("relu-keeps-gradient", "derivative-bounds", "chain-rule-product", "rrelu-slope"),
+    ("sigmoid-vanishes", "saturation-kills-gradient", "glorot-needs-equal-fans", "prelu-slope-learned"),
+    ("relu-not-centred", "activation-formulas", "batchnorm-moments", "residual-gradient-identity"),
+    ("large-init-explodes", "init-formulas", "dead-unit-no-gradient", "keras-default-initialiser"),
 )
 
 
@@ -41,11 +42,12 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [str(_SERVE), str(self._folder), str(PORT)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        with (self._folder.with_suffix(".log")).open("a") as log:
+            command = [str(_SERVE), str(self._folder), str(PORT)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         while not self.answers():
             assert self._process.poll() is None, "the server has ended"
-            time.sleep(1)
+            time.sleep(0.5)
 
     def answers(self) -> bool:
         try:
@@ -59,9 +61,14 @@ class Server:
         return (self._folder / "password").read_text()
 
     def kill(self) -> None:
-        """Kill what serves, and let PostgreSQL end as it does when its machine is shut down."""
-        os.killpg(self._process.pid, signal.SIGTERM)
+        """Kill what serves, at once, and its PostgreSQL with it."""
+        pid = int((self._folder / "database" / "postmaster.pid").read_text().splitlines()[0])
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # As where the machine loses its power: no farewell to anybody, and a log to recover from.
+        os.kill(pid, signal.SIGQUIT)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.1)
 
 
 def vgt(folder: Path, password: str, *arguments: str, port: int = PROXY_PORT) -> subprocess.Popen[str]:
@@ -70,11 +77,39 @@ def vgt(folder: Path, password: str, *arguments: str, port: int = PROXY_PORT) ->
     settings = {
         **{"VGT_RESULTS_DIR": str(folder), "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_USERNAME": "admin"},
         **{"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_TRACKING_PASSWORD": password},
+        # A busy machine is no part of what is tried.
+        **{"MLFLOW_HTTP_REQUEST_TIMEOUT": "30"},
     }
     command = [sys.executable, "-m", "vgtemplate", *arguments]
     return subprocess.Popen(
         command, env=os.environ | settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+
+
+def reproduce(folders: Sequence[Path], passwords: Sequence[str]) -> list[subprocess.Popen[str]]:
+    """Start a reproduction per folder."""
+    common = ("--dataset", "digits", "--seeds", "1", "--jobs", "1", "--json")
+    return [
+        vgt(place, password, "reproduce", *claims, *common)
+        for place, claims, password in zip(folders, GROUPS, passwords, strict=True)
+    ]
+
+
+def end(running: Sequence[subprocess.Popen[str]]) -> list[str]:
+    """Wait until all have ended, as they do whatever becomes of the server; return their answers."""
+    answers, said = zip(*(process.communicate() for process in running), strict=True)
+    assert all(process.returncode == 0 for process in running), said
+    lines = " ".join(" ".join(said).split()).split("MLflow ")[1:]
+    for line, number in Counter(line.partition(";")[0][:150] for line in lines).items():
+        print(f"  {number} times: MLflow {line}")
+    return list(answers)
+
+
+def sync(folder: Path, password: str) -> tuple[int, str]:
+    """Send what was missed, without the proxy; return the exit code and what was said."""
+    process = vgt(folder, password, "track", "sync", port=PORT)
+    said = "".join(process.communicate())
+    return process.returncode, said
 
 
 def find_runs(password: str) -> list[tuple[str, str, str]]:
@@ -97,41 +132,64 @@ def wanted(results: Iterable[str]) -> set[tuple[str, str]]:
     return {(result["id"], key) for result in judged for keys in result["records"].values() for key in keys}
 
 
+def kill_in_the_middle_of_a_run(server: Server, running: Sequence[subprocess.Popen[str]]) -> None:
+    """Kill the server when one run is complete and another was created and is not."""
+    states: set[str] = set()
+    while not {"RUNNING", "FINISHED"} <= states:
+        assert not any(process.poll() for process in running), end(running)
+        assert any(process.poll() is None for process in running), "all was sent before the server could be killed"
+        states = set(query(PORT + 1, "select distinct status from runs where lifecycle_stage = 'active'"))
+    server.kill()
+    print("the server was killed in the middle of a run")
+
+
+def check(password: str, results: Iterable[str]) -> None:
+    """Hold what the server has against what there should be."""
+    found, due = find_runs(password), wanted(results)
+    counts = Counter((experiment, key) for experiment, key, _ in found)
+    assert set(counts) == due, (due - set(counts), set(counts) - due)
+    assert max(counts.values()) == 1, [each for each, number in counts.items() if number > 1]
+    assert {state for _, _, state in found} == {"FINISHED"}
+    (doubles,) = query(PORT + 1, "select count(*) from runs where lifecycle_stage = 'deleted'")
+    print(f"{len(due)} runs due, each there exactly once and finished; of lost answers {doubles} doubles were deleted")
+
+
+def disturb(folder: Path, server: Server, proxy: CuttingProxy) -> list[str]:
+    """Send while the server is killed, and once more through the proxy; return what the commands answered."""
+    folders = [folder / f"machine-{number}" for number in range(len(GROUPS))]
+    passwords = [server.password] * 3 + ["a-wrong-password"]
+    running = reproduce(folders, passwords)
+    kill_in_the_middle_of_a_run(server, running)
+    server.start()
+    end(running)
+    print(f"four processes have ended; the server has {len(find_runs(server.password))} runs. Once more:")
+    results = end(reproduce(folders, passwords))
+    print(f"{proxy.num_cut} requests were cut, {proxy.lost.total()} answers were lost:")
+    print("".join(f"  {number} of {kind}\n" for kind, number in sorted(proxy.lost.items())), end="")
+    print(f"the server has {len(find_runs(server.password))} runs")
+    with full_database(PORT + 1, folder / "disk"):
+        code, said = sync(folders[-1], server.password)
+        assert (code, "No space left on device" in said) == (1, True), said
+        print("with a full database `vgt track sync` exits with code 1 and says so")
+    for place in folders:
+        code, said = sync(place, server.password)
+        assert code == 0, said
+        code, said = sync(place, server.password)
+        assert "has missed nothing" in said, said
+    return results
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, started = Path(name), time.monotonic()
         folder.chmod(0o755)
         server, proxy = Server(folder / "server"), CuttingProxy(PROXY_PORT, PORT, seconds=2.0)
-        folders = [folder / f"machine-{number}" for number in range(len(GROUPS))]
-        passwords = [server.password] * 3 + ["a-wrong-password"]
-        common = ("--dataset", "digits", "--seeds", "2", "--jobs", "1", "--json")
-        running = [
-            vgt(place, password, "reproduce", *claims, *common)
-            for place, claims, password in zip(folders, GROUPS, passwords, strict=True)
-        ]
-        while not any(list(place.glob("*/record.json")) for place in folders):
-            time.sleep(0.2)
-        server.kill()
-        time.sleep(5)
-        server.start()
-        results, said = zip(*(process.communicate() for process in running), strict=True)
-        assert all(process.returncode == 0 for process in running), said
-        print(f"four processes ended after {time.monotonic() - started:.0f} s; {proxy.num_cut} requests were cut")
-        print(f"the server has {len(find_runs(server.password))} runs; what was said of the others:")
-        print(
-            "".join(f"  {line}\n" for text in said for line in text.splitlines() if "MLflow" in line or "track" in line)
-        )
-        for place in folders:
-            done = vgt(place, server.password, "track", "sync", port=PORT)
-            print("  " + "".join(done.communicate()).splitlines()[-1])
-        found, due = find_runs(server.password), wanted(results)
-        counts = Counter((experiment, key) for experiment, key, _ in found)
-        assert {each for each, number in counts.items() if number == 1} >= due, due - set(counts)
-        assert max(counts.values()) == 1, [each for each, number in counts.items() if number > 1]
-        assert {state for _, _, state in found} == {"FINISHED"}
-        print(f"after `vgt track sync`: {len(due)} runs due, each there exactly once and finished")
-        server.kill()
-        proxy.close()
+        try:
+            check(server.password, disturb(folder, server, proxy))
+        finally:
+            server.kill()
+            proxy.close()
+        print(f"all in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

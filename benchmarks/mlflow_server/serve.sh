@@ -39,6 +39,8 @@ INI
 echo "MLFLOW_TRACKING_URI=http://127.0.0.1:$port MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD=$(cat "$folder/password")"
 export MLFLOW_AUTH_CONFIG_PATH="$folder/auth.ini" MLFLOW_AUTH_ADMIN_PASSWORD="$(cat "$folder/password")"
 export MLFLOW_FLASK_SERVER_SECRET_KEY="$(cat "$folder/password")"
+# What it runs in the background is for language models.
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 uv tool run --with 'psycopg[binary]' --from 'mlflow[auth]>=3.5,<4' mlflow server --app-name basic-auth \
   --host 127.0.0.1 --port "$port" --workers 1 \
   --backend-store-uri "postgresql://mlflow@127.0.0.1:$database/mlflow" \

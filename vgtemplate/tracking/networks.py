@@ -106,7 +106,7 @@ def _model_of(client: Any, identifier: str) -> Any:
 
 
 def register(client: Any, registration: Registration, identifier: str) -> str:
-    """Register a run's network as a new version of a model; return the version.
+    """Register a run's network as a new version of a model, unless it is one already; return the version.
 
     Raises:
         UserError: the run has no network.
@@ -124,7 +124,15 @@ def register(client: Any, registration: Registration, identifier: str) -> str:
             raise
     tags = {"vgt.experiment": registration.experiment, "vgt.arm": registration.arm, "vgt.key": registration.key}
     with _default_store(client.tracking_uri):
-        version = client.create_model_version(
-            registration.name, model.model_uri, identifier, tags, model_id=model.model_id
-        )
-    return str(version.version)
+        if not _versions(client, registration.name, identifier):
+            client.create_model_version(registration.name, model.model_uri, identifier, tags, model_id=model.model_id)
+    first, *doubles = _versions(client, registration.name, identifier)
+    for double in doubles:  # an answer was lost, and mlflow's client has asked again
+        client.delete_model_version(registration.name, double)
+    return first
+
+
+def _versions(client: Any, name: str, identifier: str) -> list[str]:
+    """Return the versions of a registered model that are the network of a run, the first one first."""
+    found = client.search_model_versions(f"run_id = '{identifier}'")
+    return sorted((str(each.version) for each in found if each.name == name), key=int)

@@ -55,18 +55,32 @@ def begin(
         start: in milliseconds; None: now.
         parent: the run below which it is shown.
     """
+    found, is_new = keep_one(client, experiment, run), False
+    if found is None:
+        name, colour = look
+        tags = {"vgt.key": run.key, "vgt.arm": run.arm, "mlflow.runColor": _COLOURS[colour % len(_COLOURS)], **_SOURCE}
+        if run.seed is not None:
+            tags |= {"vgt.seed": str(run.seed), "mlflow.parentRunId": str(parent)}
+            name = f"{name}, seed {run.seed}"
+        created, is_new = client.create_run(experiment, start, tags, name), True
+        found = keep_one(client, experiment, run) or created
+    return Begun(str(found.info.run_id), is_new, is_finished=found.info.status == "FINISHED")
+
+
+def keep_one(client: Any, experiment: str, run: Run) -> Any | None:
+    """Return the run that the store has, None if it has none; of several that no one has finished, one is left.
+
+    Where the answer to "create a run" is lost on its way, mlflow's client asks again, and the store has two.
+    """
     query = f"tags.`vgt.key` = '{run.key}' and tags.`vgt.arm` = '{run.arm}'"
     seed = None if run.seed is None else str(run.seed)
-    for found in client.search_runs([experiment], query):
-        if found.data.tags.get("vgt.seed") == seed:
-            return Begun(str(found.info.run_id), is_new=False, is_finished=found.info.status == "FINISHED")
-    name, colour = look
-    tags = {"vgt.key": run.key, "vgt.arm": run.arm, "mlflow.runColor": _COLOURS[colour % len(_COLOURS)], **_SOURCE}
-    if seed is not None:
-        tags |= {"vgt.seed": seed, "mlflow.parentRunId": str(parent)}
-        name = f"{name}, seed {seed}"
-    created = client.create_run(experiment, start, tags, name)
-    return Begun(str(created.info.run_id), is_new=True, is_finished=False)
+    found = [each for each in client.search_runs([experiment], query) if each.data.tags.get("vgt.seed") == seed]
+    # In an order that is the same for whoever else looks just now.
+    found.sort(key=lambda each: (each.info.status != "FINISHED", each.info.start_time, each.info.run_id))
+    for double in found[1:]:
+        if double.info.status != "FINISHED":
+            client.delete_run(double.info.run_id)
+    return found[0] if found else None
 
 
 def log_settings(client: Any, identifier: str, configuration: Mapping[str, Any], seeds: tuple[int, ...]) -> None:

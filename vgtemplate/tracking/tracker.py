@@ -26,7 +26,7 @@ from vgtemplate.tracking.deadline import within
 from vgtemplate.tracking.networks import register
 from vgtemplate.tracking.outbox import Description, Parcel, Registration, Report, Run
 from vgtemplate.tracking.points import Point
-from vgtemplate.tracking.runs import Extras, begin, complete, log_points, log_settings, record_end
+from vgtemplate.tracking.runs import Extras, begin, complete, keep_one, log_points, log_settings, record_end
 from vgtemplate.tracking.view import VIEW_TAG, first_screen
 from vgtemplate.tracking.words import describe_experiment
 
@@ -257,6 +257,7 @@ class Tracker:
         begun = begin(self._client, experiment, run, look, start, parent)
         if not begun.is_finished:
             complete(self._client, begun, record, run, folder, pictures, self._extras)
+            keep_one(self._client, experiment, run)  # a slow server may have made a second one only now
         return begun.identifier
 
     def _send_registration(self, registration: Registration) -> str:

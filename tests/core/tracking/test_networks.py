@@ -79,6 +79,26 @@ def test_network_is_logged_registered_once_and_scored_by_mlflow_alone(results, d
     assert json.loads((tmp_path / "outputs.json").read_text())["predictions"] == [[2, 0], [0, 6], [10, 10]]
 
 
+def test_lost_answer_leaves_no_second_version(results, database, store_record, monkeypatch):
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_model_version
+
+    def twice(self, *arguments, **settings):
+        create(self, *arguments, **settings)
+        return create(self, *arguments, **settings)
+
+    store_record()
+    monkeypatch.setattr(MlflowClient, "create_model_version", twice)
+    send = tracker(results, Doubled()).send
+    assert [send(PLAIN), send(REGISTERED)] == [None, None]
+    # Killed before it was noted that it is sent.
+    for path in (results / "tracking").glob("*/*as_*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"sent": {}}))
+    assert send(REGISTERED) is None
+    assert [version.version for version in client(database).search_model_versions("name = 'my net'")] == [1]
+
+
 def test_network_that_cannot_be_exported_costs_a_tag_and_no_run(results, database, store_record):
     store_record()
     send = tracker(results, Branching()).send

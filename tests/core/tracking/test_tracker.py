@@ -186,6 +186,31 @@ def test_process_killed_in_the_middle_of_sending_leaves_no_double(results, datab
     assert [point.step for point in history] == [0, 10, 20]
 
 
+def test_lost_answers_leave_no_second_run(results, database, store_record, monkeypatch):
+    """Where no answer comes, mlflow's client asks again; on a slow server another run appears only later."""
+    from mlflow import MlflowClient
+
+    store_record()
+    create, log, asked = MlflowClient.create_run, MlflowClient.log_artifact, []
+
+    def create_twice(self, *arguments):
+        asked.append(arguments)
+        create(self, *arguments)
+        return create(self, *arguments)
+
+    def log_later(self, *arguments):
+        if asked:
+            create(self, *asked.pop())
+        log(self, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "create_run", create_twice)
+    monkeypatch.setattr(MlflowClient, "log_artifact", log_later)
+    assert Tracker(results).send(PLAIN) is None
+    assert active_runs(database) == [("sigmoid-vanishes", "plain", "FINISHED")]
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("select count(*) from runs where lifecycle_stage = 'deleted'").fetchone() == (2,)
+
+
 def test_four_processes_share_a_fresh_database(results, store_record):
     for key in ("k0", "k1", "k2", "k3", "shared"):
         store_record(key)
