@@ -179,11 +179,12 @@ def test_altered_records_are_said_and_made_again_to_the_same_bits(judged: Path, 
     truncate(folders[0] / "series.npz")
     flip(folders[1] / "series.npz")
     lie(folders[2] / "record.json")
+    said = vgt(results, "records", "verify").stdout.splitlines()[:-1]
+    assert [line.split(": ")[:2] for line in said] == [[str(folder), "damaged"] for folder in folders]
     ended = vgt(results, *REPRODUCE)
     assert ended.returncode == 0
-    text = " ".join(ended.stdout.split())
-    for folder in folders:
-        assert f"{results.name}/{folder.name} is incomplete or altered; it is run again" in text
+    for folder, line in zip(folders, said, strict=True):
+        assert f": {line}; it is made anew\n" in ended.stdout
         assert read_record(results, folder.name) is not None
         assert (folder / "series.npz").read_bytes() == (judged / folder.name / "series.npz").read_bytes()
 

@@ -36,13 +36,17 @@ def with_dataset(config: ArmConfig, dataset: str) -> ArmConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"dataset": dataset})})
 
 
+class ForeignError(RecordError):
+    """Why a record, intact as it may be, is not that of the key it lies under."""
+
+
 def key_of(record: Record) -> str:
     """Return the key that a record's settings, seeds, data and code have; of an exact check, its name and source.
 
     The code is that which the record says it was made by: nothing of one's own is imported.
 
     Raises:
-        RecordError: it holds what no key is made of.
+        ForeignError: it holds what no key is made of.
     """
     try:
         if not record.seeds:
@@ -50,19 +54,20 @@ def key_of(record: Record) -> str:
         fingerprint = str(record.dataset.get("fingerprint", ""))
         return arm_key(record.configuration, record.seeds, fingerprint, record.code)
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise RecordError(f"no key can be computed from it ({type(error).__name__}: {error})") from None
+        raise ForeignError(f"no key can be computed from it ({type(error).__name__}: {error})") from None
 
 
 def open_job(results: Path, key: str) -> Record:
     """Read the record of a job, by its key.
 
     Raises:
-        RecordError: it is damaged, lacks a series, or is another's: of other settings, seeds, data or code.
+        RecordError: it is damaged or lacks a series.
+        ForeignError: it is another's: of other settings, seeds, data or code.
         OSError: it cannot be read just now.
     """
     record = open_record(results, key)
     if (computed := key_of(record)) != key:
-        raise RecordError(f"another's: what it says of itself has the key {computed}")
+        raise ForeignError(f"what it says of itself has the key {computed}")
     if lacking := missing_series(record):
         raise RecordError(f"it lacks the series {lacking[0]}")
     return record
@@ -76,9 +81,19 @@ def read_job(results: Path, key: str) -> Record | None:
         return None
 
 
-def is_unusable(results: Path, key: str) -> bool:
-    """Say whether there is a record of a job that cannot be used: incomplete, altered, or another's."""
-    return record_path(results, key).exists() and read_job(results, key) is None
+def describe_fault(results: Path, key: str) -> str:
+    """Say which record a job cannot use, and why, as `vgt records verify` does; "" if it can, or if there is none."""
+    path, fault = record_path(results, key), ""
+    try:
+        if path.exists():
+            open_job(results, key)
+    except ForeignError as error:
+        fault = f"foreign: {error}"
+    except RecordError as error:
+        fault = f"damaged: {error}"
+    except OSError as error:
+        fault = f"unreadable: {error.strerror}"
+    return fault and f"{path}: {fault}; it is made anew"
 
 
 class Keys:

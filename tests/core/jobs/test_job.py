@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 
 from vgtemplate.config.key import code_of, hash_of
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.jobs.job import Job, Keys, is_unusable, key_of, open_job, read_job
+from vgtemplate.jobs.job import ForeignError, Job, Keys, describe_fault, key_of, open_job, read_job
 from vgtemplate.jobs.schema import series_of_arm
+from vgtemplate.jobs.stock import UNUSABLE, examine
 from vgtemplate.records import SERIES, Record, RecordError, read_record, write_record
 
 
@@ -40,13 +42,13 @@ def fingerprint() -> str:
 
 def test_record_of_the_job_is_read(tmp_path: Path, fingerprint: str) -> None:
     job = plan(tmp_path)
-    assert not is_unusable(tmp_path, job.key)
+    assert describe_fault(tmp_path, job.key) == ""
     assert read_job(tmp_path, job.key) is None
     write_record(tmp_path, record_of(job, fingerprint))
     found = read_job(tmp_path, job.key)
     assert found is not None
     assert found.seeds == (0, 1)
-    assert not is_unusable(tmp_path, job.key)
+    assert describe_fault(tmp_path, job.key) == ""
 
 
 @pytest.mark.parametrize("other", ["settings", "seeds", "data", "code", "no code", "a check"])
@@ -64,9 +66,11 @@ def test_record_of_another_arm_under_the_key_is_not(tmp_path: Path, fingerprint:
     write_record(tmp_path, replace(foreign, key=job.key))
     assert read_record(tmp_path, job.key) is not None
     assert read_job(tmp_path, job.key) is None
-    assert is_unusable(tmp_path, job.key)
-    with pytest.raises(RecordError, match=r"another's|no key can be computed"):
+    with pytest.raises(ForeignError) as caught:
         open_job(tmp_path, job.key)
+    assert describe_fault(tmp_path, job.key) == f"{tmp_path}/{job.key}: foreign: {caught.value}; it is made anew"
+    if other not in ("no code", "a check"):
+        assert str(caught.value) == f"what it says of itself has the key {key_of(foreign)}"
 
 
 def test_record_without_a_series_that_its_training_writes_cannot_be_used(tmp_path: Path, fingerprint: str) -> None:
@@ -125,4 +129,22 @@ def test_damaged_record_is_unusable(tmp_path: Path, fingerprint: str) -> None:
     content: dict[str, Any] = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"wall_seconds": 2.0}))
     assert read_job(tmp_path, job.key) is None
-    assert is_unusable(tmp_path, job.key)
+    fault = "damaged: it was altered after it was written: a checksum is wrong"
+    assert describe_fault(tmp_path, job.key) == f"{tmp_path}/{job.key}: {fault}; it is made anew"
+
+
+@pytest.mark.parametrize("damage", ["altered", "foreign", "half", "no file"])
+def test_a_record_is_met_with_the_words_of_whoever_lists_it(tmp_path: Path, fingerprint: str, damage: str) -> None:
+    job = plan(tmp_path)
+    folder = write_record(tmp_path, record_of(job, fingerprint))
+    if damage == "foreign":
+        write_record(tmp_path, replace(record_of(plan(tmp_path, depth=3), fingerprint), key=job.key))
+    elif damage == "altered":
+        (folder / "series.npz").write_bytes(b"other")
+    else:
+        (folder / "series.npz").unlink()
+        if damage == "no file":
+            os.mkfifo(folder / "series.npz")
+    (entry,) = examine(tmp_path)
+    assert entry.state in UNUSABLE
+    assert describe_fault(tmp_path, job.key) == f"{folder}: {entry.state}: {entry.why}; it is made anew"

@@ -18,7 +18,7 @@ from vgtemplate.config.load import resolve_arms
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
-from vgtemplate.jobs.job import Job, is_unusable, plan_arms, read_job, with_dataset
+from vgtemplate.jobs.job import Job, describe_fault, plan_arms, read_job, with_dataset
 from vgtemplate.jobs.leftovers import drop_checkpoints, sweep_checkpoints
 from vgtemplate.jobs.locks import is_held
 from vgtemplate.jobs.run import run_job
@@ -158,9 +158,8 @@ def _train_all(
     for job in jobs:
         record = known[job.key]
         if record is None:
-            if is_unusable(results, job.key) and not how.fresh:
-                text = f"{job.name}: {results}/{job.key} is incomplete or altered; trained again"
-                console.print(text, markup=False)
+            if not how.fresh and (fault := describe_fault(results, job.key)):
+                console.print(f"{job.name}: {fault}", markup=False, soft_wrap=True)
             if how.devices == 1:
                 record = _train_alone(job, results, root, how, view)
             else:
@@ -168,7 +167,8 @@ def _train_all(
             if is_first:
                 view.sender.send(view.run(job))
         elif is_first:
-            text = f"{job.name}: already trained, {results}/{job.key} (--fresh trains it again)"
+            where = f"on {device}, " if (device := record.environment.get("device")) else ""
+            text = f"{job.name}: already trained {where}{results}/{job.key} (--fresh trains it again)"
             console.print(text, markup=False)
         records.append(record)
     return records if is_first else None

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from vgtemplate.jobs.job import describe_fault
 from vgtemplate.lab.cost import task_seconds
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How
@@ -104,7 +105,13 @@ def run_with_progress(
     console: Console,
     ended: Callable[[Task, str | None], None] = lambda job, failure: None,
 ) -> dict[str, str]:
-    """Run the jobs, calling `ended` after each with its failure or None; return the failures by key."""
+    """Run the jobs, calling `ended` after each with its failure or None; return the failures by key.
+
+    Says first which have a record that cannot be used.
+    """
+    for job in () if how.fresh else jobs:
+        if fault := describe_fault(how.results, job.key):
+            console.print(escape(f"{job.experiment}: {job.name}: {fault}"), soft_wrap=True)
     failures: dict[str, str] = {}
     display = _Display(jobs, how.num_workers, console)
 

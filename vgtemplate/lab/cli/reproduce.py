@@ -14,7 +14,7 @@ from rich.markup import escape
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.send import Sender
 from vgtemplate.config.errors import UserError
-from vgtemplate.jobs.job import Job, is_unusable
+from vgtemplate.jobs.job import Job
 from vgtemplate.lab.claim import ClaimConfig, Setting
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.budget import DURATION, split_by_budget
@@ -163,10 +163,6 @@ def _missing(plans: Sequence[Plan], extra: Sequence[Job], how: How) -> list[Task
 def _run(plans: Sequence[Plan], extra: Sequence[Job], how: How, sender: Sender, console: Console) -> list[Result]:
     """Run what is missing, `extra` jobs too; while that goes on, judge what can be judged and send runs to MLflow."""
     todo = _missing(plans, extra, how)
-    for job in todo:
-        if not how.fresh and is_unusable(how.results, job.key):
-            text = f"{job.experiment}: {job.name}: {how.results}/{job.key} is incomplete or altered; it is run again"
-            console.print(escape(text), soft_wrap=True)
     runs = [run for plan in plans for run in planned_runs(plan)]
     runs += [Run(job.experiment, job.name, job.key) for job in extra]
 
