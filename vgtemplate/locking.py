@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock
 
+OWNER = ".owner"
+"""The ending of the file that says who holds a lock, where the file system knows none."""
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What a file system says that knows no locks."""
 
@@ -15,7 +17,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 def acquire(path: Path, seconds: float = -1) -> BaseFileLock:
     """Return the lock `path`, held until `release`; wait for it for so many seconds at most, -1: for ever.
 
-    The kernel takes it back when the process ends. Where the file system knows no locks, a file `.owner` beside it says
+    The kernel takes it back when the process ends. Where the file system knows no locks, a file beside it says
     which process of which machine holds it, and since when; one whose process has ended is taken over.
 
     Raises:
@@ -29,7 +31,7 @@ def acquire(path: Path, seconds: float = -1) -> BaseFileLock:
         if error.errno not in _NO_LOCKS:
             raise
         # Another name: the file of the lock itself stays when a lock ends, and would look like one that is held.
-        lock = SoftFileLock(path.with_suffix(".owner"))
+        lock = SoftFileLock(path.with_suffix(OWNER))
         lock.acquire(seconds)
     return lock
 

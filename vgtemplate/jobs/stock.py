@@ -14,7 +14,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.key import package_code
 from vgtemplate.jobs.job import key_of
 from vgtemplate.jobs.leftovers import checkpoint_path
-from vgtemplate.jobs.locks import hold_if_free, is_held
+from vgtemplate.jobs.locks import drop_locks, free_locks, hold_if_free, is_held, lock_folder
 from vgtemplate.jobs.schema import missing_series
 from vgtemplate.records import Record, RecordError, open_record, record_path
 
@@ -109,6 +109,8 @@ def find_waste(results: Path, stale: bool = False) -> list[Waste]:
     for entry in entries:
         if entry.state in unwanted:
             found.append((record_path(results, entry.key), f"{entry.state} record: {entry.why}", entry.key))
+    if locks := free_locks(results):
+        found.append((lock_folder(results), f"locks that nobody holds: {len(locks)}", ""))
     return [Waste(path, why, _size(path), key, bool(key) and is_held(results, key)) for path, why, key in found]
 
 
@@ -141,6 +143,9 @@ def remove(results: Path, waste: Waste) -> bool:
     Raises:
         UserError: the system refuses.
     """
+    if waste.path == lock_folder(results):
+        drop_locks(results, free_locks(results))
+        return True
     if not waste.key:
         return _remove(waste.path)
     with hold_if_free(results, waste.key) as is_mine:

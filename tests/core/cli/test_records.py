@@ -137,3 +137,16 @@ def test_prune_leaves_what_is_being_trained(results: Path) -> None:
         said = run("prune", "--yes").output
     assert "is being trained: stays" in said
     assert damaged.exists()
+
+
+def test_prune_removes_locks_that_nobody_holds(results: Path) -> None:
+    kept = write(results)
+    for key in ("a", "b"):
+        with hold(results, key):
+            pass
+    with hold(results, "c"):
+        assert f"{results}/.locks: locks that nobody holds: 2, 0.0 kB\n" in run("prune", answer="n\n").output
+        assert sorted(path.stem for path in (results / ".locks").iterdir()) == ["a", "b", "c"]
+        assert "removed: 1, 0.0 kB\n" in run("prune", "--yes").output
+        assert [path.stem for path in (results / ".locks").iterdir()] == ["c"]
+    assert kept.exists()

@@ -117,7 +117,7 @@ def verify(context: click.Context) -> None:
 @click.option("--stale", is_flag=True, help="Also intact records that were made by another version of the source.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(stale: bool, yes: bool) -> None:
-    """Remove what nobody can use: damaged records, another's records, spent checkpoints, temporary files.
+    """Remove what nobody can use: damaged records, another's records, spent checkpoints, temporary files, old locks.
 
     Says first what it would remove, and asks. What is being trained stays.
     """

@@ -21,7 +21,7 @@ from filelock import BaseFileLock, Timeout
 from vgtemplate.config.errors import UserError
 from vgtemplate.data.sources import fingerprint
 from vgtemplate.jobs.job import Job, read_job
-from vgtemplate.jobs.locks import lock_now
+from vgtemplate.jobs.locks import give_back, lock_now
 from vgtemplate.lab.cluster import remote
 from vgtemplate.lab.cluster.members import Members
 from vgtemplate.lab.cluster.order import data_of, require_sendable, write_order
@@ -30,7 +30,6 @@ from vgtemplate.lab.cluster.site import open_site
 from vgtemplate.lab.crew import Ended, Place
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How
-from vgtemplate.locking import release
 from vgtemplate.records import RecordError
 
 _PATIENCE_SECONDS = 600.0
@@ -103,14 +102,14 @@ class ClusterCrew:
             self._waiting.append(job)
             return
         if not self._how.fresh and read_job(self._how.results, job.key) is not None:
-            release(lock)
+            give_back(self._how.results, job.key, lock)
             self._done.append(Ended(job))
             return
         name, text = f"{job.key}-{uuid.uuid4().hex}", write_order(job, self._how, self._site.threads)
         try:
             future = self._client.submit(remote.run, text, key=name, workers=[place.who], pure=False)
         except Exception:  # the connection was lost just now
-            release(lock)
+            give_back(self._how.results, job.key, lock)
             self._done.append(Ended(job, lost="the scheduler has lost it", tries=0))
             return
         self._running[name] = _Running(job, place.who, future, lock, time.monotonic())
@@ -126,7 +125,7 @@ class ClusterCrew:
             if each.future.status != "pending" or each.address not in self._members.present:
                 del self._running[name]
                 ended.append(self._take(each))
-                release(each.lock)
+                give_back(self._how.results, each.job.key, each.lock)
         return ended
 
     def _look(self, timeout: float) -> None:
@@ -169,7 +168,7 @@ class ClusterCrew:
         ended, left = [], []
         for job in self._waiting:
             try:
-                release(lock_now(self._how.results, job.key))
+                give_back(self._how.results, job.key, lock_now(self._how.results, job.key))
             except Timeout:
                 left.append(job)
                 continue
@@ -224,6 +223,6 @@ class ClusterCrew:
                 self._client.cancel([each.future for each in self._running.values()])
                 self._client.run(remote.settle, names, _SETTLE_SECONDS, workers=workers, on_error="ignore")
         for each in self._running.values():
-            release(each.lock)
+            give_back(self._how.results, each.job.key, each.lock)
         with contextlib.suppress(Exception):
             self._client.run(remote.rest, workers=list(self._members.accepted), on_error="ignore")
