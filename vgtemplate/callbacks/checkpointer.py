@@ -51,7 +51,18 @@ def _read(path: Path, versions: Mapping[str, str]) -> tuple[dict[str, Any], str]
         return {}, "it is another arm's"
     if found.pop("form", "") != form_of(found) or not found.keys() >= _PARTS:
         return {}, "a part of it is missing, or has another form than it was written with"
+    if found.pop("num_states", None) != _count_states(found["optimizer_states"]):
+        return {}, "it has not the optimiser's state of every weight"
     return found, ""
+
+
+def _count_states(states: object) -> list[int]:
+    """Return of how many weights each optimiser's state knows something: of none where it is plain SGD's.
+
+    What is not there is taken by torch for what is not there yet, and made anew.
+    """
+    known = [each.get("state") for each in states if isinstance(each, Mapping)] if isinstance(states, list) else []
+    return [len(each) if isinstance(each, Mapping) else 0 for each in known]
 
 
 class UnusableError(UserError):
@@ -174,6 +185,7 @@ class Checkpointer(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, _: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["versions"] = self._versions
+        checkpoint["num_states"] = _count_states(checkpoint["optimizer_states"])
         # Lightning has counted the step that is about to begin already; left so, validations would come a step early,
         # and the last batch of an epoch would be passed over.
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]

@@ -75,6 +75,8 @@ def quiet_lightning() -> None:
     logging.getLogger(pl.__name__).setLevel(logging.ERROR)
     # The loader is no DataLoader: data are in memory, so advice about worker processes does not apply.
     warnings.filterwarnings("ignore", module=pl.__name__)
+    # Whether Slurm is there is no matter of a training that was not begun by it.
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
     # What torch.vmap computes row by row is still faster than a population whose every part runs in turn.
     warnings.filterwarnings("ignore", message="There is a performance drop")
 

@@ -104,6 +104,7 @@ def cut_moments(found: dict[str, Any]) -> None:
 ALTERED: dict[str, Callable[[dict[str, Any]], object]] = {
     "no optimiser's state": lambda found: found["optimizer_states"].clear(),
     "optimiser's state of no weight": lambda found: found["optimizer_states"][0]["state"].clear(),
+    "optimiser's state of all weights but one": lambda found: found["optimizer_states"][0]["state"].popitem(),
     "another shape of the optimiser's state": cut_moments,
     "no weights": lambda found: found.pop("state_dict"),
     "another shape of weights": other_shape,
@@ -150,7 +151,13 @@ def test_altered_checkpoint_is_set_aside(
     assert_begun_anew(tmp_path, whole)
 
 
-@pytest.mark.parametrize("name", ["no weights", "another shape of weights", "no loops", "no optimiser's state"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("no weights", "another shape of weights", "no loops", "no optimiser's state"),
+        *("optimiser's state of no weight", "optimiser's state of all weights but one"),
+    ],
+)
 def test_checkpoint_whose_digest_fits_and_that_cannot_be_taken_up_is_set_aside(
     tmp_path: Path, checkpoint: Path, whole: Record, name: str
 ) -> None:
@@ -176,10 +183,21 @@ def test_checkpoint_of_another_arm_is_set_aside(tmp_path: Path, whole: Record, o
 @pytest.mark.usefixtures("checkpoint")
 def test_checkpoint_that_nobody_touched_is_taken_up(tmp_path: Path, whole: Record) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("error", message=".*checkpoint")
         record = train(tmp_path)
     assert record.environment["parts"][-1]["from_step"] == 3
     assert record.weights_sha256 == whole.weights_sha256
+
+
+def test_optimiser_that_knows_nothing_of_its_weights_is_taken_up(tmp_path: Path) -> None:
+    plain = {"optimiser": {"name": "sgd", "lr": 0.1}}
+    checkpoint = stop(tmp_path / "stopped", **plain)
+    assert torch.load(checkpoint, weights_only=True)["num_states"] == [0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*checkpoint")
+        record = train(checkpoint.parent, **plain)
+    assert record.environment["parts"][-1]["from_step"] == 3
+    assert record.weights_sha256 == train(tmp_path / "whole", **plain).weights_sha256
 
 
 @pytest.mark.parametrize("name", REPLACED)
