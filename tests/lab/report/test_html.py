@@ -1,13 +1,14 @@
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from vgtemplate.figures.style import GRID, MUTED, SERIES_COLOURS
-from vgtemplate.lab.report.html import embed, render
+from vgtemplate.lab.report.html import embed, render, write_page
 
 
 def make_figure(title: str = "a title") -> Figure:
@@ -56,6 +57,32 @@ def test_figures_of_a_page_share_no_identifier_and_every_reference_is_met():
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', first))
     assert used
     assert used <= identifiers[0]
+
+
+def test_a_shortened_path_goes_through_the_same_points():
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_axes((0, 0, 1, 1))
+    heights = np.random.default_rng(0).normal(size=100)
+    (line,) = axes.plot(heights, color=SERIES_COLOURS[0])
+    (path,) = (path for path in re.findall(r' d="([^"]*)"', embed(figure, "x")) if len(path) > 400)
+    start, steps = path.split("l")
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", f"{start} {steps}")]
+    drawn = np.cumsum(np.reshape(numbers, (-1, 2)), axis=0)
+    # Points of an SVG are 72 to the inch, and count from the top.
+    expected = axes.transData.transform(line.get_xydata()) * 72 / figure.dpi
+    expected[:, 1] = 3 * 72 - expected[:, 1]
+    np.testing.assert_allclose(drawn, expected, atol=0.051)
+
+
+def test_paths_of_a_page_share_their_styles(tmp_path):
+    page = write_page(tmp_path / "page.html", f"<style></style>{embed(make_figure(), 'x')}{embed(make_figure(), 'y')}")
+    source = page.read_text()
+    assert not re.search(r"<path[^>]* style=", source)
+    classes = set(re.findall(r'<path[^>]* class="([^"]*)"', source))
+    rules = dict(re.findall(r"^\.(\w+)\{(.*)\}$", source.replace("<style>", "<style>\n"), re.MULTILINE))
+    assert classes <= set(rules)
+    assert any(f"stroke:{SERIES_COLOURS[0]}" in rule for rule in rules.values())
+    assert len(set(rules.values())) == len(rules)
 
 
 def test_ink_and_ground_follow_the_scheme_and_curves_keep_their_colour():

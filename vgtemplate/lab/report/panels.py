@@ -30,6 +30,8 @@ Thresholds = Mapping[str, Sequence[float]]
 """Arm to the bounds that its own value must keep."""
 
 _MAX_POINTS = 100
+_SEED_POINTS, _SPARSEST = 500, 5
+"""Points that the seeds of an arm share in a panel of curves, and of how many at least one is drawn."""
 _WINDOWS = 50
 """A curve is averaged over a fiftieth of its length."""
 _MANY = 30.0
@@ -56,12 +58,26 @@ def smooth(curves: Array) -> tuple[Array, Array]:
     return steps, np.stack(means, axis=1)
 
 
-def _draw_seeds(axes: Axes, places: Array, seeds: Array, median: Array, style: Style, marker: str = "") -> None:
-    """Draw every seed thin unless there is one only, (R, P), and their median thick, (P,)."""
+def _thin_out(curves: Array) -> int:
+    """Say of how many points one is drawn of each seed: a page that many seeds make large is slow on a telephone."""
+    return min(_SPARSEST, max(1, curves.size // _SEED_POINTS))
+
+
+def _draw_seeds(
+    axes: Axes, places: Array, seeds: Array, median: Array, style: Style, marker: str = "", every: int = 1
+) -> None:
+    """Draw every seed thin unless there is one only, (R, P), and their median thick, (P,).
+
+    Of a seed the last point is drawn and those that lie `every` points apart before it, all where it diverged.
+    """
     if len(seeds) > 1:
         # A hundred lines as strong as ten would hide the median.
         alpha = 0.45 * min(1.0, (_FEW_SEEDS / len(seeds)) ** 0.5)
-        axes.plot(places, seeds.T, **style | {"linewidth": 0.8, "alpha": alpha, "linestyle": "solid"})
+        thin = style | {"linewidth": 0.8, "alpha": alpha, "linestyle": "solid"}
+        whole = np.isfinite(seeds).all(axis=1)
+        drawn = np.arange(len(places) - 1, -1, -every)[::-1]
+        axes.plot(places[drawn], seeds[whole][:, drawn].T, **thin)
+        axes.plot(places, seeds[~whole].T, **thin)
     axes.plot(places, median, **style, linewidth=1.9, marker=marker, markersize=3)
 
 
@@ -118,7 +134,7 @@ class Curves:
         drawn = []
         for arm, record in arms.items():
             steps, values = smooth(self.values(record))
-            _draw_seeds(axes, steps, values, finite(median_of_seeds(values)), styles[arm])
+            _draw_seeds(axes, steps, values, finite(median_of_seeds(values)), styles[arm], every=_thin_out(values))
             for ended in values[np.isnan(values).any(axis=1)]:
                 last = int(np.isfinite(ended).sum()) - 1
                 if last >= 0:
