@@ -67,7 +67,7 @@ def train_copies(script: Script, steps: int, copies: Sequence[Copy]) -> list[Tri
 
 
 def _train_copy(script: Script, steps: int, copy: Copy) -> Trial:
-    from vgtemplate.doctor.prove.copies import Trial
+    from vgtemplate.doctor.prove.copies import Trial, trial_from_dict
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trial.json"
@@ -75,7 +75,7 @@ def _train_copy(script: Script, steps: int, copy: Copy) -> Trial:
         options = ("diagnose", "--steps", str(steps), "--stop", "--copy", said)
         done = script.run(options, folder, capture_output=True)
         if file.is_file():
-            return Trial(**json.loads(read_input(file, _MOST_BYTES)))
+            return trial_from_dict(json.loads(read_input(file, _MOST_BYTES)))
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     return Trial(failure=f"the script could not be run again ({lines[-1]})")
 

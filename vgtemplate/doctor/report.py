@@ -9,6 +9,7 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.html import write_page, write_short
+from vgtemplate.text import write_count
 
 CERTAIN, LIKELY = "certain", "likely"
 
@@ -128,7 +129,8 @@ class Report:
         return str(self)
 
     def __str__(self) -> str:
-        head = f"{len(self.steps)} steps watched: " + ("healthy" if self.is_healthy else ", ".join(self.codes))
+        found = "healthy" if self.is_healthy else ", ".join(self.codes)
+        head = f"{write_count(len(self.steps), 'step')} watched: {found}"
         lines = [head]
         for finding in self.findings:
             places = ", ".join(finding.where[:6]) + (f" and {len(finding.where) - 6} more" if finding.where[6:] else "")

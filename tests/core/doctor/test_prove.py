@@ -108,6 +108,7 @@ FROM_ILL = (
 )
 OWN: dict[str, Callable[[], Any]] = {
     "frozen-buffers-move": frozen,
+    "vanishing-depth (sigmoid)": lambda: ill.plain(ill.stack(32, 12, nn.Sigmoid), steps=20),
     "unscaled-inputs": unscaled,
     "nan-forward": lambda: ill.plain(Logarithm(), steps=15),
     "signal-collapse": flat,

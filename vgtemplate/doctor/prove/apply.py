@@ -13,7 +13,15 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from vgtemplate.doctor.keras import StandIn
 from vgtemplate.doctor.prove.cure import Cure
 from vgtemplate.doctor.prove.initial import initialise, orthogonal, redraw
-from vgtemplate.doctor.prove.modules import evaluate, group_norm, leaky, normalise_layers, register, standardise_inputs
+from vgtemplate.doctor.prove.modules import (
+    evaluate,
+    group_norm,
+    leaky,
+    normalise_layers,
+    rectify,
+    register,
+    standardise_inputs,
+)
 
 Optimizer = torch.optim.Optimizer
 _FIRST_SCALE = 2.0**16
@@ -147,6 +155,7 @@ _AT_NETWORK: dict[str, Callable[[nn.Module, Cure], int]] = {
     "evaluate": lambda network, cure: evaluate(network, cure.where),
     "group-norm": lambda network, cure: group_norm(network, cure.where),
     "leaky": lambda network, cure: leaky(network),
+    "rectify": lambda network, cure: rectify(network) and initialise(network, dict(cure.layers)),
     "register": lambda network, cure: register(network),
 }
 """By kind: changes a network, and returns at how many places."""

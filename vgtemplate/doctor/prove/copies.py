@@ -58,6 +58,11 @@ class Trial:
         return Trial(tuple(report.codes), tuple(report.losses), noted, failure)
 
 
+def trial_from_dict(content: dict[str, Any]) -> Trial:
+    """Return the trial whose fields JSON has held."""
+    return Trial(tuple(content["codes"]), tuple(content["losses"]), content["noted"], content["failure"])
+
+
 def seed_all(seed: int) -> None:
     """Seed the global generators."""
     random.seed(seed)

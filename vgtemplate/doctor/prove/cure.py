@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vgtemplate.doctor.prove.domain import DOMAINS
+from vgtemplate.doctor.prove.initial import BOUNDED
 from vgtemplate.doctor.report import Finding, Report
 
 _USUAL_RATIO = 1e-3
@@ -59,6 +60,11 @@ def _initialise(report: Report, text: str = "") -> Cure:
     return Cure("initialise", text or "weights drawn anew: He for ReLU-like layers, Xavier for others", layers=known)
 
 
+def _rectify(report: Report) -> Cure:
+    layers = tuple((name, "relu") for name in report.activations)
+    return Cure("rectify", "ReLU in place of each hidden sigmoid or tanh, weights drawn anew by He", layers=layers)
+
+
 def _normalise(report: Report) -> Cure:
     names = tuple(name for name in report.layers if name in report.activations)
     return Cure("normalise-layers", "each hidden layer's output standardised per sample", names)
@@ -73,7 +79,8 @@ _WARM_UP = Cure("warm-up", "a warm-up of 20 steps", number=20)
 
 
 def _by_depth(finding: Finding, report: Report) -> tuple[Cure, ...]:
-    return _initialise(report), _normalise(report)
+    bounded = set(report.activations.values()) & BOUNDED.keys()
+    return _initialise(report), *((_rectify(report),) if bounded else ()), _normalise(report)
 
 
 def _exploding(finding: Finding, report: Report) -> tuple[Cure, ...]:

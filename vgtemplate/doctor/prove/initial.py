@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-_BOUNDED = {"tanh": 1.0, "sigmoid": 4.0, "hardtanh": 1.0, "softsign": 1.0, "hardsigmoid": 4.0}
-"""Gains over Xavier's; the sigmoid's is Glorot and Bengio's (2010)."""
+BOUNDED = {"tanh": 1.0, "sigmoid": 4.0, "hardtanh": 1.0, "softsign": 1.0, "hardsigmoid": 4.0}
+"""Activations that end at a value, and their gains over Xavier's; the sigmoid's is Glorot and Bengio's (2010)."""
 _RECTIFIED = ("relu", "leaky_relu", "prelu", "rrelu", "elu", "gelu", "silu", "mish", "relu6", "celu", "hardswish")
 _KEPT = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
@@ -42,11 +42,8 @@ def _draw(weight: Tensor, module: nn.Module, activation: str) -> None:
         orthogonal_blocks(weight)
         return
     ins, outs = _fans(weight, module)
-    if activation in _RECTIFIED:
-        std = math.sqrt(2 / ins)
-    else:
-        std = _BOUNDED.get(activation, 1.0) * math.sqrt(2 / (ins + outs))
-    weight.normal_(0, std)
+    xavier = BOUNDED.get(activation, 1.0) * math.sqrt(2 / (ins + outs))
+    weight.normal_(0, math.sqrt(2 / ins) if activation in _RECTIFIED else xavier)
 
 
 def _fans(weight: Tensor, module: nn.Module) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 _CONVOLUTIONS = nn.modules.conv._ConvNd
 _MOST_GROUPS = 32
+_BOUNDED = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardsigmoid, nn.Hardtanh)
 
 
 def normalise_layers(network: nn.Module, names: Collection[str]) -> int:
@@ -88,6 +89,25 @@ def leaky(network: nn.Module) -> int:
     for name in names:
         _replace(network, name, nn.LeakyReLU(0.1))
     return len(names)
+
+
+def rectify(network: nn.Module) -> int:
+    """Put ReLU in the place of each hidden bounded activation that is a module; return how many."""
+    found = [name for name, module in network.named_modules() if isinstance(module, _BOUNDED)]
+    kept = {_end_of(network)}
+    for name in found:
+        if name not in kept:
+            _replace(network, name, nn.ReLU())
+    return len(set(found) - kept)
+
+
+def _end_of(network: nn.Module) -> str:
+    """Return the name of what a sequence of modules ends with, which may be the output's."""
+    name, module = "", network
+    while isinstance(module, nn.Sequential) and len(module):
+        own, module = list(module.named_children())[-1]
+        name = f"{name}.{own}".lstrip(".")
+    return name
 
 
 def _replace(network: nn.Module, name: str, new: nn.Module) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from vgtemplate.doctor.evidence import Evidence, Parameter
 from vgtemplate.doctor.report import Finding
 from vgtemplate.measure import DEAD
+from vgtemplate.text import write_count
 
 _FEW = 2
 _MOST = 0.9
@@ -56,7 +57,7 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
         "stuck-at-zero",
         tuple(each.name for each in zeros),
         0,
-        f"weights and gradients are exactly 0 in all of {len(evidence.steps)} steps",
+        f"weights and gradients are exactly 0 in all of {write_count(len(evidence.steps), 'step')}",
         "each is multiplied by another that is zero, so neither ever gets a gradient",
         "start one of the two at random values",
     )
@@ -84,7 +85,8 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
     if not cut or not reached:
         return
     never = [each.name for each in cut if not any(_history(evidence, each.name)[0])]
-    seen = f"used in the forward pass and in the optimiser, but no gradient in {len(evidence.steps)} steps"
+    steps = write_count(len(evidence.steps), "step")
+    seen = f"used in the forward pass and in the optimiser, but no gradient in {steps}"
     if len(never) < len(cut):
         seen += f" (exactly zero in {len(cut) - len(never)} of them)"
     if all(each.is_used_apart and not each.is_used for each in cut):

@@ -10,6 +10,7 @@ from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import constant_loss, learns, smooth
 from vgtemplate.measure import DEAD
+from vgtemplate.text import write_count
 
 _VANISHES, _EXPLODES = -2.5, 2.5
 """Decades of dL/dz over all layers."""
@@ -76,7 +77,8 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     else:
         return
     number = evidence.steps[0].number
-    yield Finding(code, (names[0], names[-1]), number, f"dL/dz {seen} ({len(names)} layers)", cause, cure, LIKELY)
+    seen = f"dL/dz {seen} ({write_count(len(names), 'layer')})"
+    yield Finding(code, (names[0], names[-1]), number, seen, cause, cure, LIKELY)
 
 
 def _is_one_jump(row: Array) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -53,7 +54,7 @@ def ratios(evidence: Evidence) -> Array:
 
 
 def _least_norm(known: Parameter, note: ParameterStep) -> float:
-    return _LEAST * float(np.sqrt(len(note.before) / max(1.0, np.prod(known.shape[1:]))))
+    return _LEAST * math.sqrt(len(note.before) / max(1, math.prod(known.shape[1:])))
 
 
 def overall_ratios(evidence: Evidence) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from vgtemplate.doctor.evidence import BadOperation, Evidence, Step
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import learns
+from vgtemplate.text import write_count
 
 _HALF_LIMIT = 65504.0
 _HUGE = 1e18
@@ -94,7 +95,7 @@ def _backward(evidence: Evidence, step: Step, names: list[str]) -> Finding:
             f"; {step.bad.function}() put out {what} at {step.bad.place or step.bad.module}, which the loss never saw"
         )
     halves = [note.dtype for note in step.layers.values() if note.dtype == "float16"]
-    seen = f"the loss is {step.loss:.3g}; the gradients of {len(names)} parameters are not finite{edge}"
+    seen = f"the loss is {step.loss:.3g}; gradients of {write_count(len(names), 'parameter')} are not finite{edge}"
     if halves and not edge:
         cause, cure = "a gradient is too large for float16", "loss scaling (GradScaler), or bfloat16"
         return Finding("precision-overflow", where, step.number, seen, cause, cure)

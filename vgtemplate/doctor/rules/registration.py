@@ -8,6 +8,7 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Evidence
 from vgtemplate.doctor.report import Finding
+from vgtemplate.text import write_count
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -38,7 +39,7 @@ def _not_owned(evidence: Evidence) -> Iterator[Finding]:
             "not-in-optimizer",
             tuple(found),
             evidence.steps[0].number,
-            f"{len(found)} parameters get a gradient, are in no optimiser and never move{foreign}",
+            f"gradients reach {write_count(len(found), 'parameter')} that no optimiser has, and none moves{foreign}",
             "the optimiser was built before these parameters were, or was given others",
             "build the optimiser after the network is complete, or freeze them (requires_grad_(False))",
         )
@@ -100,7 +101,7 @@ def _stale(evidence: Evidence) -> Iterator[Finding]:
             "stale-gradients",
             tuple(found),
             next(step.number for step in evidence.steps if step.stale),
-            f"{len(found)} parameters begin a backward pass with the gradient that the last step has used already",
+            f"backward passes add to gradients that a step has used already, of {write_count(len(found), 'parameter')}",
             "gradients are added to those of earlier steps, because nothing clears them",
             "optimizer.zero_grad() before each backward pass (or each group of accumulated ones)",
         )

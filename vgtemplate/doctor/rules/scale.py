@@ -9,6 +9,7 @@ import numpy as np
 from vgtemplate.doctor.evidence import NORMALISATIONS, Evidence
 from vgtemplate.doctor.losses import DISTANCES
 from vgtemplate.doctor.report import LIKELY, Finding
+from vgtemplate.text import write_count
 
 _LARGE, _SMALL, _SPREAD = 10.0, 1e-3, 1e3
 _LARGE_TARGET = 30.0
@@ -77,7 +78,7 @@ def _symmetric(evidence: Evidence) -> Iterator[Finding]:
             "symmetric-initialisation",
             tuple(found),
             0,
-            f"the weights are {what} at the start, and still are after {len(evidence.steps)} steps",
+            f"the weights are {what} at the start, and still are after {write_count(len(evidence.steps), 'step')}",
             "units that start alike get the same gradient and stay alike: a layer has the power of one unit",
             "draw the weights at random (nn.init.kaiming_normal_, xavier_uniform_)",
         )
