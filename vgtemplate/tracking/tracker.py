@@ -163,8 +163,16 @@ class Tracker:
         return self._experiments[name]
 
     def _create_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
         artifacts = outbox.find_store(self._results).artifacts
-        experiment = str(self._client.create_experiment(name, artifacts.as_uri() if artifacts else None))
+        try:
+            experiment = str(self._client.create_experiment(name, artifacts.as_uri() if artifacts else None))
+        except MlflowException as error:
+            # Another machine was faster, or the answer was lost and mlflow's client has asked again.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = str(self._client.get_experiment_by_name(name).experiment_id)
         # The UI opens experiments of this kind on their training runs, not on traces of language models.
         self._client.set_experiment_tag(experiment, "mlflow.experimentKind", "custom_model_development")
         self._client.set_experiment_tag(experiment, "mlflow.note.content", describe_experiment(None, experiment))
@@ -270,5 +278,5 @@ class Tracker:
 def _reason(error: Exception, uri: str) -> str:
     """Return the gist of an exception in one line; of a failed connection, its innermost cause."""
     lines = without_secrets(str(error), uri).strip().splitlines() or [type(error).__name__]
-    cause = re.search(r"Caused by .*: (.+?)['\"]\)*$", lines[0])
+    cause = re.search(r"Caused by (?:.*: |\w+\(['\"])(.+?)['\"]\)*$", lines[0])
     return " ".join((cause[1] if cause else lines[0]).split())[:200]

@@ -66,6 +66,22 @@ def test_server_that_drips_is_given_up_and_the_run_sent_later(
     assert missed(results) == []
 
 
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("ResponseError('too many 503 error responses')", "too many 503 error responses"),
+        ("NewConnectionError('<HTTPConnection at 0x7>: Failed: [Errno 111] Refused')", "[Errno 111] Refused"),
+        (
+            "NameResolutionError(\"<HTTPConnection>: Failed to resolve 'h' (unknown)\")",
+            "Failed to resolve 'h' (unknown)",
+        ),
+    ],
+)
+def test_reason_of_a_failed_request_is_its_innermost_cause(cause: str, reason: str) -> None:
+    text = f"HTTPConnectionPool(host='h', port=9): Max retries exceeded with url: /api (Caused by {cause})"
+    assert tracking._reason(OSError(text), "http://h:9") == reason
+
+
 def test_deadline_returns_and_raises_what_the_work_does() -> None:
     assert within(60, lambda: 3) == 3
     with pytest.raises(KeyError):

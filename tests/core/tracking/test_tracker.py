@@ -192,6 +192,11 @@ def test_lost_answers_leave_no_second_run(results, database, store_record, monke
 
     store_record()
     create, log, asked = MlflowClient.create_run, MlflowClient.log_artifact, []
+    create_experiment = MlflowClient.create_experiment
+
+    def create_experiment_twice(self, *arguments):
+        create_experiment(self, *arguments)
+        return create_experiment(self, *arguments)
 
     def create_twice(self, *arguments):
         asked.append(arguments)
@@ -203,6 +208,7 @@ def test_lost_answers_leave_no_second_run(results, database, store_record, monke
             create(self, *asked.pop())
         log(self, *arguments)
 
+    monkeypatch.setattr(MlflowClient, "create_experiment", create_experiment_twice)
     monkeypatch.setattr(MlflowClient, "create_run", create_twice)
     monkeypatch.setattr(MlflowClient, "log_artifact", log_later)
     assert Tracker(results).send(PLAIN) is None
