@@ -22,7 +22,7 @@ from vgtemplate.config.schema import ArmConfig
 from vgtemplate.metrics.initial import gradient_slope
 from vgtemplate.metrics.registry import log10
 from vgtemplate.records import Array, Record
-from vgtemplate.text import plain_number
+from vgtemplate.text import plain_number, write_count
 from vgtemplate.theory.callables import as_activation
 from vgtemplate.theory.layers import Layer
 from vgtemplate.theory.numpy_activations import FORMULAS, Activation
@@ -273,8 +273,8 @@ class Networks:
         wide = [found for found in compared if found.is_wide_and_plain]
         near, wide_near = (sum(not found.reason for found in some) for some in (compared, wide))
         text = (
-            f"{near} of {len(compared)} networks within {TOLERANCE:g} decades per layer; of the {len(wide)} plain ones "
-            f"of width {WIDE} and more, {wide_near}."
+            f"{near} of {write_count(len(compared), 'network')} within {TOLERANCE:g} decades per layer; "
+            f"of the plain ones of width {WIDE} and more, {wide_near} of {len(wide)}."
         )
         reasons = "; ".join(f"{len(names)}: {reason}" for reason, names in self.left_out.items())
         return f"{text} Left out: {reasons}." if reasons else text

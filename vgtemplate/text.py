@@ -37,6 +37,11 @@ def write_number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def write_count(number: float, noun: str) -> str:
+    """Write how many of something there are: "1 claim", "12,000 networks"; no noun has a plural but in s."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
 def write_spread(values: Sequence[float]) -> str:
     """Write median, minimum and maximum, or a single value; NaN, which has no place in an order, is counted apart."""
     known = [value for value in values if not math.isnan(value)]

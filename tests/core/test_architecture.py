@@ -54,11 +54,11 @@ ROOMS = {
     "metrics": Room(3, names("config records"), names("numpy")),
     "tracking": Room(4, names("atomic locking config records text metrics"), never=HEAVY),
     "watching": Room(2, names("config measure"), names("numpy torch"), LIGHTNING),
-    "doctor": Room(3, names("config measure theory watching"), names("numpy torch pytest"), LIGHTNING),
+    "doctor": Room(3, names("text config measure theory watching"), names("numpy torch pytest"), LIGHTNING),
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
-    "figures": Room(5, names("atomic config records theory prediction metrics"), never=HEAVY),
+    "figures": Room(5, names("atomic text config records theory prediction metrics"), never=HEAVY),
     "callbacks": Room(6, names("atomic lightning config measure nn tracking watching doctor figures")),
-    "training": Room(7, names("atomic lightning stacking config data metrics nn callbacks records")),
+    "training": Room(7, names("atomic text lightning stacking config data metrics nn callbacks records")),
     "jobs": Room(8, names("locking config data records training"), names("filelock")),
     "cli": Room(
         9, names("atomic text config records theory data metrics doctor tracking prediction figures training jobs")

@@ -258,7 +258,7 @@ def test_seeds_of_an_arm_are_one_network_in_however_many_records_they_are() -> N
         assert found.compared[1].comparison.measured == pytest.approx((0.1, 0.102, 0.2, 0.204))
         assert found.left_out == {"no gradient was probed": ["silent"]}
         assert found.summary.endswith(
-            "of the 2 plain ones of width 64 and more, 0. Left out: 1: no gradient was probed."
+            "of the plain ones of width 64 and more, 0 of 2. Left out: 1: no gradient was probed."
         )
 
 

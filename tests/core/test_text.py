@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.imports import PACKAGE
 from vgtemplate.text import (
     describe_seconds,
     describe_seeds,
     flatten,
     plain_number,
     read_number,
+    write_count,
     write_number,
     write_spread,
     write_value,
@@ -98,3 +103,38 @@ def test_settings_have_dotted_names() -> None:
     nested = {"model": {"depth": 2, "width": [64, 128]}, "training": {"epochs": None}}
     assert flatten(nested) == {"model.depth": 2, "model.width": [64, 128], "training.epochs": None}
     assert flatten({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(0, "claim", "0 claims"), (1, "claim", "1 claim"), (12_000, "network", "12,000 networks")],
+)
+def test_one_of_something_is_no_plural(number: float, noun: str, text: str) -> None:
+    assert write_count(number, noun) == text
+
+
+NEVER_ONE = {
+    ("cli/commands/new.py", "len(files) files"),
+    ("data/own.py", "len(names) classes"),
+    ("data/sources.py", "len(images.classes) classes"),
+    ("doctor/prove/proof.py", "len(as_is) copies"),
+    ("lab/gather.py", "len(machines) machines"),
+    ("training/own_module.py", "len(seeds) runs"),
+    ("training/split.py", "len(seeds) networks"),
+    ("tracking/words.py", "len(text) characters"),
+}
+"""Numbers that are never 1 where they are said."""
+
+
+def test_how_many_there_are_is_said_by_one_function() -> None:
+    found = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = node.values if isinstance(node, ast.JoinedStr) else []
+            for value, after in pairwise(parts):
+                if isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant):
+                    plural = re.match(r" [a-z]+s\b", str(after.value))
+                    number = ast.unparse(value.value)
+                    if plural and number.startswith("len("):
+                        found.add((path.relative_to(PACKAGE).as_posix(), number + plural[0]))
+    assert found == NEVER_ONE

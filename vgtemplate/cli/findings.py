@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vgtemplate.text import visible
+from vgtemplate.text import visible, write_count
 
 if TYPE_CHECKING:
     from vgtemplate.doctor.report import Finding, Report
@@ -18,10 +18,11 @@ _SHOWN, _NOTES, _PLACES = 5, 4, 3
 
 def print_report(console: Console, report: Report, title: str) -> None:
     """Print the findings, the gravest first, then the notes."""
-    steps = f"{len(report.steps)} steps watched"
+    steps = f"{write_count(len(report.steps), 'step')} watched"
     if report.steps:
         steps += f", {report.steps[0]} to {report.steps[-1]}"
-    word = Text("healthy", "bold green") if report.is_healthy else Text(_count(len(report.findings)), "bold red")
+    number = write_count(len(report.findings), "finding")
+    word = Text("healthy", "bold green") if report.is_healthy else Text(number, "bold red")
     console.print(Text.assemble((f"{title}: ", "bold"), word, f" ({steps})"))
     if report.findings:
         console.print(_table(report.findings[:_SHOWN]))
@@ -30,11 +31,7 @@ def print_report(console: Console, report: Report, title: str) -> None:
     for note in report.notes[:_NOTES]:
         console.print(Text(f"note: {visible(note)}", "dim"))
     if len(report.notes) > _NOTES:
-        console.print(Text(f"and {len(report.notes) - _NOTES} more notes (--json, --html)", "dim"))
-
-
-def _count(number: int) -> str:
-    return "1 finding" if number == 1 else f"{number} findings"
+        console.print(Text(f"and {write_count(len(report.notes) - _NOTES, 'more note')} (--json, --html)", "dim"))
 
 
 def _table(findings: list[Finding]) -> Table:

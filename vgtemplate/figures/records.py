@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from vgtemplate.figures.style import dress, shorten
 from vgtemplate.metrics.registry import log10
 from vgtemplate.records import Array, Record
+from vgtemplate.text import write_count
 
 _SIZE_INCHES = (7.2, 4.4)
 _DPI = 100
@@ -65,7 +66,7 @@ def _start(record: Record, arm: str, what: str, values: Array) -> tuple[Figure, 
     axes = figure.add_axes(_PLOT)
     seeds, data = len(record.seeds), record.dataset.get("name", "no data set")
     figure.text(0.1, 0.935, shorten(arm, _MAX_TITLE), fontsize=12, weight="bold")
-    figure.text(0.1, 0.88, f"{what}; {seeds} seed{'' if seeds == 1 else 's'}, {data}", fontsize=9, color="0.35")
+    figure.text(0.1, 0.88, f"{what}; {write_count(seeds, 'seed')}, {data}", fontsize=9, color="0.35")
     figure.text(0.97, 0.012, _explain_missing(values), fontsize=8, color="firebrick", ha="right")
     if not np.isfinite(log10(values)).any():
         axes.text(0.5, 0.5, "nothing to draw", transform=axes.transAxes, ha="center", va="center", color="0.35")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vgtemplate.lab.judge import VERDICTS
 from vgtemplate.lab.result import FAILED, NOT_RUN, Result
+from vgtemplate.text import write_count
 
 OUTCOMES = (*VERDICTS, FAILED, NOT_RUN)
 """In the order in which they are counted and drawn."""
@@ -22,7 +23,7 @@ def count_outcomes(outcomes: Sequence[str]) -> str:
     counts = Counter(outcomes)
     words = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
     judged = count_judged(outcomes)
-    text = f"of {judged} claim{'' if judged == 1 else 's'} that {'was' if judged == 1 else 'were'} judged "
+    text = f"of {write_count(judged, 'claim')} that {'was' if judged == 1 else 'were'} judged "
     others = [f"{counts[word]} {word}" for word in (FAILED, NOT_RUN) if counts[word]]
     return "; ".join([text + (", ".join(words) or "none"), *([", ".join(others)] if others else [])])
 

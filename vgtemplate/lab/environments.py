@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vgtemplate.records import Record
+from vgtemplate.text import write_count
 
 _NOISE = re.compile(r"\((r|tm|c)\)|@.*|\b(cpu|processor|\d+-core)\b", re.IGNORECASE)
 """What makers add to a processor's name."""
@@ -67,7 +68,7 @@ def _torch(version: str) -> str:
 
 
 def _threads(number: object) -> str:
-    return "" if number is None else f"{number} thread{'' if number == 1 else 's'}"
+    return write_count(number, "thread") if isinstance(number, int) else ""
 
 
 def describe_differences(arms: Iterable[Facts]) -> str:
@@ -85,4 +86,4 @@ def describe_differences(arms: Iterable[Facts]) -> str:
 
 def _list(counter: Counter[str]) -> str:
     ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{text} ({number} arm{'' if number == 1 else 's'})" for text, number in ordered)
+    return ", ".join(f"{text} ({write_count(number, 'arm')})" for text, number in ordered)

@@ -14,7 +14,7 @@ from vgtemplate.lab.claim import ClaimConfig, PartConfig
 from vgtemplate.lab.effects import compute_effects
 from vgtemplate.lab.threshold import clears, read_threshold
 from vgtemplate.records import Record
-from vgtemplate.text import describe_seeds, write_number
+from vgtemplate.text import describe_seeds, write_count, write_number
 
 CONFIRMED, REFUTED, PARTLY, NOT_TESTED = "confirmed", "refuted", "partly", "not tested"
 CLEARS, FAILS = "clears", "does not clear"
@@ -57,7 +57,8 @@ class PartVerdict:
         """Of how many networks the effect clears, e.g. "28 of 30 networks"; of a single number: whether it does."""
         if not self.seeds and len(self.effects) == 1:
             return "it is" if self.cleared else "it is not"
-        return f"{self.cleared} of {len(self.effects)}{' networks' if self.seeds else ''}"
+        number = len(self.effects)
+        return f"{self.cleared} of {write_count(number, 'network') if self.seeds else number}"
 
     @property
     def needed(self) -> str:

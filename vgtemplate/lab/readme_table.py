@@ -10,7 +10,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.config.inputs import read_text
 from vgtemplate.lab.judge import VERDICTS
 from vgtemplate.lab.verdicts import ClaimEntry, PartEntry, Verdicts, read_verdicts
-from vgtemplate.text import read_number, write_number
+from vgtemplate.text import read_number, write_count, write_number
 
 MARKERS = re.compile(r"(<!-- verdicts: (?P<file>\S+) -->\n)(?P<table>.*?)(<!-- end of verdicts -->)", re.DOTALL)
 """The first names the file, relative to the text's folder."""
@@ -27,9 +27,10 @@ def write_table(verdicts: Verdicts) -> str:
     """Return the verdicts as Markdown: how many of each word, and a row per claim that is not exact."""
     found = verdicts.claims.values()
     counts = [f"{count} {word}" for word in VERDICTS if (count := sum(entry.verdict == word for entry in found))]
+    claims, networks = write_count(len(verdicts.claims), "claim"), write_count(verdicts.networks, "network")
     blocks = [
-        f"On {verdicts.dataset}, on {verdicts.machine.title} ({verdicts.date}), of {len(verdicts.claims)} claims "
-        f"{', '.join(counts)}; {verdicts.networks:,} networks were trained for that, "
+        f"On {verdicts.dataset}, on {verdicts.machine.title} ({verdicts.date}), of {claims} "
+        f"{', '.join(counts)}; {networks} {'was' if verdicts.networks == 1 else 'were'} trained for that, "
         f"{verdicts.seconds / 3600:.1f} hours of training if one ran after the other. {_exact(verdicts)}".strip()
     ]
     for kind, heading in _KINDS.items():

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from vgtemplate.figures.style import FONT, INK, MUTED, PAPER
 from vgtemplate.lab.judge import CONFIRMED, DEPENDS, NOT_TESTED, OPEN, PARTLY, REFUTED, VERDICTS
 from vgtemplate.lab.verdicts import Verdicts
+from vgtemplate.text import write_count
 
 LOOKS = {
     CONFIRMED: ("#00763a", "✓"),
@@ -31,7 +32,7 @@ def draw_verdicts(verdicts: Verdicts) -> Figure:
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     axes.set(xlim=(0, _COLUMNS), ylim=(rows + 0.5, -2.5))
     axes.axis("off")
-    words = f"{len(chosen)} claims on {verdicts.dataset}, {verdicts.networks:,} networks"
+    words = f"{write_count(len(chosen), 'claim')} on {verdicts.dataset}, {write_count(verdicts.networks, 'network')}"
     axes.text(0.02, -1.9, words, fontsize=FONT + 1, fontweight="bold", color=INK, va="center")
     _legend(axes, verdicts)
     for index, name in enumerate(chosen):

@@ -13,7 +13,7 @@ from vgtemplate.config.strict import MOST
 from vgtemplate.metrics.initial import gradient_slope
 from vgtemplate.metrics.trained import final_loss
 from vgtemplate.records import Record, read_part
-from vgtemplate.text import describe_seeds, flatten, visible, write_spread
+from vgtemplate.text import describe_seeds, flatten, visible, write_count, write_spread
 from vgtemplate.tracking.outbox import Description, runs_of
 from vgtemplate.tracking.view import link_to_table
 
@@ -97,7 +97,7 @@ def describe_run(record: Record) -> str:
         lines += ["", f"Median{' [smallest, largest]' if len(record.seeds) > 1 else ''} over the seeds:", "", *known]
     diverged = record.series.get("diverged_at")
     if diverged is not None and (diverged >= 0).any():
-        lines += ["", f"{(diverged >= 0).sum()} of {len(record.seeds)} seeds diverged."]
+        lines += ["", f"{(diverged >= 0).sum()} of {write_count(len(record.seeds), 'seed')} diverged."]
     return "\n".join([*lines, "", _READING])
 
 

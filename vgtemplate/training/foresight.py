@@ -11,6 +11,7 @@ import psutil
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.text import write_count
 
 _KERNEL = 9
 """Weights of a convolution per pair of channels."""
@@ -66,7 +67,8 @@ def require_memory(
     assert config.built_in is not None
     parameters = count_parameters(config.built_in, input_shape, num_outputs)
     raise UserError(
-        f"{num_seeds:,} networks of {parameters:,} parameters each take at least {needed / 1e9:,.0f} GB in training "
-        f"(weights, gradients, {config.optimiser.name}'s state, a batch of {batch_size}); {available / 1e9:,.1f} GB "
-        "are free: take fewer --seeds, or a smaller model.width, model.depth or data.batch_size"
+        f"training {write_count(num_seeds, 'network')} of {parameters:,} parameters takes at least "
+        f"{needed / 1e9:,.0f} GB (weights, gradients, {config.optimiser.name}'s state, a batch of {batch_size}); "
+        f"{available / 1e9:,.1f} GB are free: take fewer --seeds, or a smaller model.width, model.depth or "
+        "data.batch_size"
     )

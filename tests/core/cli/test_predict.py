@@ -218,7 +218,7 @@ def test_records_are_set_beside_their_predictions(vgt: Call, tmp_path: Path) -> 
     assert code == 0
     assert output.index("far") < output.index("near and 1 more")
     assert "outside the band of its width: not explained" in output
-    assert "1 of 2 networks within 0.01 decades per layer; of the 2 plain ones of width 64 and more, 1." in output
+    assert "1 of 2 networks within 0.01 decades per layer; of the plain ones of width 64 and more, 1 of 2." in output
     _, plain, _ = vgt("predict", "--records", "--json")
     assert [(row["arm"], round(row["error"], 3)) for row in json.loads(plain)] == [
         ("far", 0.5),

@@ -130,7 +130,7 @@ def test_details_are_the_parts_the_theory_and_the_literature() -> None:
     assert lines == [
         "half-vanishes: confirmed (provisional: judged on fewer than ten seeds)",
         "It [really] vanishes.",
-        "slope: -0.29, to be < -0.1: 1 of 1 networks, seed 0 (published: -0.3), clears",
+        "slope: -0.29, to be < -0.1: 1 of 1 network, seed 0 (published: -0.3), clears",
         "gradient slope in theory / measured: half -0.301 / -0.290",
         "literature: True.",
         "time: 1.0 s",

@@ -46,7 +46,7 @@ def test_page_holds_the_table_the_figure_and_the_phases(
 ) -> None:
     text = write_theory(tmp_path, results, records.values()).read_text()
     words = " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(svg|style)\b.*?</\1>", "", text, flags=re.S)).split())
-    assert "2 of 3 networks within 0.01 decades per layer; of the 3 plain ones of width 64 and more, 2." in words
+    assert "2 of 3 networks within 0.01 decades per layer; of the plain ones of width 64 and more, 2 of 3." in words
     assert "Left out: 1: pretrained weights are no independent draws; 1: no gradient was probed." in words
     assert "first: falls and 1 more second: falls +0.0000" in words
     assert "relu (of no claim)" in words

@@ -24,6 +24,7 @@ from vgtemplate.config.shipped import find_experiment
 from vgtemplate.data import files
 from vgtemplate.jobs.job import Job, plan_arms, with_dataset
 from vgtemplate.jobs.leftovers import checkpoint_path
+from vgtemplate.text import write_count
 
 if TYPE_CHECKING:
     from vgtemplate.doctor.hunt import Culprit
@@ -107,7 +108,7 @@ def _bisect_arm(job: Job, root: Path, accelerator: str) -> int:
     since = f" (from the checkpoint at step {found.first_step})" if found.first_step else ""
     bad = found.bad
     if bad is None:
-        say(f"{job.name}: no value was NaN or infinite in {found.steps} steps{since}")
+        say(f"{job.name}: no value was NaN or infinite in {write_count(found.steps, 'step')}{since}")
         return 0
     whose = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds[:8]))}"
     say(f"{job.name}: {bad.what} is not finite at step {bad.step}, {whose}{since}")
@@ -139,7 +140,7 @@ def _bisect_script(script: Script) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         first = _pass(script, scratch, None)
         if not first["bad"]:
-            say(f"{script.target}: no value was NaN or infinite in {first['steps']} steps")
+            say(f"{script.target}: no value was NaN or infinite in {write_count(first['steps'], 'step')}")
             return 0
         say(f"{script.target}: {first['bad']} is not finite at step {first['steps']}")
         second = _pass(script, scratch, int(first["steps"]))

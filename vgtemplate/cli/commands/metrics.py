@@ -10,6 +10,7 @@ from rich.markup import escape
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.config.catalogue import METRICS
+from vgtemplate.text import write_count
 
 _COLUMNS = (
     Column("metric"),
@@ -30,7 +31,7 @@ def metrics(as_json: bool) -> None:
         return
     rows = [[escape(str(value)) for value in row.values()] for row in found]
     console = make_console()
-    console.print(make_table(f"{len(rows)} metrics", _COLUMNS, rows, console.width))
+    console.print(make_table(write_count(len(rows), "metric"), _COLUMNS, rows, console.width))
 
 
 def list_metrics() -> list[dict[str, str]]:

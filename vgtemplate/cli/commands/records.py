@@ -15,7 +15,7 @@ from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.jobs.stock import Entry, Waste, examine, find_waste, remove
-from vgtemplate.text import describe_seeds
+from vgtemplate.text import describe_seeds, write_count
 
 _COLUMNS = (
     Column("record"),
@@ -89,7 +89,7 @@ def _count(states: Iterable[str]) -> str:
     counts = Counter(states)
     total = sum(counts.values())
     words = ", ".join(f"{number} {state}" for state, number in counts.most_common())
-    return f"{total} record{'' if total == 1 else 's'}{f': {words}' if words else ''}"
+    return f"{write_count(total, 'record')}{f': {words}' if words else ''}"
 
 
 def _size(num_bytes: int) -> str:

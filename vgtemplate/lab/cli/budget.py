@@ -14,7 +14,7 @@ from vgtemplate.lab.budget import SHORT_SEEDS, Share, share_out
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.plan import Plan, missing_tasks, only, plan_claims
 from vgtemplate.lab.worker import How
-from vgtemplate.text import describe_seconds
+from vgtemplate.text import describe_seconds, write_count
 
 _COLUMNS = (
     Column("claim", folds=True),
@@ -55,15 +55,16 @@ def split_by_budget(full: Plan, how: How, cifar: Path | None, budget: float, con
     _print(shares, len(seeds), console)
     counts = [sum(share.setting == setting for share in shares.values()) for setting in ("full", "short", None)]
     console.print(
-        f"of {len(shares)} claims {counts[0]} in the full setting, {counts[1]} in the short one, {counts[2]} left out: "
-        f"about {describe_seconds(seconds)} of {describe_seconds(budget)}, and the time to start"
+        f"of {write_count(len(shares), 'claim')} {counts[0]} in the full setting, {counts[1]} in the short one, "
+        f"{counts[2]} left out: about {describe_seconds(seconds)} of {describe_seconds(budget)}, and the time to start"
     )
     chosen = [only(plan, [name for name, share in shares.items() if share.setting == plan.setting]) for plan in plans]
     return [plan for plan in chosen if plan.claims]
 
 
 def _print(shares: dict[str, Share], num_seeds: int, console: Console) -> None:
-    words = {"full": "full", "short": f"short, {num_seeds} seeds: provisional", None: "[red]left out[/red]"}
+    short = f"short, {write_count(num_seeds, 'seed')}: provisional"
+    words = {"full": "full", "short": short, None: "[red]left out[/red]"}
     rows = []
     for name, share in shares.items():
         times = [describe_seconds(share.seconds[setting]) for setting in ("short", "full")]

@@ -9,6 +9,7 @@ from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.cli.paths import claims_dir
+from vgtemplate.text import write_count
 
 _COLUMNS = (
     Column("claim"),
@@ -34,4 +35,6 @@ def claims(as_json: bool) -> None:
         for claim in found.values()
     ]
     console = make_console()
-    console.print(make_table(f"{len(found)} claims in {escape(str(folder))}", _COLUMNS, rows, console.width))
+    console.print(
+        make_table(f"{write_count(len(found), 'claim')} in {escape(str(folder))}", _COLUMNS, rows, console.width)
+    )

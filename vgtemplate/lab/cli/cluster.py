@@ -21,7 +21,7 @@ from vgtemplate.lab.crew import num_cores
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.schedule import Row, longest_task, plan_rows
 from vgtemplate.lab.worker import How
-from vgtemplate.text import describe_seconds
+from vgtemplate.text import describe_seconds, write_count
 
 _SLURM_JOBS = 4
 _SCHEDULER = r"(tcp|tls|ws|wss)://\S+:\d+"
@@ -77,7 +77,7 @@ def print_plan(tasks: Sequence[Task], num_workers: int, console: Console) -> Non
         return
     rows = plan_rows(tasks, num_workers)
     cells = [[_seeds(row), f"{row.num_jobs:,}", *map(_time, (row.total, row.longest, row.finish))] for row in rows]
-    title = f"{len(tasks)} arms on {num_workers} workers of one thread (a rough estimate)"
+    title = f"{write_count(len(tasks), 'arm')} on {write_count(num_workers, 'worker')} of one thread (a rough estimate)"
     console.print(make_table(title, _COLUMNS, cells, console.width))
     longest, whole, best = longest_task(tasks), rows[0], min(rows, key=lambda row: row.finish)
     console.print(

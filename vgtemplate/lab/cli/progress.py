@@ -14,7 +14,7 @@ from vgtemplate.lab.cost import task_seconds
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import run_jobs
-from vgtemplate.text import describe_seconds, visible
+from vgtemplate.text import describe_seconds, visible, write_count
 
 LINE_SECONDS = 30.0
 """Where the output is no terminal, a line says so often what is left."""
@@ -86,7 +86,7 @@ class _Display:
         self.bar.update(self._task, description=_describe(running), estimate=left)
         if not self._console.is_terminal and now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            self.say(f"{self._done} of {self._total} arms done, {left}; running: {_describe(running)}")
+            self.say(f"{self._done} of {write_count(self._total, 'arm')} done, {left}; running: {_describe(running)}")
 
     def finish(self, job: Task) -> None:
         """Count a job that has ended."""

@@ -33,7 +33,7 @@ from vgtemplate.lab.plan import Plan, Task, choose_dataset, missing_tasks, plan_
 from vgtemplate.lab.result import FAILED, Result
 from vgtemplate.lab.worker import How
 from vgtemplate.records import make_results_folder
-from vgtemplate.text import describe_seeds
+from vgtemplate.text import describe_seeds, write_count
 from vgtemplate.tracking.outbox import Run
 
 
@@ -145,7 +145,7 @@ def _show(judged: Sequence[Result], where: str, as_json: bool, details: bool, co
     if as_json:
         print_json([result.to_json() for result in judged])
     elif not details:
-        title = f"{len(judged)} claim{'' if len(judged) == 1 else 's'} {where}"
+        title = f"{write_count(len(judged), 'claim')} {where}"
         console.print(verdict_table(judged, title, console.width))
     for result in judged if details and not as_json else ():
         print_details(result, console)

@@ -35,7 +35,7 @@ from vgtemplate.lab.stability import (
 )
 from vgtemplate.lab.worker import How
 from vgtemplate.records import make_results_folder
-from vgtemplate.text import read_number, write_number
+from vgtemplate.text import read_number, write_count, write_number
 
 
 @click.command()
@@ -110,7 +110,7 @@ def _judge(variants: Sequence[Variant], plans: Sequence[Plan], how: How, console
     jobs = {key: job for plan in plans for key, job in plan.jobs.items()}
     todo = missing_tasks(jobs.values(), folder)
     labels = ", ".join(variant.label for variant in variants)
-    console.print(f"[bold]{labels}[/bold]: {len(jobs)} arms, {len(todo)} of them to be trained")
+    console.print(f"[bold]{labels}[/bold]: {write_count(len(jobs), 'arm')}, {len(todo)} to be trained")
     for variant, plan in zip(variants, plans, strict=True):
         if left := sorted(plan.failures.keys() - plan.claims.keys()):
             console.print(f"left out on {variant.label}: {', '.join(left)} ({plan.failures[left[0]]})", markup=False)
@@ -129,7 +129,7 @@ def _show(outcomes: Outcomes, labels: Sequence[str], dataset: str, console: Cons
             console.print(escape(f"  {label}: {entry['verdict']}"))
             for part in entry["parts"]:
                 console.print(escape(f"    {_describe(part)}"), soft_wrap=True)
-    console.print(f"{len(changed)} of {len(outcomes)} verdicts change (effects: median \\[lowest, highest])")
+    console.print(f"verdicts that change: {len(changed)} of {len(outcomes)} (effects: median \\[lowest, highest])")
 
 
 def _describe(part: Mapping[str, str | int | float | None]) -> str:

@@ -22,7 +22,7 @@ from vgtemplate.lab.plan import choose_dataset, select_claims
 from vgtemplate.lab.search import Search, Tuning
 from vgtemplate.lab.worker import How
 from vgtemplate.records import make_results_folder
-from vgtemplate.text import describe_seeds, write_number, write_value
+from vgtemplate.text import describe_seeds, write_count, write_number, write_value
 
 _COLUMNS = (
     Column("claim", folds=True),
@@ -91,7 +91,7 @@ def _search(tuning: Tuning, how: How, console: Console, dry_run: bool) -> tuple[
     while searches:
         jobs = {job.key: job for search in searches for trial in search.trials for job in trial.values()}
         todo = [] if dry_run else [job for job in jobs.values() if read_job(how.results, job.key) is None]
-        console.print(f"{len(jobs)} trials, {len(todo)} of them to be run")
+        console.print(f"{write_count(len(jobs), 'trial')}, {len(todo)} to be run")
         failed |= bool(run_with_progress(todo, how, console))
         wider = []
         for search in searches:

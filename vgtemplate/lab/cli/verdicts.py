@@ -31,6 +31,7 @@ from vgtemplate.lab.verdicts import (
     verdicts_dir,
     write_verdicts,
 )
+from vgtemplate.text import write_count
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DATASET = click.option(
@@ -51,7 +52,8 @@ def save(dataset: str, output: Path | None) -> None:
     folder = output or _folder_of_checkout()
     plan, judged = _judge(dataset)
     found = gather(plan, judged, results_dir())
-    say(f"{len(found.claims)} verdicts, {found.networks:,} networks: {write_verdicts(folder, found)}")
+    number, networks = write_count(len(found.claims), "verdict"), write_count(found.networks, "network")
+    say(f"{number}, {networks}: {write_verdicts(folder, found)}")
     if left := [f"{result.claim.id} ({result.outcome})" for result in judged if not is_final(result)]:
         say(f"left out: {', '.join(left)}", err=True)
 
@@ -86,7 +88,7 @@ def compare(paths: tuple[Path, ...], dataset: str, as_json: bool) -> None:
             for part, count in zip(entry.parts, entry.counts, strict=True):
                 console.print(f"    {escape(f'{part.title}, to be {part.threshold}: {count}')}", soft_wrap=True)
     shared = sum(any(name in each.claims for each in rest) for name in here.claims)
-    console.print(f"{len(found)} of {shared} verdicts differ")
+    console.print(f"verdicts that differ: {len(found)} of {shared}")
 
 
 def _plain(result: Result, rest: Sequence[Verdicts]) -> dict[str, object]:
