@@ -19,7 +19,7 @@ from benchmarks.doctor.tally import Tally, tally
 from benchmarks.doctor.workers import SEED, examine_all
 from vgtemplate.atomic import write_whole
 
-WHICH = (*zoo.HALVES, zoo.SECOND)
+WHICH = (*zoo.HALVES, zoo.SECOND, zoo.THIRD)
 
 
 def print_tally(console: Console, title: str, counts: Tally) -> None:
@@ -87,7 +87,7 @@ def as_json(
 @click.option("--peers", "with_peers", is_flag=True, help="Also the published rules, on the same cases.")
 @click.option("--json", "path", type=click.Path(path_type=Path))
 def main(which: str, only: str, jobs: int, with_peers: bool, path: Path | None) -> None:
-    """Run the doctor beside each training of one half of the zoo, of both, or of the second zoo, and count."""
+    """Run the doctor beside each training of one half of the zoo, of both, or of a later zoo, and count."""
     chosen = None if which == "both" else which
     starts = [name for name in only.split(",") if name]
     cases = [case for half in ([which] if chosen else zoo.HALVES) for case in zoo.cases(half, starts)]

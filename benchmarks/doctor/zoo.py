@@ -26,6 +26,7 @@ from benchmarks.doctor import (
 )
 from benchmarks.doctor.case import Case
 from benchmarks.doctor.second import shelves as second
+from benchmarks.doctor.third import shelves as third
 
 SHELVES = (
     healthy_dense,
@@ -47,25 +48,24 @@ SHELVES = (
 )
 HALVES = ("calibration", "held-out")
 SECOND = "second"
-_SECOND_NAMES = frozenset(case.name for case in second.CASES)
+THIRD = "third"
+_LATER = {case.name: which for which, zoo in ((SECOND, second), (THIRD, third)) for case in zoo.CASES}
 
 
 def half(name: str) -> str:
-    """Return the half that a case is in: "second" for the second zoo's, else by the first bit of its name's SHA-256.
+    """Return the half that a case is in: "second" or "third" for those zoos', else by its name's SHA-256, first bit.
 
-    Both were fixed before anything ran.
+    All were fixed before anything ran.
     """
-    if name in _SECOND_NAMES:
-        return SECOND
-    return HALVES[hashlib.sha256(name.encode()).digest()[0] >> 7]
+    return _LATER.get(name) or HALVES[hashlib.sha256(name.encode()).digest()[0] >> 7]
 
 
 def cases(which: str | None = None, only: Iterable[str] = ()) -> list[Case]:
-    """Return the cases of one half or of the second zoo, or all; only those whose name starts with one of `only`."""
+    """Return the cases of one half or of a later zoo, or all; only those whose name starts with one of `only`."""
     first = [*(case for shelf in SHELVES for case in shelf.CASES), *public.cases()]
     starts = tuple(only)
     return [
         case
-        for case in [*first, *second.CASES]
+        for case in [*first, *second.CASES, *third.CASES]
         if (which is None or half(case.name) == which) and (not starts or case.name.startswith(starts))
     ]

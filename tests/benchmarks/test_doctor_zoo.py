@@ -16,14 +16,16 @@ from benchmarks.doctor.check import check
 from benchmarks.doctor.peers import RULES, names_of_peers
 from benchmarks.doctor.second import shelves
 from benchmarks.doctor.tally import clopper_pearson, tally
+from benchmarks.doctor.third import shelves as third
 
 SECOND = zoo.cases(zoo.SECOND)
+THIRD = zoo.cases(zoo.THIRD)
 OWN = [case for half in zoo.HALVES for case in zoo.cases(half) if not case.name.startswith("public-")]
-BY_NAME = {case.name: case for case in [*OWN, *SECOND]}
+BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD]}
 
 
 def test_names_are_unique() -> None:
-    assert len(BY_NAME) == len(OWN) + len(SECOND)
+    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD)
 
 
 def test_there_are_enough_of_both_kinds() -> None:
@@ -41,7 +43,7 @@ def test_every_code_has_four_instances_and_is_in_both_halves() -> None:
 
 
 def test_labels_are_codes_and_the_ill_ones_have_a_cured_twin() -> None:
-    for case in [*OWN, *SECOND]:
+    for case in [*OWN, *SECOND, *THIRD]:
         if case.kind == "healthy":
             assert (case.label, case.also, case.cured) == ("none", frozenset(), None)
         else:
@@ -73,6 +75,20 @@ def test_the_second_zoo_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> 
     assert shelves.digest(tuple(rest)) != shelves.FIXED
 
 
+def test_the_third_zoo_is_large_enough_and_has_every_code() -> None:
+    kinds = Counter(case.kind for case in THIRD)
+    assert kinds["healthy"] >= 100
+    assert kinds["ill"] >= 100
+    counts = Counter(case.label for case in THIRD if case.kind == "ill")
+    assert set(counts) == set(CODES)
+    assert min(counts.values()) >= 2
+    assert {zoo.half(case.name) for case in THIRD} == {zoo.THIRD}
+
+
+def test_the_third_zoo_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> None:
+    assert shelves.digest(third.CASES) == third.FIXED
+
+
 STEPPED = (
     "mlp-relu-sgd",
     "unet-adam",
@@ -88,6 +104,9 @@ STEPPED = (
     "sac",
     "sparse-tables",
     "graph-grows--queue-of-keys",
+    "steps-in-backward",
+    "private-samples",
+    "stale-gradients--never-in-lightning",
     "nan-forward--lonely-node",
 )
 

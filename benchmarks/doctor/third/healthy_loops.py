@@ -11,50 +11,17 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
-from benchmarks.doctor.case import Case, Training, healthy, seeded, steps_of
+from benchmarks.doctor.case import Case, Training, healthy, seeded
 from benchmarks.doctor.nets import mlp
 from benchmarks.doctor.second.common import by, classify, fit, looped, squared
 from benchmarks.doctor.third import tasks
-from benchmarks.doctor.third.healthy_nets import Swiglu, separable
+from benchmarks.doctor.third.healthy_nets import Swiglu
+from benchmarks.doctor.third.healthy_sequences import sorted_, sorter
+from benchmarks.doctor.third.optimisers import Lion, Muon
 from benchmarks.doctor.third.tasks import Net
 
 arms = partial(mlp, 2, 3, 48, 2)
-
-
-class Lion(torch.optim.Optimizer):
-    """Signs of a moving mean: every number moves by as much at every step."""
-
-    def __init__(self, parameters: Any, lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    mean = self.state[p].setdefault("mean", torch.zeros_like(p))
-                    p.add_(mean.lerp(p.grad, 0.1).sign(), alpha=-group["lr"])
-                    mean.lerp_(p.grad, 0.02)
-
-
-class Muon(torch.optim.Optimizer):
-    """Matrices step by their momentum made orthogonal, vectors by plain descent."""
-
-    def __init__(self, parameters: Any, lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                mean = self.state[p].setdefault("mean", torch.zeros_like(p)).mul_(0.9).add_(p.grad)
-                if p.dim() == 2:
-                    u, _, v = torch.linalg.svd(mean, full_matrices=False)
-                    p.add_(u @ v, alpha=-group["lr"])
-                else:
-                    p.add_(mean, alpha=-group["lr"])
 
 
 def usual(loss: Any, before: Any = None, after: Any = None) -> Any:
@@ -167,22 +134,6 @@ def averaged(seed: int) -> Training:
     return looped(net, tasks.spirals(seed), usual(classify, after=after), "adam", 1e-2)
 
 
-def thawing(seed: int) -> Training:
-    """ULMFiT: the head alone at first, then layer by layer, as new groups of smaller rates."""
-    net: Any = separable()
-    net.requires_grad_(False)
-    net.out.requires_grad_(True)
-    order = [net.two, net.one, net.stem]
-
-    def before(model: Any, optimizer: Any, number: int) -> None:
-        if number % 15 == 14 and order:
-            part = order.pop(0)
-            part.requires_grad_(True)
-            optimizer.add_param_group({"params": list(part.parameters()), "lr": 2e-3})
-
-    return looped(net, tasks.motifs(seed), usual(classify, before=before), "adam", 1e-2)
-
-
 def in_turn(seed: int) -> Training:
     """Who and what in turn: one half is frozen at each step, and gradients are set to None."""
     net: Any = Net(
@@ -222,103 +173,6 @@ def half_taught(seed: int) -> Training:
     return Training(net := arms(), tasks.Batches((x, y), 96, seed), by("adam", 5e-3, net.parameters()), loss)
 
 
-def pruned(seed: int) -> Training:
-    """Half of the units have their weights pruned, and masked in forward by torch's own hooks."""
-    net: Any = arms()
-    for layer in (net[0], net[2]):
-        prune.ln_structured(layer, "weight", 0.5, 2, 0)
-    return Training(net, tasks.spirals(seed), by("adam", 1e-2, net.parameters()), classify)
-
-
-def scaled_only(seed: int) -> Training:
-    """IA3: within a frozen network only vectors that start at one learn, and the head."""
-    net: Any = Net(
-        lambda m, x: m.out(m.two(m.l1 * F.relu(m.one(x))).relu() * m.l2),
-        one=nn.Linear(2, 64),
-        two=nn.Linear(64, 64),
-        l1=nn.Parameter(torch.ones(64)),
-        l2=nn.Parameter(torch.ones(64)),
-        out=nn.Linear(64, 3),
-    )
-    net.one.requires_grad_(False)
-    net.two.requires_grad_(False)
-    return Training(net, tasks.spirals(seed), by("adamw", 2e-2, net.parameters()), classify)
-
-
-def ensemble(seed: int) -> Training:
-    """Eight networks stacked by torch.func and trained as one."""
-    many = [mlp(2, 3, 24, 2) for _ in range(8)]
-    stacked, _ = torch.func.stack_module_state(many)  # type: ignore[arg-type]
-    base = copy.deepcopy(many[0]).to("meta")
-    names = list(stacked)
-    held = nn.ParameterList(nn.Parameter(stacked[name].detach()) for name in names)
-
-    def run(m: Any, x: Tensor) -> Tensor:
-        return torch.func.vmap(lambda p: torch.func.functional_call(base, p, (x,)))(
-            dict(zip(names, m.held, strict=True))
-        )
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        out = model(batch[0])
-        return F.cross_entropy(out.flatten(0, 1), batch[1].repeat(8))
-
-    return Training(net := Net(run, held=held), tasks.spirals(seed), by("adam", 5e-3, net.parameters()), loss)
-
-
-def inner(seed: int, kind: str) -> Training:
-    """Meta-learning of sines: only the head adapts (ANIL), or each weight has a learned rate (Meta-SGD)."""
-    net: Any = Net(lambda m, x: m.net(x), net=mlp(1, 1, 32, 2, nn.Tanh))
-    if kind == "rates":
-        net.rates = nn.ParameterList(nn.Parameter(torch.full_like(p, 0.02)) for p in net.net.parameters())
-
-    def loss(model: Any, batch: Any) -> Tensor:
-        total = torch.zeros(())
-        for _ in range(4):
-            shift, x = 3 * torch.rand(()), 4 * torch.rand(20, 1) - 2
-            y = torch.sin(2 * x + shift)
-            weights = dict(model.net.named_parameters())
-            chosen = [name for name in weights if kind == "rates" or name.startswith("4")]
-            for _ in range(2):
-                guess = torch.func.functional_call(model.net, weights, (x[:10],))
-                grads = torch.autograd.grad(F.mse_loss(guess, y[:10]), [weights[n] for n in chosen], create_graph=True)
-                rates = model.rates if kind == "rates" else [0.2] * len(chosen)
-                weights = weights | {n: weights[n] - r * g for n, g, r in zip(chosen, grads, rates, strict=True)}
-            total = total + F.mse_loss(torch.func.functional_call(model.net, weights, (x[10:],)), y[10:])
-        return total / 4
-
-    return Training(net, tasks.moons(seed), by("adam", 1e-2, net.parameters()), loss)
-
-
-def resumed(seed: int, kind: str) -> Training:
-    """From a checkpoint: weights and optimiser are loaded, the rate is small; or it is trained to the end already."""
-    make: Any = tasks.spirals if kind == "spirals" else tasks.motifs
-    first = fit(seed, arms if kind == "spirals" else separable, make, classify, "adam", 5e-3)
-    for _ in steps_of(first, 200):
-        pass
-    net = arms() if kind == "spirals" else separable()
-    net.load_state_dict(copy.deepcopy(first.model.state_dict()))
-    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
-    optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
-    optimizer.param_groups[0]["lr"] = 1e-5 if kind == "motifs" else 5e-3
-    return Training(net, make(seed + 1) if kind == "motifs" else make(seed), optimizer, classify)
-
-
-def two_rates(seed: int) -> Training:
-    """A body trained before learns at a rate ten thousand times smaller than its new head."""
-    first = fit(seed, separable, tasks.motifs, classify, "adam", 5e-3)
-    for _ in steps_of(first, 60):
-        pass
-    net: Any = first.model
-    net.out = nn.Linear(24, 4)
-    body = [p for name, p in net.named_parameters() if not name.startswith("out")]
-    return Training(
-        net,
-        tasks.motifs(seed),
-        torch.optim.AdamW([{"params": body, "lr": 1e-6}, {"params": net.out.parameters(), "lr": 1e-2}]),
-        classify,
-    )
-
-
 def brain_float(seed: int) -> Training:
     """bfloat16 by autocast over gated units, accumulated over two batches, clipped, with a last batch of its own size."""
     net = nn.Sequential(nn.Linear(2, 48), Swiglu(48), Swiglu(48), nn.Linear(48, 3))
@@ -335,6 +189,46 @@ def brain_float(seed: int) -> Training:
         return loss
 
     return looped(net, tasks.spirals(seed), step, "adamw", 5e-3)
+
+
+def stateful(seed: int) -> Training:
+    """A GRU whose state goes on from batch to batch of one long series, detached in place."""
+    net: Any = Net(
+        lambda m, x, h: (lambda out: (m.out(out[0]), out[1]))(m.core(x, h)),
+        core=nn.GRU(1, 24, batch_first=True),
+        out=nn.Linear(24, 1),
+    )
+    wave = torch.sin(torch.arange(8 * 1200.0) / 7) * torch.cos(torch.arange(8 * 1200.0) / 31)
+    pieces = wave.view(8, 1200, 1).split(12, 1)
+    state: list[Any] = [None]
+
+    def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        optimizer.zero_grad()
+        out, state[0] = model(batch[:, :-1], state[0])
+        loss = F.mse_loss(out, batch[:, 1:])
+        loss.backward()
+        optimizer.step()
+        state[0].detach_()
+        return loss
+
+    return Training(net, pieces, torch.optim.Adam(net.parameters(), 5e-3), train_step=step)
+
+
+def warmed(seed: int) -> Training:
+    """Attention is all you need's schedule (Noam): the rate starts at almost nothing."""
+    net = sorter()
+    optimizer = torch.optim.Adam(net.parameters(), 1.0, (0.9, 0.98), 1e-9)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.05 * min((n + 1) ** -0.5, (n + 1) * 40**-1.5))
+
+    def step(model: Any, stepper: Any, batch: Any, number: int) -> Tensor:
+        stepper.zero_grad()
+        loss = sorted_(model, batch)
+        loss.backward()
+        stepper.step()
+        schedule.step()
+        return loss
+
+    return Training(net, tasks.sorting(seed), optimizer, train_step=step)
 
 
 class Lit(pl.LightningModule):
@@ -375,17 +269,12 @@ CASES: list[Case] = [
     healthy("steps-in-backward", "optimisers", seeded(in_backward), 100),
     healthy("private-samples", "optimisers", seeded(private), 100),
     healthy("averages-swapped", "averages", seeded(averaged), 100),
-    healthy("thawed-layer-by-layer", "fine-tuning", seeded(thawing), 90),
     healthy("in-turn", "embeddings", seeded(in_turn), 120),
     healthy("hardest-quarter", "imbalance", seeded(partial(fit, net=arms, make=tasks.spirals, loss=hardest, way="adam", rate=5e-3)), 150),
     healthy("half-taught", "self-supervised", seeded(half_taught), 120),
-    healthy("pruned-units", "sparsity", seeded(pruned), 120),
-    healthy("scales-only", "fine-tuning", seeded(scaled_only), 120),
-    healthy("ensemble-of-eight", "ensembles", seeded(ensemble), 100),
-    *[healthy(f"inner-{kind}", "meta learning", seeded(partial(inner, kind=kind)), 80) for kind in ("head", "rates")],
-    *[healthy(f"resumed-{kind}", "fine-tuning", seeded(partial(resumed, kind=kind)), 40, falls=False) for kind in ("spirals", "motifs")],
-    healthy("two-rates", "fine-tuning", seeded(two_rates), 60),
     healthy("brain-float-pairs", "sixteen bits", seeded(brain_float), 150),
     *[healthy(f"lightning-{name}", "lightning", seeded(partial(lightning, kind=kind, **settings)), 120) for name, kind, settings in (
         ("by-hand", "by-hand", {}), ("one-cycle", "one-cycle", {}), ("one-cycle-bf16", "one-cycle", {"precision": "bf16-mixed", "gradient_clip_val": 1.0}))],
+    healthy("transformer-sorts-noam", "transformers", seeded(warmed), 100),
+    healthy("stateful-gru", "recurrent", seeded(stateful), 90),
 ]  # fmt: skip

@@ -20,13 +20,16 @@ from benchmarks.doctor.third.tasks import Do, Net
 
 def separable(width: int = 24) -> nn.Module:
     """Depthwise convolutions with group norm, on a stream."""
-    block = lambda: nn.Sequential(
-        nn.Conv1d(width, width, 7, padding=3, groups=width),
-        nn.GroupNorm(4, width),
-        nn.Conv1d(width, 2 * width, 1),
-        nn.Hardswish(),
-        nn.Conv1d(2 * width, width, 1),
-    )
+
+    def block() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv1d(width, width, 7, padding=3, groups=width),
+            nn.GroupNorm(4, width),
+            nn.Conv1d(width, 2 * width, 1),
+            nn.Hardswish(),
+            nn.Conv1d(2 * width, width, 1),
+        )
+
     return Net(lambda m, x: m.out((h := m.stem(x)).add(m.one(h)).add(m.two(h)).amax(2)), stem=nn.Conv1d(1, width, 5, 2), one=block(), two=block(), out=nn.Linear(width, 4))  # fmt: skip
 
 
