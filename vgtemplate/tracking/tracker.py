@@ -278,5 +278,5 @@ class Tracker:
 def _reason(error: Exception, uri: str) -> str:
     """Return the gist of an exception in one line; of a failed connection, its innermost cause."""
     lines = without_secrets(str(error), uri).strip().splitlines() or [type(error).__name__]
-    cause = re.search(r"Caused by (?:.*: |\w+\(['\"])(.+?)['\"]\)*$", lines[0])
+    cause = re.search(r"Caused by .*(?:: |[(]['\"]|, ['\"])(.+?)['\"]\)*$", lines[0])
     return " ".join((cause[1] if cause else lines[0]).split())[:200]
