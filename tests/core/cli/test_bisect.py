@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.processes import CALL, run_vgt
 from vgtemplate.data.batches import BatchOrder
 
 pytestmark = pytest.mark.slow
@@ -121,24 +123,45 @@ arms:
 """
 
 
+# The two runs of a script are forked too, where their output goes is the same.
+FORKING = f"""
+import sys
+from tests.processes import run_vgt
+from vgtemplate.cli.copies import Script
+def run(self, options, scratch, capture_output=False):
+    _, _, _, *arguments = self.call(*options)
+    done = run_vgt(*arguments, cwd=self.folder, environment=self.environment)
+    if not capture_output:
+        sys.stdout.write(done.stdout), sys.stderr.write(done.stderr)
+    return done
+Script.run = run
+{CALL}
+"""
+SETTINGS = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
 @pytest.fixture
-def vgt(tmp_path: Path):
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "logarithm.py").write_text(LOGARITHM, encoding="utf-8")
     (tmp_path / "root.py").write_text(ROOT, encoding="utf-8")
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     (tmp_path / "own.yaml").write_text(EXPERIMENT, encoding="utf-8")
+    return tmp_path
 
-    settings = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "VGT_RESULTS_DIR": str(tmp_path / "results")}
 
+@pytest.fixture
+def vgt(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def call(*arguments: object, what: str = "bisect nan", **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vgtemplate", *what.split(), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | settings | more)
+        environment = os.environ | SETTINGS | {"VGT_RESULTS_DIR": str(folder / "results")} | more
+        return run_vgt(*what.split(), *map(str, arguments), cwd=folder, environment=environment, code=FORKING)
 
     return call
 
 
-def test_logarithm_of_zero_in_a_script(vgt) -> None:
-    done = vgt("logarithm.py", "--ill")
+def test_logarithm_of_zero_in_a_script(folder: Path) -> None:
+    """Starts Python three times, as for a user: torch is to be waited for, and what ran once is to run again."""
+    command = [sys.executable, "-m", "vgtemplate", "bisect", "nan", "logarithm.py", "--ill"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | SETTINGS)
     assert done.returncode == 1, done.stderr
     number, *lines = done.stdout.splitlines()
     assert lines == [
