@@ -106,7 +106,7 @@ STEPPED = (
     "graph-grows--queue-of-keys",
     "steps-in-backward",
     "private-samples",
-    "stale-gradients--never-in-lightning",
+    "graph-grows--slow-copy-arms",
     "nan-forward--lonely-node",
 )
 
@@ -133,6 +133,9 @@ CHECKED = (
     "loss-head-mismatch--spread-diabetes",
     "stuck-at-zero--zero-towers",
     "frozen-buffers-move--thaws-columns",
+    "margins-adam",
+    "not-in-optimizer--late-assigned",
+    "nan-backward--third-softplus",
 )
 
 
