@@ -22,13 +22,15 @@ COMBINATIONS = Declared(CombinationRow, "combination", "lab/effects.py")
 
 @dataclass(frozen=True)
 class CheckRow:
-    """An exact check: a function without seeds, the names of the quantities it returns, in one text, and the library
-    that it needs beyond those of the package; where that is missing the claim is not run."""
+    """An exact check: a function without seeds, the names of the quantities it returns, in one text, the library that
+    it needs beyond those of the package (where that is missing the claim is not run), and the rooms of the package
+    whose source decides its numbers besides the layers', in one text."""
 
     name: str
     source: str
     quantities: str
     needs: str = ""
+    also: str = ""
 
 
 CHECKS = Declared(CheckRow, "check", "lab/checks")

@@ -12,6 +12,7 @@ from vgtemplate.config.key import hash_of, source_hash
 from vgtemplate.jobs.job import read_job
 from vgtemplate.jobs.leftovers import drop_leftovers
 from vgtemplate.jobs.locks import hold
+from vgtemplate.lab.catalogue import CHECKS
 from vgtemplate.lab.checks.registry import load_check
 from vgtemplate.records import Record, write_record
 
@@ -28,9 +29,14 @@ class CheckJob:
     experiment: str
 
 
+def _source_of(check: str) -> str:
+    row = CHECKS.get(check)
+    return source_hash((*_DECIDING, *(row.also.split() if row is not None else ())))
+
+
 def plan_check(claim: str, check: str) -> CheckJob:
     """Return the job of a check that a claim asks for."""
-    return CheckJob(hash_of({"check": check, "source": source_hash(_DECIDING)}), check, claim)
+    return CheckJob(hash_of({"check": check, "source": _source_of(check)}), check, claim)
 
 
 def run_check(job: CheckJob, results: Path, fresh: bool = False) -> Record:
@@ -55,7 +61,7 @@ def run_check(job: CheckJob, results: Path, fresh: bool = False) -> Record:
             wall_seconds=time.perf_counter() - started,
             series={"quantities": np.array([np.atleast_1d(values) for values in quantities.values()], np.float64)},
             labels={"quantity": list(quantities)},
-            code={"source": source_hash(_DECIDING)},
+            code={"source": _source_of(job.name)},
         )
         write_record(results, record)
     return record
