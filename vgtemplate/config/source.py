@@ -18,7 +18,6 @@ _MOST_BYTES = 2**26
 """More than any source has."""
 
 
-@cache
 def source_of(text: str) -> str:
     """Return what stands in a key for the code behind `module:name`.
 
@@ -28,7 +27,6 @@ def source_of(text: str) -> str:
     Raises:
         UserError: there is no such code, or its source cannot be read.
     """
-    # Once per process: what has been imported stays as it was, whatever is written into the file since.
     find("factory", text)
     module, _, _ = text.partition(":")
     top = module.partition(".")[0]
@@ -41,6 +39,7 @@ def source_of(text: str) -> str:
     return _hash(path.parents[1] if path.name == "__init__.py" else path.parent, top)
 
 
+@cache
 def _version(top: str) -> str:
     names = importlib.metadata.packages_distributions().get(top)
     return f"{names[0]} {importlib.metadata.version(names[0])}" if names else f"python {platform.python_version()}"
@@ -56,27 +55,38 @@ def _files(root: Path, name: str) -> list[Path]:
     return [file] if (file := root / f"{name}.py").is_file() else []
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield every statement below a node; an import is never part of an expression, of which most of a source is."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield child
+            yield from _statements(child)
+
+
 def _imported(content: bytes) -> Iterator[str]:
     """Yield the top names of all modules that a source imports, wherever in it the statement stands."""
     try:
         tree = ast.parse(content)
     except SyntaxError:  # a file of the package that is never imported
         return
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
 
 
+@cache
 def _hash(root: Path, name: str) -> str:
+    # Once per process: what has been imported stays as it was, whatever is written into the file since.
     seen: dict[Path, bytes] = {}
-    waiting = _files(root, name)
+    names, waiting = {name}, _files(root, name)
     while waiting:
         file = waiting.pop()
-        if file not in seen:
-            seen[file] = read_input(file, _MOST_BYTES)
-            waiting += [each for found in _imported(seen[file]) for each in _files(root, found)]
+        seen[file] = read_input(file, _MOST_BYTES)
+        new = set(_imported(seen[file])) - names
+        names |= new
+        waiting += [each for found in new for each in _files(root, found)]
     digest = hashlib.sha256()
     for file in sorted(seen):
         digest.update(str(file.relative_to(root)).encode() + b"\0" + seen[file] + b"\0")

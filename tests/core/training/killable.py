@@ -21,6 +21,7 @@ from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.callbacks.curves import CurveRecorder
 from vgtemplate.config.errors import Stopped
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.config.source import source_of
 from vgtemplate.records import write_record
 from vgtemplate.training import run, trainer
 from vgtemplate.training.run import train_arm
@@ -69,6 +70,7 @@ def train(job: dict[str, Any]) -> int:
 
 def main() -> None:
     torch.set_num_threads(1)
+    source_of("tests.core.training.own_nets:Recurrent")  # hashes all of the tests, which takes a second
     gc.freeze()  # a training ends with a collection of garbage, which would look through all of torch in every child
     for line in sys.stdin:
         child = os.fork()
