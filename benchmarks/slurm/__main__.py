@@ -29,8 +29,8 @@ TEN = (
         "two-layer-speed-gap",
     ),
 )
-_LIMIT_SECONDS = 60
-"""The shortest time limit that Slurm knows."""
+_LIMIT_SECONDS = 120
+"""Of the shortest that Slurm knows, a minute, a busy machine needs the most to start a worker."""
 _LONG = {
     "id": "trains-long",
     "articles": [],
@@ -122,7 +122,7 @@ def outlive_the_limit(folder: Path) -> None:
     (record,) = read_all(folder / "short")
     steps = round(1.5 * _LIMIT_SECONDS * steps / record.wall_seconds)
     _write_long(claims, steps)
-    limit = {"DASK_JOBQUEUE__SLURM__WALLTIME": "00:01:00"}
+    limit = {"DASK_JOBQUEUE__SLURM__WALLTIME": f"00:{_LIMIT_SECONDS // 60:02}:00"}
     started, results = time.monotonic(), folder / "limited"
     _, said = end(
         start(results, "trains-long", "--seeds", "2", "--cluster", "slurm:debug", "--jobs", "1", **named, **limit)

@@ -110,6 +110,8 @@ def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> N
             try:
                 task, how = connection.recv()
             except EOFError:
+                # Nothing is left to keep: asked once more, by the end of the parent, it ends without a word.
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 return
             connection.send(_attempt(task, how))
     except Stopped as stopped:

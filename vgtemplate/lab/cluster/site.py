@@ -39,7 +39,7 @@ class Site:
         self.threads = how.threads or asked_threads() or 1
         if kind == "local":
             self.threads = how.threads or share_of_cores(int(rest))
-            self._cluster = _local(int(rest))
+            self._cluster = _local(int(rest), folder)
         elif kind == "slurm":
             self._cluster = _slurm(rest, how.num_workers, self.threads, folder)
         self.address = how.cluster if self._cluster is None else self._cluster.scheduler_address
@@ -94,10 +94,11 @@ def _gist(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _local(number: int) -> LocalCluster:
+def _local(number: int, folder: Path) -> LocalCluster:
+    settings: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
     # Ctrl-C reaches the whole group of processes: this one decides.
     with deaf_to_ctrl_c():
-        return LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0)
+        return LocalCluster(n_workers=number, local_directory=str(folder / "scratch"), **settings)
 
 
 def _slurm(partition: str, number: int, threads: int, folder: Path) -> Any:
