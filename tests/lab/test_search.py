@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def test_search_keeps_every_candidate_and_reproduction_uses_the_pick(tmp_path: P
     assert before.returncode == 1
     assert "vgt tune it --dataset digits" in before.stdout
     done = vgt("tune", "--seeds", "2", "--jobs", "1")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     picks = read_picks(folder, "digits")["it"]
     rates = [candidate.settings["optimiser.lr"] for candidate in picks["a"].candidates]
     medians = [candidate.median for candidate in picks["a"].candidates]
@@ -88,6 +89,11 @@ def test_search_keeps_every_candidate_and_reproduction_uses_the_pick(tmp_path: P
     assert medians[chosen] == min(median for median in medians if median is not None)
     assert picks["tenth"].picked["optimiser.lr"] == pytest.approx(rates[chosen] / 10)
     assert picks["a"].seeds == [1000, 1001]
+    as_json = vgt("tune", "--seeds", "2", "--jobs", "1", "--dry-run", "--json")
+    assert as_json.returncode == 0, as_json.stderr
+    assert json.loads(as_json.stdout) == {
+        "it": {arm: pick.model_dump(mode="json") for arm, pick in picks.items()},
+    }
     after = vgt("reproduce", "--seeds", "2", "--no-tracking")
     assert after.returncode == 0, after.stdout
     assert "confirmed" in after.stdout

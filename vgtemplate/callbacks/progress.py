@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vgtemplate.callbacks.contracts import losses_of
@@ -39,6 +40,8 @@ class ProgressBar(pl.Callback):
             TextColumn("loss {task.fields[loss]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            # The output is for what came of it, e.g. as JSON.
+            console=Console(stderr=True),
         )
         total = int(trainer.estimated_stepping_batches)
         self._task = self._progress.add_task(self._title, total=total, loss="-", completed=_done(trainer))

@@ -17,6 +17,8 @@ from vgtemplate.prediction import compare_slopes
 from vgtemplate.records import Array, Record
 from vgtemplate.text import plain_number, write_number, write_spread
 
+_NONE: Array = np.empty((0, 0))
+
 
 def _divergence(record: Record) -> str:
     """Say how many replicas diverged, and where the first of them did."""
@@ -35,7 +37,7 @@ def logged(record: Record) -> str:
 
     Median [min, max] over the seeds.
     """
-    names, values = record.labels.get("logged", []), record.series.get("logged", np.empty((0, 0)))
+    names, values = record.labels.get("logged", []), record.series.get("logged", _NONE)
     shown = record.series.get("test_accuracy")
     rows = [
         (name, column)
@@ -98,7 +100,9 @@ def arm_table(records: Sequence[Record], title: str, width: int) -> Group:
                 f"{record.wall_seconds:.1f} s",
             ]
         )
-    return make_table(title, _COLUMNS, rows, width, "\n".join(filter(None, map(_bad_start, records))))
+    return make_table(
+        title, _COLUMNS, rows, width, "\n".join(escape(text) for text in map(_bad_start, records) if text)
+    )
 
 
 _FAR = 3.0
@@ -114,7 +118,7 @@ def _bad_start(record: Record) -> str:
     first, guessing = float(np.median(record.series["train_loss"][:, 0])), math.log(len(classes))
     if not math.isfinite(first) or first < _FAR * guessing:
         return ""
-    return escape(
+    return (
         f"{record.name} begins at a loss of {write_number(first)}, where guessing has {write_number(guessing)}: its "
         "branches are not scaled, so every block makes the signal larger; part of its training goes into undoing that"
     )
@@ -138,5 +142,11 @@ def describe_arm(record: Record, folder: str) -> dict[str, Any]:
         **{name: None if found is None else [plain_number(each) for each in found] for name, found in series.items()},
         "gradient_slope_in_theory": None if compared is None else plain_number(compared.predicted),
         "diverged_at": [int(step) for step in record.series["diverged_at"]],
+        "diverged_layer": [int(layer) for layer in record.series["diverged_layer"]],
+        "logged": {
+            name: [plain_number(each) for each in values]
+            for name, values in zip(record.labels.get("logged", []), record.series.get("logged", _NONE).T, strict=True)
+        },
+        "notes": [*filter(None, [_bad_start(record)]), *record.environment.get("not_seen", [])],
         "seconds": record.wall_seconds,
     }

@@ -18,9 +18,10 @@ def test_bar_runs_to_the_last_step(lab: Any, capfd: pytest.CaptureFixture[str]) 
     (task,) = bar._progress.tasks
     assert (task.completed, task.total, task.finished) == (6, 6, True)
     assert not bar._progress.live.is_started
-    shown = capfd.readouterr().out
+    output, shown = capfd.readouterr()
     assert "sigmoid" in shown
     assert "6/6" in shown
+    assert "sigmoid" not in output
 
 
 class TwoOptimisers(pl.LightningModule):

@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ from vgtemplate.tracking.outbox import Description, Run, missed, remember
 PLAIN = Run("sigmoid-vanishes", "plain", "k1")
 
 
-def sync() -> Result:
-    return CliRunner().invoke(track, ["sync"])
+def sync(*arguments: str) -> Result:
+    return CliRunner().invoke(track, ["sync", *arguments])
 
 
 def store_record(results: Path) -> None:
@@ -38,6 +40,22 @@ def test_what_was_missed_is_sent_and_listed_once(results):
     assert ["sigmoid-vanishes", "(description)", "sent"] in rows
     assert missed(results) == []
     assert "missed nothing" in sync().output
+
+
+@pytest.mark.slow
+def test_as_json_it_says_of_each_what_the_table_does(results, empty_database):
+    assert json.loads(sync("--json").stdout) == []
+    store_record(results)
+    shutil.copy(empty_database, results)
+    remember(results, PLAIN)
+    remember(results, Run("sigmoid-vanishes", "lost", "k2"))
+    (results / "k2").mkdir()
+    done = sync("--json")
+    failed, sent = sorted(json.loads(done.stdout), key=lambda row: str(row["run"]))
+    assert sent == {"experiment": "sigmoid-vanishes", "run": "plain", "record": "k1", "failure": None}
+    assert (failed["run"], failed["record"]) == ("lost", "k2")
+    assert "no intact record" in failed["failure"]
+    assert done.exit_code == 1
 
 
 @pytest.mark.slow

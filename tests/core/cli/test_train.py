@@ -58,6 +58,25 @@ def train_here(folder: Path, record: dict[str, Any]) -> Record:
 
 
 @pytest.mark.slow
+def test_as_json_it_prints_each_arms_numbers_and_nothing_else(
+    call_vgt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "arm.yaml").write_text(ARM.format(steps=3))
+    done = call_vgt("train", "arm.yaml", "--seeds", "2", "--no-tracking", "--json", "--plot", "arm.png")
+    assert done.code == 0
+    (arm,) = json.loads(done.out)
+    record = read_record(tmp_path / "results", arm["key"])
+    assert record is not None
+    assert (arm["arm"], arm["dataset"], arm["seeds"]) == ("plain", "digits", [0, 1])
+    assert arm["test_accuracy"] == pytest.approx(record.series["test_accuracy"].tolist())
+    assert len(arm["training_loss"]) == len(arm["gradient_slope"]) == 2
+    assert arm["gradient_slope_in_theory"] == pytest.approx(arm["gradient_slope"][0], abs=0.3)
+    assert (arm["diverged_at"], arm["logged"], arm["notes"]) == ([-1, -1], {}, [])
+    assert (tmp_path / "arm.png").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_training_that_is_stopped_goes_on_where_it_was(tmp_path: Path, number: int, code: int) -> None:
     stopped = start(tmp_path, "stopped", 600, "--no-tracking")

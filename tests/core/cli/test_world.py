@@ -176,7 +176,9 @@ def test_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
             arguments = ["train", "it.yaml", "--dataset", "digits", "--seeds", "1", "--no-tracking"]
             told = code.replace("{}", started)
             ended = run_vgt(*arguments, cwd=tmp_path, environment=environment, code=told)
-            assert (ended.returncode, ended.stderr) == (0, "")
+            # All that is said there is how far it is.
+            lines = [line for line in ended.stderr.splitlines() if " loss " not in line]
+            assert (ended.returncode, lines) == (0, [])
             assert ("already trained" in ended.stdout) == again
         (record,) = (tmp_path / results).glob("*/record.json")
         content = json.loads(record.read_bytes())

@@ -64,10 +64,18 @@ def test_verdicts_are_kept_compared_and_tabulated(command: Callable[..., Any], t
     for ended in (command("verdicts", "compare", *on_digits), command("verdicts", "compare", str(other))):
         assert ended.code == 0
         printed = " ".join(ended.out.split())
-        assert "1 of 2 verdicts differ" in printed
+        assert "verdicts that differ: 1 of 2" in printed
         assert "Another [red], " in printed
         assert "to be <= 0.03: 0 of 10" in printed
         assert "to be <= 0.03: 10 of 10" in printed
+
+    as_json = command("verdicts", "compare", str(other), "--json")
+    assert as_json.succeeded
+    machine = next(title for title in json.loads(as_json.out)[0]["others"] if title.startswith("Another [red]"))
+    verdicts = {row["claim"]: (row["here"], row["others"][machine]) for row in json.loads(as_json.out)}
+    assert verdicts["relu-keeps-gradient"] == ("confirmed", "refuted")
+    assert verdicts["chain-rule-product"] == ("confirmed", "confirmed")
+    assert verdicts["sigmoid-vanishes"][1] is None
 
     table = command("verdicts", "table", str(other))
     assert "| `relu-keeps-gradient` | refuted |" in table.out

@@ -218,7 +218,7 @@ def _draw(path: Path, records: Sequence[Record], console: Console) -> None:
 def _train_alone(job: Job, results: Path, root: Path, how: _How, view: _View) -> Record:
     """Train in this process, from a checkpoint if there is one; or wait for the process that is at it already."""
     if is_held(results, job.key):
-        say(f"{job.name}: another process is training it; waiting for that")
+        say(f"{job.name}: another process is training it; waiting for that", err=True)
     elif how.fresh:
         drop_checkpoints(results, job.key)
     try:
