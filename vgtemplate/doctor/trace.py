@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import site
 import sys
+import sysconfig
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -278,8 +280,9 @@ def walk(loss: Tensor) -> tuple[int, weakref.ref[Mark] | None]:
     return len(seen), weakref.ref(mark)
 
 
-_OURS = str(Path(__file__).resolve().parents[1])
-_LIBRARIES = tuple({*site.getsitepackages(), str(Path(torch.__file__).parent), _OURS, str(Path(site.__file__).parent)})
+_OURS = Path(__file__).resolve().parents[1]
+_FOLDERS = (*site.getsitepackages(), Path(torch.__file__).parent, _OURS, Path(site.__file__).parent)
+_LIBRARIES = tuple({f"{folder}{os.sep}" for folder in (*_FOLDERS, sysconfig.get_path("scripts"))})
 
 
 def place_in_code() -> str:
