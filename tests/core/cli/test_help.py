@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 import jsonschema
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from tests.conftest import Ended
@@ -86,6 +88,53 @@ def test_commands_and_options_are_completed() -> None:
     assert complete("vgt di", 1) == ["diagnose"]
     assert complete("vgt train --see", 2) == ["--seeds"]
     assert not any(complete("vgt nonsense --x", 2))
+
+
+def names(*words: str) -> list[str]:
+    """What is offered for the last word, as click's own class for shells finds it."""
+    found = ShellComplete(vgt, {}, "vgt", "_VGT_COMPLETE").get_completions([*words[:-1]], words[-1])
+    return [item.value for item in found if item.type == "plain"]
+
+
+def test_names_are_completed_where_a_command_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert names("train", "mlp") == ["mlp-variants"]
+    assert "plain" in names("train", "mlp-variants", "--arm", "")
+    assert names("train", "mlp-variants", "--arm", "res") == ["residual"]
+    assert names("train", "nowhere.yaml", "--arm", "") == []
+    assert names("train", "mlp-variants", "--dataset", "mn") == ["mnist"]
+    assert names("train", "mlp-variants", "--variant", "res") == ["residual"]
+    assert names("predict", "--activation", "se") == ["selu"]
+    assert "he_normal" in names("predict", "--activation", "relu", "--init", "he")
+    assert names("phase-diagram", "ta") == ["tanh"]
+    assert names("data", "fetch", "mn") == ["mnist"]
+    assert names("completion", "") == ["bash", "zsh", "fish"]
+    assert {"experiment", "base"} <= {*names("schema", "")}
+
+
+def test_completing_a_name_loads_no_torch() -> None:
+    code = (
+        "import sys; from click.shell_completion import ShellComplete; from vgtemplate.cli.main import vgt\n"
+        "found = ShellComplete(vgt, {}, 'vgt', 'x').get_completions(['train', 'mlp-variants', '--arm'], '')\n"
+        "sys.exit(len(found) < 2 or bool({'torch', 'matplotlib', 'mlflow', 'scipy'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_a_name(tmp_path: Path) -> None:
+    """As bash does it when Tab is pressed: it calls the function that was registered for the word's command."""
+    script = (
+        'eval "$(vgt completion bash)"\n'
+        "COMP_WORDS=(vgt train mlp-variants --arm res) COMP_CWORD=4\n"
+        'call=$(complete -p vgt | sed "s/.*-F \\([^ ]*\\).*/\\1/"); $call vgt res --arm\n'
+        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    (tmp_path / "vgt").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vgtemplate "$@"\n')
+    (tmp_path / "vgt").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("residual\n", "")
 
 
 def test_info_says_versions_and_keeps_secrets(

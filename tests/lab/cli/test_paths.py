@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from vgtemplate.cli.main import vgt
 from vgtemplate.config import shipped
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.cli.paths import claims_dir, require_own
@@ -94,3 +96,63 @@ def test_project_with_claims_of_its_own_only(call_vgt: Callable[..., Any]) -> No
     report.unlink()
     assert call_vgt("report", *run).code == 0
     assert report.read_text() == page
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("reproduce", "relu-k"), ["relu-keeps-gradient"]),
+        (("reproduce", "derivative-bounds", "relu-k"), ["relu-keeps-gradient"]),
+        (("reproduce", "gallery"), []),
+        (("tune", "elu-conv"), ["elu-converges-faster"]),
+        (("stability", "selu-w"), ["selu-wins-dense"]),
+        (("reproduce", "--article", "bn"), ["bn-relu"]),
+        (("report", "--dataset", "a"), ["auto"]),
+    ],
+)
+def test_claims_are_completed_in_any_folder(words: tuple[str, ...], found: list[str]) -> None:
+    completed = ShellComplete(vgt, {}, "vgt", "_VGT_COMPLETE").get_completions([*words[:-1]], words[-1])
+    assert [item.value for item in completed] == found
+
+
+def test_a_projects_own_claims_are_completed(folder: Path) -> None:
+    (folder / "claims").mkdir()
+    (folder / "claims" / "mine.yaml").write_text(OWN.format("mine"))
+    (folder / "claims" / "notes.yaml").write_text("a: 1\n")
+    completed = ShellComplete(vgt, {}, "vgt", "_VGT_COMPLETE").get_completions(["reproduce"], "")
+    assert [item.value for item in completed] == ["mine"]
+
+
+QUIET = {
+    "claims": ["claims", "--json"],
+    "reproduce": ["reproduce", "derivative-bounds", "--no-tracking", "--jobs", "1"],
+    "predict": ["predict", "--activation", "selu"],
+    "check": ["check", "a_small_net:net", "--input", "8,4"],
+    "report": ["report", "--no-tracking"],
+    "schema": ["schema", "claim"],
+    "info": ["info"],
+    "metrics": ["metrics"],
+    "records": ["records", "list"],
+    "completion": ["completion", "bash"],
+    "dry run": ["train", "mlp-variants", "--dry-run", "--dataset", "digits"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
+def test_any_folder_will_do_and_is_left_as_it_was(
+    folder: Path, call_vgt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere := folder / "elsewhere").mkdir()
+    (here := folder / "here").mkdir()
+    monkeypatch.chdir(here)
+    for variable in ("VGT_RESULTS_DIR", "VGT_DATA_DIR"):
+        monkeypatch.setenv(variable, str(elsewhere / variable))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (elsewhere / "a_small_net.py").write_text("import torch\n\n\ndef net():\n    return torch.nn.Linear(4, 3)\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    here.chmod(0o555)
+    for name, words in QUIET.items():
+        ended = call_vgt(*words)
+        assert ended.code in (0, 1) if name == "check" else ended.code == 0, (name, ended)
+        assert list(here.iterdir()) == [], name

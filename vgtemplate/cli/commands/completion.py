@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from vgtemplate.cli.complete import names_of
 from vgtemplate.config.catalogue import check_name
 
 _SHELLS = {
@@ -15,7 +16,7 @@ _SHELLS = {
 
 
 @click.command()
-@click.argument("shell", metavar="SHELL")
+@click.argument("shell", metavar="SHELL", shell_complete=names_of(lambda *_: _SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the completion of vgt for a SHELL: bash, zsh or fish.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from rich.markup import escape
 
+from vgtemplate.cli import complete
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.config.catalogue import DATASETS, DatasetRow, check_name
@@ -56,7 +57,7 @@ def list_(as_json: bool) -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete.datasets)
 def fetch(names: tuple[str, ...]) -> None:
     """Fetch data sets, and replace damaged files."""
     root = data_root()
@@ -70,7 +71,7 @@ def fetch(names: tuple[str, ...]) -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=complete.datasets)
 @click.pass_context
 def verify(context: click.Context, names: tuple[str, ...]) -> None:
     """Check the files of data sets by their checksums.

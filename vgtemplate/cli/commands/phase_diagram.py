@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from vgtemplate.cli import complete
 from vgtemplate.cli.columns import Column, make_table
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.config.catalogue import ACTIVATIONS, check_name
@@ -27,7 +28,7 @@ _VARIANCE = click.FloatRange(0, 1e6, min_open=True)
 
 
 @click.command("phase-diagram")
-@click.argument("activation", metavar="ACTIVATION")
+@click.argument("activation", metavar="ACTIVATION", shell_complete=complete.activations)
 @click.option("--weights", type=_VARIANCE, help="Largest sigma_w².  [default: 3 critical]")
 @click.option("--biases", type=_VARIANCE, default=0.5, show_default=True, help="Largest sigma_b².")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="[default: phase-diagram-ACTIVATION.png]")

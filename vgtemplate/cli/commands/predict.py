@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.markup import escape
 
+from vgtemplate.cli import complete
 from vgtemplate.cli.console import make_console, print_json
 from vgtemplate.cli.extension import load_file
 from vgtemplate.cli.profile import advice, profile_table, verdict
@@ -54,8 +55,16 @@ class _Network:
 
 
 @click.command()
-@click.option("--activation", metavar="NAME", help="E.g. tanh; required without --arm.")
-@click.option("--init", "initialiser", metavar="NAME", help="E.g. lecun_normal.  [default: the activation's usual one]")
+@click.option(
+    "--activation", metavar="NAME", shell_complete=complete.activations, help="E.g. tanh; required without --arm."
+)
+@click.option(
+    "--init",
+    "initialiser",
+    metavar="NAME",
+    shell_complete=complete.initialisers,
+    help="E.g. lecun_normal.  [default: the activation's usual one]",
+)
 @click.option(
     "--gain",
     type=click.FloatRange(0, 1e100, min_open=True),
@@ -65,7 +74,12 @@ class _Network:
 @click.option("--width", type=int, help="Units per hidden layer.  [default: 64]")
 @click.option("--norm", metavar="NAME", help="none, batch or layer.  [default: none]")
 @click.option("--residual", is_flag=True, help="Add each hidden layer's input to its output.")
-@click.option("--dataset", metavar="NAME", help="Send in its images.  [default: standardised ones of 28x28 pixels]")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="Send in its images.  [default: standardised ones of 28x28 pixels]",
+)
 @click.option("--arm", metavar="FILE.yaml:ARM", help="A network of an experiment; the options above change it.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. model.bias=normal.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it: .png, .svg or .pdf.")

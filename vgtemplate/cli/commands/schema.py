@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vgtemplate.atomic import write_whole
+from vgtemplate.cli.complete import names_of
 from vgtemplate.cli.console import print_json, say
 from vgtemplate.cli.extension import more_schemas
 from vgtemplate.config.catalogue import check_name
@@ -15,7 +16,7 @@ from vgtemplate.config.errors import UserError
 
 
 @click.command()
-@click.argument("kind", metavar="KIND")
+@click.argument("kind", metavar="KIND", shell_complete=names_of(lambda *_: ["experiment", "base", *more_schemas()]))
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there.")
 def schema(kind: str, output: Path | None) -> None:
     """Print the JSON schema of a kind of YAML file: experiment, base or claim.

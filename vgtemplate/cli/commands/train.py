@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from vgtemplate.cli import complete
 from vgtemplate.cli.console import make_console, print_json, say
 from vgtemplate.cli.extension import load_file, searched_settings
 from vgtemplate.cli.paths import results_dir
@@ -54,14 +55,35 @@ class _How(NamedTuple):
     "experiment",
     type=click.Path(path_type=Path),
     metavar="EXPERIMENT",
+    shell_complete=complete.experiments,
     callback=lambda _, __, path: find_experiment(path),
 )
-@click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; can be repeated.  [default: all]")
-@click.option("--variant", "variants", multiple=True, metavar="NAME", help=f"For every arm: {', '.join(BLOCKS)}.")
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.arms,
+    help="Only this arm; can be repeated.  [default: all]",
+)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.variants,
+    help=f"For every arm: {', '.join(BLOCKS)}.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. model.depth=20.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
-@click.option("--dataset", default=None, metavar="NAME", help="Replaces the experiment's data set.")
+@click.option(
+    "--dataset",
+    default=None,
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="Replaces the experiment's data set.",
+)
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Number of devices.")
 @click.option("--strategy", default="auto", show_default=True, metavar="NAME", help="Lightning's, e.g. ddp.")

@@ -18,6 +18,7 @@ from vgtemplate.config.inputs import read_file
 from vgtemplate.data import files
 from vgtemplate.lab.claim import ClaimConfig
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli import complete
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.gallery import GalleryConfig, drawn_keys, plan_gallery, read_gallery
 from vgtemplate.lab.joined import read_joined
@@ -31,7 +32,14 @@ from vgtemplate.tracking.tracker import Tracker
 
 
 @click.command()
-@click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option(
+    "--dataset",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="auto: mnist, else digits.",
+)
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
 @click.option("--tracking/--no-tracking", default=True, help="Keep the report in MLflow.  [default: tracking]")

@@ -14,6 +14,7 @@ from vgtemplate.config.errors import UserError
 from vgtemplate.jobs.job import read_job
 from vgtemplate.lab.choice import Wider, conclude
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli import complete
 from vgtemplate.lab.cli.cluster import cluster_options
 from vgtemplate.lab.cli.paths import claims_dir, require_own
 from vgtemplate.lab.cli.progress import run_with_progress
@@ -35,10 +36,17 @@ JUDGED = 1000
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[CLAIM]...")
+@click.argument("ids", nargs=-1, metavar="[CLAIM]...", shell_complete=complete.claims)
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Number of tuning seeds.")
 @click.option("--first-seed", type=click.IntRange(JUDGED, 10**9), default=JUDGED, show_default=True, help="The first.")
-@click.option("--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits.")
+@click.option(
+    "--dataset",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="auto: mnist, else digits.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @cluster_options

@@ -14,6 +14,7 @@ from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.data import files
 from vgtemplate.lab.claims import load_claims
+from vgtemplate.lab.cli import complete
 from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.cli.tables import coloured
 from vgtemplate.lab.gather import gather, is_final
@@ -35,7 +36,12 @@ from vgtemplate.text import write_count
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DATASET = click.option(
-    "--dataset", default="auto", show_default=True, metavar="NAME", help="auto: mnist, else digits."
+    "--dataset",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="auto: mnist, else digits.",
 )
 
 
