@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import looking_anywhere, startup
+from benchmarks import device, looking_anywhere, startup
 from benchmarks.__main__ import main
 from benchmarks.clock import Clock, Contestant, Spread, race, ratios
-from tests.processes import forking
+from tests.processes import forking, run_vgt
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -55,11 +54,15 @@ def test_every_contestant_runs_once_a_round_and_another_begins(monkeypatch: pyte
 def test_command_prints_a_table_and_writes_its_figures(
     suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this process, with the shortest of its works; the contestants run in others, which are forked."""
+    """In this process, with the shortest of its works; the contestants run in others, which are forked.
+
+    What is compiled is traced by torch, but no C++ is made of it, which takes a minute.
+    """
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.delitem(looking_anywhere.WORKS, "ResNet-18, 32 images of 32x32")
     kept = [("vgt --help", "ours"), ("the first step", "vgt train, one seed")]
     monkeypatch.setattr(startup, "COMMANDS", {key: startup.COMMANDS[key] for key in kept})
+    monkeypatch.setitem(device.WAYS, "compiled", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr("multiprocessing.get_context", forking)
     threads = torch.get_num_threads()
     done = CliRunner().invoke(main, [suite, "--quick", "--rounds", "1", "--out", str(tmp_path)])
@@ -75,8 +78,8 @@ def test_command_prints_a_table_and_writes_its_figures(
 
 @pytest.mark.slow
 def test_wrong_arguments_are_refused() -> None:
-    command = [sys.executable, "-m", "benchmarks", "nonsense"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    code = "import runpy; runpy.run_module('benchmarks', run_name='__main__')"
+    done = run_vgt("nonsense", cwd=REPOSITORY, environment=os.environ, code=code)
     assert (done.returncode, "throughput" in done.stderr) == (2, True)
     refused = CliRunner().invoke(main, ["--threads", "0"])
     assert (refused.exit_code, "threads" in refused.output) == (2, True)
