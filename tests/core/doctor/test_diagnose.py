@@ -226,3 +226,15 @@ def test_report_is_text_and_json() -> None:
     assert content["healthy"] is False
     assert content["findings"][0]["code"] == "nan-forward"
     assert "ill.py:" in str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("activation", "codes"), [(nn.Sigmoid, ["vanishing-depth"]), (nn.ReLU, [])])
+def test_gradients_of_the_weights_tell_where_a_compiled_network_hides_what_flows(
+    activation: type[nn.Module], codes: list[str]
+) -> None:
+    torch.manual_seed(0)
+    model = torch.compile(ill.stack(32, 10, activation), backend="eager")
+    report = diagnose(model, ill.classes(), ill.entropy, torch.optim.Adam(model.parameters(), 1e-3), 20)
+    assert report.codes == codes, str(report)
+    assert "what flows inside a compiled network is not seen; its weights are" in report.notes

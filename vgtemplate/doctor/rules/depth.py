@@ -49,8 +49,22 @@ def profile(evidence: Evidence) -> tuple[list[str], Array]:
         return names, np.log10(series[:, columns] * np.sqrt(np.maximum(counts, 1)))
 
 
+def _by_weights(evidence: Evidence) -> tuple[list[str], Array]:
+    """Return the trained matrices as they are defined, and log10 of the size of the gradient of each, (S, L)."""
+    names = [name for name, each in evidence.parameters.items() if each.is_matrix and each.is_trained and each.is_owned]
+    steps = [step for step in evidence.steps if all(name in step.parameters for name in names)]
+    sizes = [[np.linalg.norm(step.parameters[name].gradient) for name in names] for step in steps]
+    with np.errstate(divide="ignore"):
+        return names, np.log10(np.array(sizes, dtype=np.float64).reshape(len(steps), len(names)))
+
+
 def _profile(evidence: Evidence) -> Iterator[Finding]:
     names, logs = profile(evidence)
+    what, scale = "dL/dz", 1.0
+    if not names and not evidence.order:
+        # Nothing is seen to flow, as in a compiled network; from weight to weight gradients differ by more.
+        names, logs = _by_weights(evidence)
+        what, scale = "dL/dW", 2.0
     # In a game of two the losses say nothing of who learns, and the path leads through both.
     if len(names) < _FEW_LAYERS or learns(evidence) or evidence.num_optimisers > 1:
         return
@@ -62,7 +76,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
     if _is_one_jump(logs[0]):
         return
-    if first < _VANISHES and middle < _VANISHES / 2:
+    if first < scale * _VANISHES and middle < scale * _VANISHES / 2:
         code, seen = "vanishing-depth", f"falls by 10^{-first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = (
             "every layer multiplies the gradient by a number below 1: its activation's derivative, or weights too small"
@@ -70,14 +84,14 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         cure = (
             "ReLU-like activations with He initialisation (tanh with Xavier), a normalisation, or residual connections"
         )
-    elif first > _EXPLODES and middle > _EXPLODES / 2:
+    elif first > scale * _EXPLODES and middle > scale * _EXPLODES / 2:
         code, seen = "exploding-depth", f"grows by 10^{first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = "every layer multiplies the gradient by a number above 1: weights too large"
         cure = "He or Xavier initialisation, a normalisation, residual connections; clipping against single jumps"
     else:
         return
     number = evidence.steps[0].number
-    seen = f"dL/dz {seen} ({write_count(len(names), 'layer')})"
+    seen = f"{what} {seen} ({write_count(len(names), 'layer')})"
     yield Finding(code, (names[0], names[-1]), number, seen, cause, cure, LIKELY)
 
 
