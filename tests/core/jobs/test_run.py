@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run_vgt
 from vgtemplate.jobs.locks import hold
 from vgtemplate.records import read_record
 
@@ -17,8 +18,8 @@ EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 
 @pytest.mark.slow
 def test_training_killed_between_record_and_models_has_both_or_neither(tmp_path: Path) -> None:
-    code = f"""if True:
-    import os, sys
+    code = """if True:
+    import os
     from vgtemplate.cli.main import main
     from vgtemplate.training import models
     really_write = models.write_model
@@ -27,14 +28,17 @@ def test_training_killed_between_record_and_models_has_both_or_neither(tmp_path:
         if os.environ.get("KILL"):
             os._exit(9)
     models.write_model = killed
-    sys.argv = ["vgt", "train", {str(EXPERIMENTS / "mlp-variants.yaml")!r}, "--arm", "plain", "--dataset", "digits",
-                "--seeds", "1", "--set", "training.steps=20", "--no-tracking"]
     main()
     """
+    arm = ("train", str(EXPERIMENTS / "mlp-variants.yaml"), "--arm", "plain", "--dataset", "digits", "--seeds", "1")
     environment = os.environ | {"VGT_RESULTS_DIR": str(tmp_path), "VGT_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1"}
     killed, done = (
-        subprocess.run(
-            [sys.executable, "-c", code], env=environment | kill, capture_output=True, text=True, timeout=120
+        run_vgt(
+            *arm,
+            *("--set", "training.steps=20", "--no-tracking"),
+            cwd=tmp_path,
+            environment=environment | kill,
+            code=code,
         )
         for kill in ({"KILL": "1"}, {"KILL": ""})
     )
