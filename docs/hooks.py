@@ -47,7 +47,7 @@ def walk(name: str) -> Iterator[tuple[str, click.Command]]:
 
 def help_of(path: str, command: click.Command) -> str:
     """Return a command's help, as wide as a page."""
-    context = click.Context(command, info_name=f"vgt {path}", max_content_width=96, terminal_width=96)
+    context = click.Context(command, info_name=f"vgt {path}", max_content_width=88, terminal_width=88)
     return command.get_help(context).rstrip()
 
 
