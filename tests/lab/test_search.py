@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import run_vgt
 from vgtemplate.config.errors import UserError
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.picks import read_picks
@@ -70,8 +70,7 @@ def test_search_keeps_every_candidate_and_reproduction_uses_the_pick(tmp_path: P
     }
 
     def vgt(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vgtemplate", *arguments, "--dataset", "digits"]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        return run_vgt(*arguments, "--dataset", "digits", cwd=tmp_path, environment=environment)
 
     before = vgt("reproduce", "--seeds", "2", "--no-tracking")
     assert before.returncode == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -230,9 +231,10 @@ def test_tensorboard_groups_the_layers_of_a_series_and_keeps_the_picture(package
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
-def test_mlflow_takes_the_names_and_the_picture(package: str, tmp_path: Path) -> None:
+def test_mlflow_takes_the_names_and_the_picture(package: str, tmp_path: Path, empty_database: Path) -> None:
     from mlflow.tracking import MlflowClient
 
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     logger = importlib.import_module(f"{package}.loggers").MLFlowLogger(
         tracking_uri=uri, artifact_location=(tmp_path / "files").as_uri()

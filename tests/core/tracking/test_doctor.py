@@ -1,5 +1,6 @@
 """A diagnosis in MLflow: in the run of Lightning's logger, and what happens where nothing can be sent."""
 
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -26,7 +27,8 @@ class Module(pl.LightningModule):
 
 
 @pytest.mark.slow
-def test_callback_notes_it_in_the_run_of_the_logger(tmp_path: Path) -> None:
+def test_callback_notes_it_in_the_run_of_the_logger(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     logger = MLFlowLogger("mine", tracking_uri=uri, artifact_location=str(tmp_path / "artifacts"))
     data = torch.utils.data.TensorDataset(torch.randn(64, 6), torch.randint(3, (64,)))
