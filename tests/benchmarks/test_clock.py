@@ -42,6 +42,7 @@ def test_clock_leaves_the_warm_up_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_every_contestant_runs_once_a_round_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes its time where it is the first to fork: the process that is forked from loads torch and MLflow."""
     monkeypatch.setattr("multiprocessing.get_context", forking)
     said: list[str] = []
     contestants = {name: Contestant(partial(float, name), name == "2") for name in ("1", "2", "3")}

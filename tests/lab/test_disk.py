@@ -85,6 +85,7 @@ def test_what_has_every_record_is_judged_again_without_torch(judged: Path) -> No
 
 
 def test_full_disk_fails_what_does_not_fit_and_keeps_what_is_there(judged: Path, tmp_path: Path) -> None:
+    """Takes its time: Python and its workers start anew, since the limit on files is set between fork and start."""
     full = vgt_anew(tmp_path, *REPRODUCE, before=limit_files)
     assert full.returncode == 1
     text = " ".join(full.stdout.split())

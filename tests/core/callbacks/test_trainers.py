@@ -253,6 +253,7 @@ def test_mlflow_takes_the_names_and_the_picture(package: str, tmp_path: Path, em
 @pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_wandb_takes_them_without_a_network(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first takes its time: wandb is loaded, and starts a process that writes for it."""
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = importlib.import_module(f"{package}.loggers").WandbLogger(save_dir=tmp_path, offline=True)
     _, callbacks = probes()

@@ -69,6 +69,7 @@ def copy_experiment(name: str, folder: Path) -> Path:
 def test_an_experiment_with_one_thing_changed(
     call_vgt: Call, tmp_path: Path, data: Any, name: str, how: str, value: Any
 ) -> None:
+    """Takes its time, as those below do: sixty whole calls, each of which plans an experiment."""
     mutate_and_plan(call_vgt, copy_experiment(name, tmp_path), data, how, value)
 
 

@@ -79,6 +79,7 @@ def test_as_json_it_prints_each_arms_numbers_and_nothing_else(
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_training_that_is_stopped_goes_on_where_it_was(tmp_path: Path, number: int, code: int) -> None:
+    """Takes its time: 600 steps, so that the signal finds it in the middle, with a checkpoint 20 times a second."""
     stopped = start(tmp_path, "stopped", 600, "--no-tracking")
     wait_until(lambda: list((tmp_path / "stopped").glob(".checkpoints/*/training.ckpt")))
     stopped.send_signal(number)

@@ -54,6 +54,7 @@ def client(database: Path) -> Any:
 
 
 def test_network_is_logged_registered_once_and_scored_by_mlflow_alone(results, database, store_record, tmp_path):
+    """Takes its time: MLflow's command, which starts Python anew, loads all of MLflow and torch."""
     store_record()
     send = tracker(results, Doubled()).send
     assert [send(PLAIN), send(REGISTERED), send(REGISTERED)] == [None, None, None]

@@ -172,6 +172,7 @@ def test_runs_of_an_experiment_have_different_colours(results, database, store_r
 
 
 def test_process_killed_in_the_middle_of_sending_leaves_no_double(results, database, store_record):
+    """Takes its time where it is the first to fork: the process that is forked from loads torch and MLflow."""
     store_record(probes=3)
     code = "import vgtemplate.tracking.runs as runs\nruns._add_files = lambda *_: os._exit(9)\n"
     code += "tracker.send(Run('sigmoid-vanishes', 'plain', 'k1'))"
@@ -218,6 +219,7 @@ def test_lost_answers_leave_no_second_run(results, database, store_record, monke
 
 
 def test_four_processes_share_a_fresh_database(results, store_record):
+    """Takes its time: a database that is not there yet is created by all of MLflow's migrations."""
     for key in ("k0", "k1", "k2", "k3", "shared"):
         store_record(key)
     code = (
@@ -329,6 +331,7 @@ def test_run_whose_record_is_damaged_is_named_and_forgotten(results, database, s
 
 
 def test_deleted_database_is_filled_again(results, database, store_record):
+    """Takes its time: the database is created anew by all of MLflow's migrations."""
     store_record()
     Tracker(results).send(PLAIN)
     remember(results, Run("e", "other", "k1"))
@@ -368,6 +371,7 @@ def test_description_is_the_experiments_until_it_changes(results, database):
 
 
 def test_sending_prints_nothing_and_touches_nothing_but_the_results(results, store_record, tmp_path):
+    """Takes its time: what MLflow would print it prints while it creates its database."""
     store_record()
     (tmp_path / "here").mkdir()
     code = f"os.chdir({str(tmp_path / 'here')!r}); sys.exit(tracker.send(Run('e', 'plain', 'k1')))"

@@ -219,6 +219,7 @@ def test_any_run_stopped_anywhere_ends_as_one_that_never_was(
     kills: list[Kill],
     every_seconds: float,
 ) -> None:
+    """Takes its time: eight arms that are drawn, each trained once in one go and once through all its kills."""
     configuration = BASE
     for piece in pieces:
         configuration = overlay(configuration, PIECES[piece])
