@@ -95,6 +95,8 @@ class LossCall:
     place: str
     made_by: str
     """The function that made its input, as autograd names it."""
+    made_before: str
+    """The one that made what that function was handed."""
     input_shape: tuple[int, ...]
     target_shape: tuple[int, ...]
     target_is_class: bool

@@ -21,15 +21,24 @@ _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
 
 
-def maker_of(tensor: Tensor) -> Any:
-    """Return the node of autograd's graph behind a tensor, past views."""
-    node: Any = tensor.grad_fn
+def _past_views(node: Any) -> Any:
+    """Return the node of autograd's graph that made what only changes its shape from here on."""
     while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
         following = node.next_functions[0][0]
         if following is None:
             break
         node = following
     return node
+
+
+def maker_of(tensor: Tensor) -> Any:
+    """Return the node of autograd's graph behind a tensor, past views."""
+    return _past_views(tensor.grad_fn)
+
+
+def _name_of(node: Any) -> str:
+    """Return "Softmax", "Sigmoid", "Addmm", ..., "" of None."""
+    return "" if node is None else str(node.name()).rstrip("0123456789").removesuffix("Backward")
 
 
 def _axis_of(node: Any) -> int | None:
@@ -58,9 +67,9 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
         given, target = target, given
     is_class = not target.is_floating_point()
     maker = maker_of(given)
-    # "Softmax", "Sigmoid", "Addmm", ...
-    made_by = "" if maker is None else maker.name().rstrip("0123456789").removesuffix("Backward")
-    call = LossCall(name, place, made_by, tuple(given.shape), tuple(target.shape), is_class, _axis_of(maker))
+    before = _past_views(maker.next_functions[0][0]) if maker is not None and maker.next_functions else None
+    made = _name_of(maker), _name_of(before)
+    call = LossCall(name, place, *made, tuple(given.shape), tuple(target.shape), is_class, _axis_of(maker))
     x, y = given.detach(), target.detach()
     if not x.numel() or not y.numel():
         return call

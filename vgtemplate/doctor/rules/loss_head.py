@@ -53,6 +53,10 @@ def _twice(call: LossCall) -> tuple[str, str, str, str] | None:
             seen = f"its input was made by {call.made_by}, in [{_range(call)}]"
             cause = "cross_entropy takes logits, of any sign and size; these cannot leave their range"
             return seen, cause, _DROP, "certain"
+    before = call.made_before.lower()
+    if call.kind in CLASSES and made.startswith("logsoftmax") and before.startswith(("softmax", "sigmoid", "tanh")):
+        cause = "log_softmax takes logits, of any sign and size; these cannot leave their range"
+        return f"what log_softmax was handed was made by {call.made_before}", cause, _DROP, "certain"
     if call.kind == "binary_cross_entropy_with_logits" and made.startswith(("sigmoid", "softmax", "relu")):
         cause = "binary_cross_entropy_with_logits applies the sigmoid itself and takes logits of any sign"
         return f"its input was made by {call.made_by}, in [{_range(call)}]", cause, _DROP, "certain"
@@ -105,7 +109,7 @@ def _one_class(call: LossCall) -> tuple[str, str, str, str] | None:
 
 
 def _shapes(call: LossCall) -> tuple[str, str, str, str] | None:
-    if call.kind in CLASSES or call.input_shape == call.target_shape:
+    if call.kind in CLASSES or call.input_shape == call.target_shape or _is_meant(call):
         return None
     try:
         together = int(np.prod(np.broadcast_shapes(call.input_shape, call.target_shape)))
@@ -117,6 +121,13 @@ def _shapes(call: LossCall) -> tuple[str, str, str, str] | None:
         cause = "the shapes differ and are broadcast, so that every prediction is compared with every target"
         return seen, cause, "make the shapes equal, e.g. target.view_as(input)", "certain"
     return None
+
+
+def _is_meant(call: LossCall) -> bool:
+    """Say whether somebody has put in axes so that each is compared with each, as (B, N, 1) is with (B, 1, N)."""
+    pairs = list(zip(call.input_shape, call.target_shape, strict=False))
+    is_alike = len(call.input_shape) == len(call.target_shape) > 2
+    return is_alike and any(one == 1 < two for one, two in pairs) and any(two == 1 < one for one, two in pairs)
 
 
 def _targets(call: LossCall) -> tuple[str, str, str, str] | None:

@@ -68,7 +68,7 @@ def _targets(evidence: Evidence) -> Iterator[Finding]:
 def _symmetric(evidence: Evidence) -> Iterator[Finding]:
     alike = evidence.constant
     hidden = [name for name in alike if not _is_last(evidence, name)]
-    fixed = [name for name in hidden if alike[name] == "constant" or evidence.still_constant.get(name) == "units"]
+    fixed = [name for name in hidden if _stays_alike(evidence, name)]
     matrices = [each.name for each in evidence.parameters.values() if each.is_matrix]
     all_zero = len(matrices) > 1 and all(alike.get(name) == "zero" for name in matrices)
     found = matrices if all_zero else fixed
@@ -82,6 +82,14 @@ def _symmetric(evidence: Evidence) -> Iterator[Finding]:
             "units that start alike get the same gradient and stay alike: a layer has the power of one unit",
             "draw the weights at random (nn.init.kaiming_normal_, xavier_uniform_)",
         )
+
+
+def _stays_alike(evidence: Evidence, name: str) -> bool:
+    if evidence.still_constant.get(name) == "units":
+        return True
+    # What no layer multiplies with, as a table of learning rates, may well begin with one value.
+    known = evidence.parameters.get(name)
+    return evidence.constant[name] == "constant" and known is not None and known.is_used
 
 
 def _is_last(evidence: Evidence, name: str) -> bool:
