@@ -192,6 +192,7 @@ READERS = {
     "lab/cli/report.py path.read_bytes": "sources of the package",
     "cli/project.py path.read_text": "templates of the package",
     "cli/origin.py metadata.distribution('vgtemplate').read_text": "what the installer noted",
+    "lab/checks/doctor.py file.read_text": "what a process of its own has just written, in a folder of its own",
     "cli/main.py os.open": "the null device, to write to it",
     "cli/commands/ui.py webbrowser.open": "an address, no file",
     "atomic.py os.open": "a folder, to flush it",

@@ -54,7 +54,7 @@ def test_steps_can_be_compared_only_where_a_loss_is_named(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_search_keeps_every_candidate_and_reproduction_uses_the_pick(tmp_path: Path) -> None:
-    """Takes its time: five calls as a person makes them, each with workers, and a grid that is widened until it is wide enough."""
+    """Takes its time: five calls as a person makes them, each with workers, and a grid that is widened."""
     folder = tmp_path / "experiments"
     folder.mkdir()
     (folder / "it.yaml").write_text(
