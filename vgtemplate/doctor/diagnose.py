@@ -73,9 +73,10 @@ def _look(
     model: nn.Module, batches: Iterable[Any], loss: Loss, moving: list[Optimizer], steps: int, is_moved: bool = True
 ) -> Report:
     """Train a network and report what was seen."""
-    if model.training and type(model).train is not nn.Module.train:
-        # What a network does when it is put into training mode belongs to it: holding a frozen part in eval mode.
-        model.train()
+    for module in list(model.modules()):
+        if module.training and type(module).train is not nn.Module.train:
+            # What a network does when it is put into training mode belongs to it: holding a frozen part in eval mode.
+            module.train()
     observer = Observer(model)
     observer.evidence.is_moved = is_moved
     hooks = OptimiserHooks(observer, given=moving)

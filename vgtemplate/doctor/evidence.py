@@ -101,6 +101,8 @@ class LossCall:
     target_shape: tuple[int, ...]
     target_is_class: bool
     softmax_axis: int | None = None
+    takes_logarithm: bool = False
+    """Of a Poisson loss: whether its input is the rate's logarithm."""
     values: dict[str, float] = field(default_factory=dict)
     classes: Array | None = None
     """How often each class is the target."""

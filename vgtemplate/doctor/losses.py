@@ -15,7 +15,8 @@ CLASSES = {"cross_entropy", "nll_loss"}
 BINARY = {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
 DISTANCES = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
 DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
-LOSSES = CLASSES | BINARY | DISTANCES | {"kl_div"}
+SIGNS = {"soft_margin_loss", "hinge_embedding_loss"}
+LOSSES = CLASSES | BINARY | DISTANCES | SIGNS | {"kl_div", "poisson_nll_loss", "ctc_loss"}
 _VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "ToCopy", "Clone", "Select", "TBackward")
 _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
@@ -80,6 +81,8 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
         y = y.to(wide(y.device))
         numbers |= {"target_low": y.min(), "target_high": y.max(), "target_rms": y.square().mean().sqrt()}
         numbers["target_std"] = y.std(unbiased=False)
+    if name == "poisson_nll_loss":
+        call.takes_logarithm = bool(args[2] if len(args) > 2 else kwargs.get("log_input", True))
     if name == "difference" and x.shape == y.shape:
         numbers["mean_square"] = (x - y).square().mean()
     for key, value in numbers.items():
@@ -95,7 +98,10 @@ def _put(into: dict[str, float], key: str, host: Any) -> None:
 def _of_rows(name: str, x: Tensor) -> dict[str, Tensor]:
     """Return how a row of class scores adds up, and which share of an output is flat."""
     numbers = {"flat": (x * (1 - x) < 0.025).to(x.dtype).mean(), "flat_tanh": (1 - x * x < 0.1).to(x.dtype).mean()}
-    if name in CLASSES and x.dim() > 1:
+    numbers["at_ends"] = ((x == x.min()) | (x == x.max())).to(x.dtype).mean()
+    if name == "ctc_loss":
+        numbers["lse_off"] = x.logsumexp(-1).abs().max()
+    elif name in CLASSES and x.dim() > 1:
         numbers["sum_off"] = (x.sum(1) - 1).abs().max()
         numbers["lse_off"] = x.logsumexp(1).abs().max()
     elif name == "kl_div" and x.dim() > 1:

@@ -88,9 +88,11 @@ class Observer(Watcher):
         if step.is_brief:
             return
         self._ledger.before_backward()
-        number, mark = walk(loss)
-        step.nodes = max(step.nodes, number)
-        self._marks.append(mark)
+        graph = walk(loss)
+        step.nodes = max(step.nodes, graph.nodes)
+        # A function of the user's own is seen here alone.
+        self.trace.used |= graph.leaves & self.trace.known
+        self._marks.append(graph.mark)
 
     def _note_backward(self, parameter: Tensor) -> None:
         super()._note_backward(parameter)

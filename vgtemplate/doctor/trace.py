@@ -10,7 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ class Trace:
         """Names of the modules that are running, the innermost last."""
         self.known: set[int] = set()
         """Identities of the network's parameters."""
+        self.is_all = False
+        """Whether what is computed outside of the network's modules is the network's as well."""
         self.used: set[int] = set()
         """Those of them that some function of the network was handed."""
         self.used_apart: set[int] = set()
@@ -68,6 +70,8 @@ class Trace:
         """Before the forward pass."""
         self.step, self.modules, self._layers = step, [], []
         self.known = {id(each) for each in (*model.parameters(), *model.buffers())}
+        # A LightningModule computes its loss itself, outside of any forward.
+        self.is_all = hasattr(model, "training_step")
 
     def calling(self, name: str, args: Any, kwargs: Any, records: bool = True) -> None:
         if self.modules and name not in _ASKING:
@@ -126,7 +130,7 @@ class Trace:
             self.step.batch_counts[self.module] = per_channel, int(x.shape[0])
 
     def _look_for_unregistered(self, args: Any, kwargs: Any) -> None:
-        if not self.modules:
+        if not self.modules and not self.is_all:
             return
         for tensor in tensors([*args[1:], *kwargs.values()]):
             if tensor.is_leaf and tensor.requires_grad and id(tensor) not in self.known:
@@ -257,12 +261,20 @@ class Mark:
     """Lives as long as the node of a graph that it was put on."""
 
 
-def walk(loss: Tensor) -> tuple[int, weakref.ref[Mark] | None]:
-    """Return the number of nodes of the graph behind a loss, at most _LARGE_GRAPH, and a mark on one far from it.
-
-    Whoever holds the loss, an output or a sum of losses holds that node as well.
+class Graph(NamedTuple):
+    """The graph behind a loss: its number of nodes, at most _LARGE_GRAPH, the ids of the tensors at whose gradients it
+    ends, and a mark on a node far from the loss: whoever holds the loss, an output or a sum of losses holds it as well.
     """
+
+    nodes: int
+    leaves: set[int]
+    mark: weakref.ref[Mark] | None
+
+
+def walk(loss: Tensor) -> Graph:
+    """Go through the graph behind a loss."""
     seen: set[Any] = set()
+    leaves: set[int] = set()
     queue, last = deque([loss.grad_fn]), None
     while queue and len(seen) < _LARGE_GRAPH:
         node = queue.popleft()
@@ -271,13 +283,15 @@ def walk(loss: Tensor) -> tuple[int, weakref.ref[Mark] | None]:
         seen.add(node)
         if node.next_functions:
             last = node
+        elif (leaf := getattr(node, "variable", None)) is not None:
+            leaves.add(id(leaf))
         queue.extend(following for following, _ in node.next_functions)
     if last is None:
-        return len(seen), None
+        return Graph(len(seen), leaves, None)
     mark = Mark()
     metadata: Any = last.metadata
     metadata["vgtemplate"] = mark
-    return len(seen), weakref.ref(mark)
+    return Graph(len(seen), leaves, weakref.ref(mark))
 
 
 _OURS = Path(__file__).resolve().parents[1]

@@ -15,11 +15,15 @@ from vgtemplate.text import write_count
 _VANISHES, _EXPLODES = -2.5, 2.5
 """Decades of dL/dz over all layers."""
 _FEW_LAYERS = 3
+_FAR = 100.0
 _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.8, 0.9
 _FLAT_HEAD = 0.8
 _ALIKE = 5e-3
+_FLAT = {"sigmoid": "flat", "softmax": "flat", "hardsigmoid": "flat", "tanh": "flat_tanh"}
+_FLAT |= dict.fromkeys(("hardtanh", "clamp"), "at_ends")
+"""By what made an output: which share of it says how much of it is flat."""
 _BOUNDED = ("sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign")
 
 
@@ -66,7 +70,8 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         names, logs = _by_weights(evidence)
         what, scale = "dL/dW", 2.0
     # In a game of two the losses say nothing of who learns, and the path leads through both.
-    if len(names) < _FEW_LAYERS or learns(evidence) or evidence.num_optimisers > 1:
+    is_learning = learns(evidence)
+    if len(names) < _FEW_LAYERS or evidence.num_optimisers > 1 or (is_learning and not _begins_far_off(evidence)):
         return
     falls = np.array([_fall(row) for row in logs])
     finite = falls[np.isfinite(falls)]
@@ -76,7 +81,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
     if _is_one_jump(logs[0]):
         return
-    if first < scale * _VANISHES and middle < scale * _VANISHES / 2:
+    if first < scale * _VANISHES and middle < scale * _VANISHES / 2 and not is_learning:
         code, seen = "vanishing-depth", f"falls by 10^{-first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = (
             "every layer multiplies the gradient by a number below 1: its activation's derivative, or weights too small"
@@ -93,6 +98,13 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     number = evidence.steps[0].number
     seen = f"{what} {seen} ({write_count(len(names), 'layer')})"
     yield Finding(code, (names[0], names[-1]), number, seen, cause, cure, LIKELY)
+
+
+def _begins_far_off(evidence: Evidence) -> bool:
+    """Say whether the loss begins so far above the best constant's that training has to undo the initial weights."""
+    first, _ = smooth(evidence.losses())
+    floor = constant_loss(evidence)
+    return bool(np.isfinite(floor) and first > _FAR * floor > 0)
 
 
 def _is_one_jump(row: Array) -> bool:
@@ -114,7 +126,7 @@ def _fall(row: Array) -> float:
 
 
 def _dead(evidence: Evidence) -> Iterator[Finding]:
-    shares = {name: float((best < DEAD).mean()) for name, best in evidence.best_slopes().items() if len(best) > 1}
+    shares = {name: float((best < DEAD).mean()) for name, best in evidence.best_slopes().items() if len(best)}
     kinds = {name: evidence.activations.get(name, "") for name in shares}
     one_sided = {name: share for name, share in shares.items() if kinds[name] not in _BOUNDED}
     found = {name: share for name, share in one_sided.items() if share > _MANY_DEAD}
@@ -170,7 +182,7 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
     calls = [step.losses[0] for step in evidence.steps if len(step.losses) == 1]
     if not calls or learns(evidence) or len(calls) < len(losses):
         return
-    key = {"sigmoid": "flat", "softmax": "flat", "tanh": "flat_tanh"}.get(calls[0].made_by.lower().rstrip("_"))
+    key = _FLAT.get(calls[0].made_by.lower().rstrip("_"))
     if key is None:
         return
     flat = float(np.median([call.values.get(key, 0.0) for call in calls]))

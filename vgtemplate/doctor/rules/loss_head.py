@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from vgtemplate.doctor.evidence import Evidence, LossCall
-from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES
+from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES, SIGNS
 from vgtemplate.doctor.report import LIKELY, Finding
 
 CODE = "loss-head-mismatch"
@@ -72,17 +72,21 @@ def _range(call: LossCall) -> str:
 
 def _no_logarithm(call: LossCall) -> tuple[str, str, str, str] | None:
     off = call.values.get("lse_off", 0.0)
-    if call.kind == "nll_loss" and off > 0.05:
+    if call.kind in ("nll_loss", "ctc_loss") and off > 0.05:
         seen = f"the exponentials of a row of its input add up to {np.exp(min(off, 50)):.3g} or its inverse, not to 1"
         return (
             seen,
-            "nll_loss takes log-probabilities",
+            f"{call.kind} takes log-probabilities",
             "end in log_softmax, or use cross_entropy on the logits",
             "certain",
         )
     if call.kind == "kl_div" and call.values.get("high", 0.0) > 1e-4:
         cause = "kl_div takes log-probabilities, which are never above 0"
         return f"its input lies in [{_range(call)}]", cause, "take log_softmax of the input", "certain"
+    if call.takes_logarithm and call.made_by.lower().startswith(("softplus", "exp", "relu", "sigmoid")):
+        cause = "poisson_nll_loss takes the logarithm of the rate unless log_input=False says otherwise"
+        seen = f"its input was made by {call.made_by}, in [{_range(call)}]: a rate"
+        return seen, cause, "log_input=False, or the layer's output without its activation", "certain"
     return None
 
 
@@ -135,6 +139,8 @@ def _targets(call: LossCall) -> tuple[str, str, str, str] | None:
     said = f"targets in [{low:.3g}, {high:.3g}]"
     if call.kind in BINARY and (low < -_TINY or high > 1 + _TINY):
         return said, f"{call.kind} takes targets between 0 and 1", "recode the targets to 0 and 1", "certain"
+    if call.kind in SIGNS and -_TINY < low < _TINY:
+        return said, f"{call.kind} takes targets of -1 and 1", "recode the targets: 2 * y - 1", "certain"
     if call.kind == "cross_entropy" and not call.target_is_class and low < -_TINY:
         return said, "probabilities are never negative", "give classes, or probabilities that add up to 1", "certain"
     return None
