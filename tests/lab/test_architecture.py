@@ -24,7 +24,9 @@ def test_judge_knows_neither_theory_nor_figures_nor_training() -> None:
 def test_layers_are_checked_without_the_rest_of_the_laboratory() -> None:
     allowed = {"config", "records", "nn", "lab/checks"}
     wrong = [each for each in imports() if room_of(each.file) == "lab/checks" and each.is_ours and not each.typing]
-    assert [str(each) for each in wrong if each.room not in allowed and each.module != "vgtemplate.lab.catalogue"] == []
+    doctor = {("lab/checks/doctor.py", "doctor")}
+    known = [each for each in wrong if each.room in allowed or (each.file, each.room) in doctor]
+    assert [str(each) for each in wrong if each not in known and each.module != "vgtemplate.lab.catalogue"] == []
 
 
 def test_laboratory_does_without_torch_until_something_is_trained() -> None:
