@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from distributed import Client
 
 from tests.clusters import Cluster, Wire
 from tests.lab.cluster.conftest import arm
@@ -67,6 +68,11 @@ def test_parcel_arrives_whole_or_not_at_all(record: Record, tmp_path: Path) -> N
         unpack(content, here, other)
 
 
+def num_kinds(dask_scheduler: Any) -> int:
+    """Of how many kinds of tasks a scheduler keeps statistics."""
+    return len(dask_scheduler.task_prefixes)
+
+
 @pytest.mark.slow
 def test_nothing_of_this_machine_is_sent_and_no_message_is_large(
     cluster: Cluster, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +98,8 @@ def test_nothing_of_this_machine_is_sent_and_no_message_is_large(
     assert len(list(results.glob("*/record.json"))) == MANY + 2
     np.testing.assert_array_equal(open_job(results, large.key).series["weight_norm"], noise)
     assert max(sizes[2:]) - sizes[1] < 20e6, sizes
+    with Client(cluster.address, set_as_default=False) as client:
+        assert client.run_on_scheduler(num_kinds) < 10
     assert PIECE_BYTES < wire.largest < 10e6
     sent = bytes(wire.seen)
     has_order = trained.key.encode() in sent

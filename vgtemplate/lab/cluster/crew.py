@@ -105,7 +105,8 @@ class ClusterCrew:
             give_back(self._how.results, job.key, lock)
             self._done.append(Ended(job))
             return
-        name, text = f"{job.key}-{uuid.uuid4().hex}", write_order(job, self._how, self._site.threads)
+        # A scheduler keeps statistics for each beginning of a name, for ever: it is the same for all.
+        name, text = f"job-{job.key}-{uuid.uuid4().hex}", write_order(job, self._how, self._site.threads)
         try:
             future = self._client.submit(remote.run, text, key=name, workers=[place.who], pure=False)
         except Exception:  # the connection was lost just now
