@@ -25,7 +25,7 @@ from vgtemplate.lab.workers import run_jobs
 from vgtemplate.records import Record, RecordError, write_record
 
 MANY = int(os.environ.get("VGT_TEST_MANY", "300"))
-"""Small jobs; docs/cluster.md has the figures of 10,000."""
+"""Small jobs; docs/cluster.md has the figures of more."""
 KEPT = 300
 """Jobs of which all that is sent is kept and looked at."""
 
