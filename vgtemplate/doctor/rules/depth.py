@@ -20,7 +20,7 @@ _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.8, 0.9
 _FLAT_HEAD = 0.8
-_ALIKE = 5e-3
+_ALIKE, _SAME = 5e-3, 1e-6
 _FLAT = {"sigmoid": "flat", "softmax": "flat", "hardsigmoid": "flat", "tanh": "flat_tanh"}
 _FLAT |= dict.fromkeys(("hardtanh", "clamp"), "at_ends")
 """By what made an output: which share of it says how much of it is flat."""
@@ -89,7 +89,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         cure = (
             "ReLU-like activations with He initialisation (tanh with Xavier), a normalisation, or residual connections"
         )
-    elif first > scale * _EXPLODES and middle > scale * _EXPLODES / 2:
+    elif first > scale * _EXPLODES and middle > scale * _EXPLODES / 2 and not falls[0] < scale * _EXPLODES / 2:
         code, seen = "exploding-depth", f"grows by 10^{first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = "every layer multiplies the gradient by a number above 1: weights too large"
         cure = "He or Xavier initialisation, a normalisation, residual connections; clipping against single jumps"
@@ -205,11 +205,15 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
     every = {name: evidence.spreads(name) for name in evidence.order}
     spreads = {name: float(np.median(values)) for name, values in every.items() if len(values)}
     names = list(spreads)
-    if len(names) < 2 or not spreads[names[0]] > 10 * _ALIKE:
+    if len(names) < 2:
         return
     # What differs again further on was no collapse: an embedding of what all samples have in common, added to others.
-    alive = max(index for index, name in enumerate(names) if spreads[name] >= _ALIKE)
-    if found := names[alive + 1 :]:
+    # An output that is itself next to zero tells nothing of that.
+    hidden = names[:-1] if all(spreads[name] < _ALIKE for name in names[-4:-1]) and len(names) > 4 else names
+    alive = max((index for index, name in enumerate(hidden) if spreads[name] >= _ALIKE), default=-1)
+    if not spreads[names[0]] > 10 * _ALIKE and not all(value < _SAME for value in spreads.values()):
+        return
+    if found := hidden[alive + 1 :]:
         yield Finding(
             "signal-collapse",
             tuple(found),

@@ -10,6 +10,7 @@ from vgtemplate.doctor.losses import BINARY, CLASSES
 _CLEARLY = 0.85
 """Share of the best constant prediction's loss, or of the first loss, below which a network has learned something."""
 _FEW = 8
+_LEAP = 1.5
 
 
 def constant_loss(evidence: Evidence) -> float:
@@ -83,6 +84,9 @@ def learns(evidence: Evidence) -> bool:
     floor = constant_loss(evidence)
     if np.isfinite(floor) and floor > 0:
         return last < _CLEARLY * floor
+    if first > _LEAP * losses[0] > 0:
+        # What the first steps have thrown up, and the next ones bring down again, was not learned.
+        first = float(losses[0])
     return last < _CLEARLY * first if first > 0 else last < first - (1 - _CLEARLY) * abs(first)
 
 

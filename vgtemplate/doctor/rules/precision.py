@@ -36,7 +36,7 @@ def _first(evidence: Evidence, step: Step) -> Finding | None:
     if names:
         return None
     gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.largest_gradient)]
-    if step.bad is not None and (not np.isfinite(step.loss) or (gradients and step.bad.dtype == "float16")):
+    if step.bad is not None and (not np.isfinite(step.loss) or _overflows_in_half(step.bad, bool(gradients))):
         return _forward(step, step.bad)
     if np.isfinite(step.loss) and gradients:
         return _backward(evidence, step, gradients)
@@ -45,6 +45,11 @@ def _first(evidence: Evidence, step: Step) -> Finding | None:
         cause = "the loss's last steps put out what is not finite: a logarithm of 0, a division by 0, an exponential"
         return Finding("nan-forward", ("the loss",), step.number, seen, cause, "look at the loss's arguments", LIKELY)
     return None
+
+
+def _overflows_in_half(bad: BadOperation, spoils: bool) -> bool:
+    """Say whether a number was too large for float16; what divides by it hides that behind a finite loss."""
+    return bad.dtype == "float16" and (spoils or not (bad.is_nan or bad.had_infinity))
 
 
 def _forward(step: Step, bad: BadOperation) -> Finding:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgtemplate.doctor.evidence import Evidence
+from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import constant_loss, is_trained_already, learns, smooth
 from vgtemplate.doctor.rules.motion import cosines, overall_ratios, ratios, straightness
 
 _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
-_DIVERGED = 3.0
+_DIVERGED, _THROWN = 3.0, 10.0
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
 _STAYS = 0.95
@@ -37,6 +37,7 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
     # Of all weights together: one matrix that begins near zero moves by much more than its size.
     every = overall_ratios(evidence)
     is_wild = bool(np.isfinite(every).any() and np.nanmedian(every) > _WILD)
+    is_wild |= _is_thrown(losses, peak)
     if len(losses) < 3 or not np.isfinite(losses[0]) or (learns(evidence) and not is_wild):
         return
     first = abs(float(losses[0])) + 1e-12
@@ -64,6 +65,12 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
         "a learning rate 10 times smaller, warm-up, or clipping",
         LIKELY,
     )
+
+
+def _is_thrown(losses: Array, peak: float) -> bool:
+    """Say whether a step moved a matrix by more than its size, and the loss left its beginning far behind."""
+    finite = losses[np.isfinite(losses)]
+    return peak > 1 and len(finite) > 0 and bool(finite.min() >= 0 and finite.max() > _THROWN * losses[0] > 0)
 
 
 def _is_stuck(evidence: Evidence) -> bool:
