@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +181,11 @@ def _name_dataset(plan: Plan, records: Mapping[str, Record]) -> str:
 def judge_all(plan: Plan, results: Path, failures: Mapping[str, str]) -> list[Result]:
     """Judge every claim of the plan from the records on disk; `failures` says why a key has none."""
     return [judge_claim(plan, name, results, failures) for name in plan.claims]
+
+
+def unless_not_run(result: Result, plan: Plan) -> Result:
+    """Return a result; one that could not be judged has not been run, rather than failed."""
+    if result.verdict is not None or not result.was_run:
+        return result
+    name = result.claim.id
+    return replace(result, was_run=False, failure=plan.failures.get(name) or f"run `vgt reproduce {name}`")

@@ -46,7 +46,7 @@ def test_verdicts_are_kept_compared_and_tabulated(command: Callable[..., Any], t
     ended = command("verdicts", "save", *on_digits)
     assert ended.code == 0
     assert "2 verdicts, 10 networks" in ended.out
-    assert "left out: sigmoid-vanishes" in ended.err
+    assert "left out: sigmoid-vanishes (not run)" in ended.err
     (path,) = (tmp_path / "docs" / "verdicts").iterdir()
     text = path.read_text()
     content = json.loads(text)

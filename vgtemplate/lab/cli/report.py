@@ -23,7 +23,7 @@ from vgtemplate.lab.cli.paths import claims_dir
 from vgtemplate.lab.gallery import GalleryConfig, drawn_keys, plan_gallery, read_gallery
 from vgtemplate.lab.joined import read_joined
 from vgtemplate.lab.plan import Plan, choose_dataset, plan_claims
-from vgtemplate.lab.result import Read, Result, judge_claim
+from vgtemplate.lab.result import Read, Result, judge_claim, unless_not_run
 from vgtemplate.lab.stability import describe, read_outcomes
 from vgtemplate.lab.verdicts import others
 from vgtemplate.records import Record, make_results_folder, read_all
@@ -71,7 +71,7 @@ def write(plan: Plan, claims: Mapping[str, ClaimConfig], judged: Sequence[Result
 
     plan = _whole(plan, claims)
     known = {result.claim.id: result for result in judged}
-    shown = [known.get(name) or _unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
+    shown = [known.get(name) or unless_not_run(judge_claim(plan, name, results, {}), plan) for name in plan.claims]
     outcomes = read_outcomes(results, plan.dataset)
     stability = {name: describe(outcomes[name]) for name in plan.claims if outcomes.get(name)}
     links = {name: address for name in plan.claims if (address := experiment_address(results, name)) is not None}
@@ -140,14 +140,6 @@ def _whole(plan: Plan, claims: Mapping[str, ClaimConfig]) -> Plan:
         skipped={**added.skipped, **plan.skipped},
         later={**added.later, **plan.later},
     )
-
-
-def _unless_not_run(result: Result, plan: Plan) -> Result:
-    """Return a result; one that could not be judged has not been run, rather than failed."""
-    if result.verdict is not None or not result.was_run:
-        return result
-    name = result.claim.id
-    return replace(result, was_run=False, failure=plan.failures.get(name) or f"run `vgt reproduce {name}`")
 
 
 def track(results: Path, tell: Callable[[str], object]) -> None:

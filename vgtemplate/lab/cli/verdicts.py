@@ -21,7 +21,7 @@ from vgtemplate.lab.gather import gather, is_final
 from vgtemplate.lab.judge import FULL_SEEDS
 from vgtemplate.lab.plan import Plan, choose_dataset, plan_claims
 from vgtemplate.lab.readme_table import fill, write_table
-from vgtemplate.lab.result import Result, judge_all
+from vgtemplate.lab.result import Result, judge_all, unless_not_run
 from vgtemplate.lab.verdicts import (
     FOLDER,
     Verdicts,
@@ -158,4 +158,4 @@ def _judge(dataset: str) -> tuple[Plan, list[Result]]:
     claims = load_claims(folder)
     name = choose_dataset(claims, folder, dataset, root)
     plan = plan_claims(claims, folder, name, range(FULL_SEEDS), root)
-    return plan, judge_all(plan, results_dir(), {})
+    return plan, [unless_not_run(result, plan) for result in judge_all(plan, results_dir(), {})]
