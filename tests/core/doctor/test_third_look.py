@@ -180,3 +180,24 @@ def test_all_samples_are_one_from_the_first_layer_on() -> None:
 
     torch.manual_seed(0)
     assert "signal-collapse" in codes(SameForAll(), ill.entropy)
+
+
+class WithRates(nn.Module):
+    """Steps once within itself, at rates that are learned and begin alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.rates = ill.stack(24, 2, nn.ReLU), nn.Parameter(torch.full((4, 24), 0.1))
+
+    def forward(self, batch: Any) -> Tensor:
+        x, y = batch
+        weights = dict(self.body.named_parameters())
+        inner = F.cross_entropy(torch.func.functional_call(self.body, weights, (x[:32],)), y[:32])
+        (slope,) = torch.autograd.grad(inner, [weights["4.weight"]], create_graph=True)
+        weights["4.weight"] = weights["4.weight"] - self.rates * slope
+        return F.cross_entropy(torch.func.functional_call(self.body, weights, (x[32:],)), y[32:])
+
+
+def test_rates_that_are_learned_may_begin_alike() -> None:
+    torch.manual_seed(0)
+    assert codes(WithRates(), lambda model, batch: model(batch), steps=60) == []

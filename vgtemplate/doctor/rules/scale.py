@@ -87,9 +87,9 @@ def _symmetric(evidence: Evidence) -> Iterator[Finding]:
 def _stays_alike(evidence: Evidence, name: str) -> bool:
     if evidence.still_constant.get(name) == "units":
         return True
-    # What no layer multiplies with, as a table of learning rates, may well begin with one value.
-    known = evidence.parameters.get(name)
-    return evidence.constant[name] == "constant" and known is not None and known.is_used
+    # What is no layer's weight, as a table of learning rates, may well begin with one value.
+    is_weight = not evidence.order or not {name, name.rpartition(".")[0]}.isdisjoint(evidence.order)
+    return evidence.constant[name] == "constant" and is_weight
 
 
 def _is_last(evidence: Evidence, name: str) -> bool:
