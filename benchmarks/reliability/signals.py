@@ -110,7 +110,8 @@ def wrong_end(ended: Ended, moment: Moment) -> list[str]:
     is_young = (moment.while_loading or moment.share < _YOUNG) and ended.code == -moment.number
     if ended.code != 128 + moment.number and not is_young:
         return [*faults, f"exit code {ended.code}: {ended.errors[-300:]}"]
-    lines = [line for line in ended.errors.splitlines() if line.strip()]
+    # The bar of a training stays as it was last.
+    lines = [line for line in ended.errors.splitlines() if line.strip() and "━" not in line]
     if not is_young and (len(lines) != 1 or "stopped" not in lines[0]):
         faults.append(f"{len(lines)} lines: {ended.errors[-300:]}")
     return faults

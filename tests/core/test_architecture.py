@@ -243,4 +243,6 @@ def test_files_are_read_in_one_place() -> None:
         for path in files()
         for call in opened(ast.parse(path.read_text(encoding="utf-8")))
     }
-    assert found == set(READERS)
+    # A copy without the laboratory keeps this test.
+    has_laboratory = (PACKAGE / "lab").is_dir()
+    assert found == {each for each in READERS if has_laboratory or not each.startswith("lab/")}

@@ -102,9 +102,9 @@ def test_mlflow_and_progress_change_nothing_and_a_second_process_waits(tmp_path:
     first = start(tmp_path, "tracked", 500)
     wait_until(lambda: list((tmp_path / "tracked").glob(".checkpoints/*/training.ckpt")))
     second = start(tmp_path, "tracked", 500, "--no-tracking")
-    (output, _), (waited, _) = first.communicate(timeout=240), second.communicate(timeout=240)
+    (_, shown), (_, waited) = first.communicate(timeout=240), second.communicate(timeout=240)
     assert [first.returncode, second.returncode] == [0, 0]
-    assert "500/500" in output
+    assert "500/500" in shown
     assert "500/500" not in waited
     folder, tracked = only_record(tmp_path / "tracked")
     assert (tmp_path / "tracked" / "mlflow.db").exists()

@@ -20,6 +20,8 @@ from vgtemplate.lab.worker import How
 from vgtemplate.lab.workers import run_jobs
 
 pytestmark = pytest.mark.slow
+LONG = 2000
+"""Steps: an arm of fewer may have ended before anybody disturbs it."""
 
 
 class Run:
@@ -67,7 +69,7 @@ def test_killed_worker_costs_no_verdict_and_its_arm_goes_on_elsewhere(fresh_clus
         kill(workers[0].pid)
         workers.append(fresh_cluster.start_worker())
 
-    run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=200)
+    run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=LONG)
     assert run(job) == [(job, None)]
     assert any(text.startswith("it: long: its worker tcp://") and "is gone" in text for text in run.said), run.said
     found = read_job(tmp_path, job.key)
@@ -89,7 +91,7 @@ def test_worker_that_is_cut_off_loses_its_arm_and_is_used_again_when_it_is_back(
         wire.mend()
         fresh_cluster.start_worker(wire.address)
 
-    run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=200)
+    run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=LONG)
     assert run(job) == [(job, None)]
     assert any("is gone" in text for text in run.said), run.said
     assert is_undisturbed(job, tmp_path, tmp_path / "whole")
@@ -105,7 +107,7 @@ def test_killed_scheduler_is_waited_for_and_the_work_goes_on(fresh_cluster: Clus
         fresh_cluster.restart_scheduler()
         fresh_cluster.start_worker()
 
-    run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=200)
+    run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=LONG)
     assert run(job) == [(job, None)]
     assert "it: long: the scheduler has lost it; the arm is run again" in run.said
     assert is_undisturbed(job, tmp_path, tmp_path / "whole")
@@ -119,7 +121,7 @@ def test_slow_worker_gives_no_second_result(fresh_cluster: Cluster, tmp_path: Pa
         stop(slow.pid)
         fresh_cluster.start_worker()
 
-    run, jobs = Run(fresh_cluster, tmp_path, disturb), [arm("long", steps=200), arm("short", seeds=(8,))]
+    run, jobs = Run(fresh_cluster, tmp_path, disturb), [arm("long", steps=LONG), arm("short", seeds=(8,))]
 
     def say(text: str) -> None:
         run.said.append(text)
