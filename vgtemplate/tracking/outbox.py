@@ -33,8 +33,8 @@ _DESCRIPTION = "experiment.json"
 _REPORT = "report.json"
 _DEFAULT = "default"
 _MOST_BYTES = 10_000_000
-_MOST_OF_A_PAGE = 2**28
 """Of what is noted of a parcel."""
+_MOST_OF_A_PAGE = 2**28
 
 
 @dataclass(frozen=True)

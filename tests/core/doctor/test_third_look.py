@@ -71,12 +71,12 @@ class Forgetful(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
         ctx.save_for_backward(w)
-        return x @ w
+        return x @ w.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (w,) = ctx.saved_tensors
-        return gradients[0] @ w.T, None
+        return gradients[0] @ w, None
 
 
 class WithFunction(nn.Module):
@@ -136,15 +136,6 @@ class Holds(nn.Module):
 def test_part_that_a_module_within_puts_into_training_mode_moves(stays: bool) -> None:
     model = nn.Sequential(*ill.stack(24, 1, nn.ReLU), Holds(stays), nn.Linear(8, 4))
     assert codes(model, ill.entropy) == ["frozen-buffers-move"] * (not stays)
-
-
-def test_gradients_that_explode_are_found_though_training_undoes_the_start() -> None:
-    model = ill.stack(48, 7, nn.GELU)
-    torch.manual_seed(0)
-    for each in model:
-        if isinstance(each, nn.Linear):
-            nn.init.normal_(each.weight)
-    assert "exploding-depth" in codes(model, ill.entropy, steps=60)
 
 
 def test_loss_that_is_thrown_up_and_falls_again_was_thrown_by_the_steps() -> None:

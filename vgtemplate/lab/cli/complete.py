@@ -20,3 +20,12 @@ def _claims(_: click.Context, incomplete: str) -> list[str]:
 claims = names_of(_claims)
 articles = names_of(lambda *_: ARTICLES)
 datasets = names_of(lambda *_: ["auto", *DATASETS])
+dataset_option = click.option(
+    "--dataset",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=datasets,
+    help="auto: mnist, else digits.",
+)
+"""`--dataset`, of every command of the laboratory that has it."""

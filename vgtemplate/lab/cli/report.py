@@ -32,14 +32,7 @@ from vgtemplate.tracking.tracker import Tracker
 
 
 @click.command()
-@click.option(
-    "--dataset",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=complete.datasets,
-    help="auto: mnist, else digits.",
-)
+@complete.dataset_option
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
 @click.option("--tracking/--no-tracking", default=True, help="Keep the report in MLflow.  [default: tracking]")

@@ -43,14 +43,7 @@ from vgtemplate.tracking.outbox import Run
 @click.option("--article", metavar="KEY", shell_complete=complete.articles, help="Only the claims of one article.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
-@click.option(
-    "--dataset",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=complete.datasets,
-    help="auto: mnist, else digits.",
-)
+@complete.dataset_option
 @click.option("--setting", type=click.Choice(["quick", "full", "short"]), default="quick", show_default=True)
 @click.option("--budget", type=DURATION, default=None, metavar="TIME", help="E.g. 20m: judge what fits, say what not.")
 @click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")

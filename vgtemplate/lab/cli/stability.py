@@ -44,14 +44,7 @@ from vgtemplate.text import read_number, write_count, write_number
 @click.option("--axes", default=",".join(AXES), show_default=True, metavar="NAMES", help="What to change, by commas.")
 @click.option("--sets", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of sets of seeds.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds per set.")
-@click.option(
-    "--dataset",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=complete.datasets,
-    help="auto: mnist, else digits.",
-)
+@complete.dataset_option
 @click.option("--cifar", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures to take as CIFAR-10.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)

@@ -39,14 +39,7 @@ JUDGED = 1000
 @click.argument("ids", nargs=-1, metavar="[CLAIM]...", shell_complete=complete.claims)
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Number of tuning seeds.")
 @click.option("--first-seed", type=click.IntRange(JUDGED, 10**9), default=JUDGED, show_default=True, help="The first.")
-@click.option(
-    "--dataset",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=complete.datasets,
-    help="auto: mnist, else digits.",
-)
+@complete.dataset_option
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: the cores]")
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @cluster_options

@@ -35,14 +35,6 @@ from vgtemplate.lab.verdicts import (
 from vgtemplate.text import write_count
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_DATASET = click.option(
-    "--dataset",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=complete.datasets,
-    help="auto: mnist, else digits.",
-)
 
 
 @click.group()
@@ -51,7 +43,7 @@ def verdicts() -> None:
 
 
 @verdicts.command()
-@_DATASET
+@complete.dataset_option
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help=f"[default: {FOLDER} of a checkout]")
 def save(dataset: str, output: Path | None) -> None:
     """Write the verdicts of every claim that was judged to its end, from the records; train nothing."""
@@ -66,7 +58,7 @@ def save(dataset: str, output: Path | None) -> None:
 
 @verdicts.command()
 @click.argument("paths", nargs=-1, type=_FILE, metavar="[FILE]...")
-@_DATASET
+@complete.dataset_option
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of a table.")
 def compare(paths: tuple[Path, ...], dataset: str, as_json: bool) -> None:
     """Hold the run at hand against committed verdicts (those of its data set, or the files named), claim by claim."""
