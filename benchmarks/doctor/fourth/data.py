@@ -205,9 +205,10 @@ def reminder(seed: int, size: int = 32, length: int = 40) -> Batches:
 
 
 def gauge(seed: int, size: int = 32, length: int = 40) -> Batches:
-    """Return a noisy gauge (B, length, 1), and the mean of its first three readings (B, 1), of variance 1."""
-    x = torch.randn(768, length, 1, generator=dice(seed))
-    return Batches((x, standard(x[:, :3].mean(1))), size, seed)
+    """Return a gauge with a mark on its first three readings (B, length, 2), and their mean (B, 1), of variance 1."""
+    x = torch.randn(768, length, 2, generator=dice(seed))
+    x[:, :, 1] = (torch.arange(length) < 3).float()
+    return Batches((x, standard(x[:, :3, 0].mean(1))[:, None]), size, seed)
 
 
 def ecg(seed: int, size: int = 24, length: int = 96) -> Batches:

@@ -165,7 +165,7 @@ class QRNN(nn.Module):
 class SelectiveScan(nn.Module):
     """A state whose decay and intake depend on the input, step by step (Mamba's core), twice, with norms."""
 
-    def __init__(self, inputs: int = 1, width: int = 24, states: int = 4) -> None:
+    def __init__(self, inputs: int = 2, width: int = 24, states: int = 4) -> None:
         super().__init__()
         self.inp = nn.Linear(inputs, width)
         self.log_a = nn.Parameter(torch.log(torch.arange(1, states + 1).float()).repeat(width, 1) - 2)
@@ -265,7 +265,7 @@ RECIPES = {
     "patchtst": Recipe("forecasting", PatchTST, data.demand, mse, "adamw", 2e-3),
     "gated-residual": Recipe("forecasting", GatedResidual, data.demand, mse, "nadam", 3e-3),
     "qrnn": Recipe("recurrent", QRNN, data.names, ce, "adam", 1e-2),
-    "selective-scan": Recipe("recurrent", SelectiveScan, partial(data.gauge, length=14), mse, "adamw", 3e-2),
+    "selective-scan": Recipe("recurrent", SelectiveScan, partial(data.gauge, length=14), mse, "adamw", 1e-2),
     "memory-network": Recipe("attention", MemoryNetwork, data.questions, matched, "adam", 1e-2),
     "conformer": Recipe("transformers", Conformer, data.activity, ce, "adamw", 2e-3),
     "spiking": Recipe("spiking", Spiking, data.activity, ce, "adamax", 5e-3),
