@@ -2,12 +2,14 @@
 
 Every argument has the replica axis in front, (R, ...). Results are on the same device; they are float64 tensors (R,),
 except those of dead_units and moments, which have one value per unit.
-Sums run in float64: the square of a vanished float32 gradient would underflow to zero.
+The square of a vanished float32 gradient would underflow to zero, so norms are sums of float64. On a processor that
+takes three times as long, and is done only where float32 does not hold the squares.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,11 +18,68 @@ DEAD = 1e-3
 """A unit is dead where no |phi'(z)| is as large (docs/register.md, amendment 3)."""
 
 
-def norm(x: Tensor) -> Tensor:
-    """Return the Euclidean norm over all axes but the first; non-finite where an entry is."""
-    rows = x.flatten(1) if x.dim() > 1 else x[:, None]  # one number per replica, as PReLU's slope is
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+_SMALL, _LARGE = 1e-12, 1e15
+"""Between these float32 holds the squares that a norm comes from."""
+_MOST_EXACT = 2**24
+"""Up to here float32 counts without rounding."""
+
+
+def _is_single(x: Tensor) -> bool:
+    """Say whether float32 is several times faster, and to look at a number costs nothing."""
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def _quick_norm(x: Tensor) -> Tensor:
+    """Return the norm in the entries' own precision, (R,)."""
+    if x.dim() > 3:
+        # First of each image, so that no sum in single precision is long.
+        return torch.linalg.vector_norm(torch.linalg.vector_norm(x.flatten(2), dim=2).double(), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(x.flatten(1) if x.dim() > 1 else x[:, None], dim=1)
     return norms
+
+
+def _exact_norm(x: Tensor) -> Tensor:
+    # One number per replica, as PReLU's slope is, has no second axis.
+    norms: Tensor = torch.linalg.vector_norm(x.flatten(1) if x.dim() > 1 else x[:, None], dim=1, dtype=torch.float64)
+    return norms
+
+
+def _holds(norms: Tensor) -> bool:
+    """Say whether single precision held the squares that norms come from; NaN and infinity: it did not."""
+    low, high = norms.aminmax()  # both NaN where there is one
+    return low.item() > _SMALL and high.item() < _LARGE
+
+
+def norm(x: Tensor) -> Tensor:
+    """Return the Euclidean norm over all axes but the first; non-finite where an entry is.
+
+    Right to about 1e-6 in single precision on a processor, whatever the size of the entries, else to 1e-13.
+    """
+    if _is_single(x):
+        norms = _quick_norm(x)
+        if _holds(norms):
+            return norms.double()
+    return _exact_norm(x)
+
+
+def norms(tensors: Sequence[Tensor], minus: Sequence[Tensor] | None = None) -> Tensor:
+    """Return the norm of each of several tensors, less others if there are some: (R, L).
+
+    As `norm` of each, with one look for all whether single precision sufficed.
+    """
+
+    def tensor(index: int) -> Tensor:
+        return tensors[index] if minus is None else tensors[index] - minus[index]
+
+    layers = range(len(tensors))
+    if not all(map(_is_single, tensors)):
+        return torch.stack([_exact_norm(tensor(index)) for index in layers], dim=1)
+    found = torch.stack([_quick_norm(tensor(index)) for index in layers], dim=1).double()
+    if not _holds(found):
+        for index in layers:
+            if not _holds(found[:, index]):
+                found[:, index] = _exact_norm(tensor(index))
+    return found
 
 
 def rms(x: Tensor) -> Tensor:
@@ -29,19 +88,28 @@ def rms(x: Tensor) -> Tensor:
 
 
 def mean(x: Tensor) -> Tensor:
-    """Return the mean over all axes but the first."""
-    return x.flatten(1).to(torch.float64).mean(dim=1)
+    """Return the mean over all axes but the first; in single precision, on a processor, right to 1e-7 of the size."""
+    rows = x.flatten(1)
+    if _is_single(x):
+        means = rows.mean(dim=1)
+        if math.isfinite(means.sum().item()):
+            return means.double()
+    return rows.mean(dim=1, dtype=torch.float64)
 
 
-def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
-    """Return the share of pre-activations whose |phi'(z)| is below 10 % of its maximum (docs/register.md, Terms).
+def slopes(derivative: Tensor, max_derivative: float | None) -> tuple[Tensor, Tensor | None]:
+    """Return the root mean square of phi'(z) and the saturated share; overwrites what it is given.
 
-    NaN for a replica in which a derivative is NaN.
+    Saturated is a pre-activation whose |phi'(z)| is below 10 % of its maximum (docs/register.md, Terms). The share is
+    NaN for a replica in which a derivative is NaN, None where the maximum is not known.
     """
-    sizes = derivative.flatten(1).abs()
-    saturated = (sizes < 0.1 * max_derivative).sum(dim=1, dtype=torch.float64) / sizes.shape[1]
-    # A sum of numbers that are not negative is NaN only if one of them is.
-    return saturated.masked_fill(sizes.sum(dim=1).isnan(), torch.nan)
+    size = rms(derivative)
+    if max_derivative is None:
+        return size, None
+    # As numbers, in place: a processor is several times slower with truth values, and with memory it has not at hand.
+    below = derivative.abs_().lt_(0.1 * max_derivative).flatten(1)
+    count = below.sum(dim=1, dtype=None if below.shape[1] <= _MOST_EXACT else torch.float64)
+    return size, (count.double() / below.shape[1]).masked_fill(size.isnan(), torch.nan)
 
 
 def dead_units(derivative: Tensor) -> Tensor:
@@ -50,16 +118,16 @@ def dead_units(derivative: Tensor) -> Tensor:
     Dead is a unit whose |phi'(z)| is below 1e-3 for every image (docs/register.md, amendment 3); a convolution's unit
     is a channel, dead only if it is so at every pixel. Never where a derivative is NaN.
     """
-    flat = (derivative.abs() < DEAD).flatten(3) if derivative.dim() > 3 else (derivative.abs() < DEAD)[..., None]
-    return flat.all(dim=3).all(dim=1)
+    # The largest is NaN where one is, and no NaN is below anything.
+    return derivative.abs().amax(dim=(1, *range(3, derivative.dim()))) < DEAD
 
 
-def update_ratio(before: Tensor, after: Tensor, size: Tensor | None = None) -> Tensor:
-    """Return ||after - before|| / ||before||: the update ratio of one step, or the travel since the start.
+def update_ratios(before: Sequence[Tensor], after: Sequence[Tensor], sizes: Tensor) -> Tensor:
+    """Return ||after - before|| / ||before|| of each layer, (R, L): a step's update ratio, or the travel since the start.
 
-    Where ||before|| is known, it is handed over as `size`, (R,).
+    `sizes` (R, L) are the norms before.
     """
-    return norm(after - before) / (norm(before) if size is None else size)
+    return norms(after, before) / sizes
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:

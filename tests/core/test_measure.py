@@ -32,11 +32,17 @@ def saturated(derivative: Array) -> float:
     return float(np.mean(np.abs(derivative) < 0.1 * 0.25))
 
 
+def saturated_fraction(derivative: Tensor, max_derivative: float) -> Tensor:
+    share = measure.slopes(derivative.clone(), max_derivative)[1]
+    assert share is not None
+    return share
+
+
 CASES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Array], Any]]] = {
     "norm": (measure.norm, lambda x: np.sqrt(np.sum(x**2))),
     "rms": (measure.rms, lambda x: np.sqrt(np.mean(x**2))),
     "mean": (measure.mean, np.mean),
-    "saturated_fraction": (lambda x: measure.saturated_fraction(x, 0.25), saturated),
+    "saturated_fraction": (lambda x: saturated_fraction(x, 0.25), saturated),
 }
 
 
@@ -52,13 +58,49 @@ def test_statistic_is_numpys(name: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["norm", "rms", "mean"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_lower_precision_is_summed_in_double(name: str, dtype: torch.dtype) -> None:
     ours, closed_form = CASES[name]
     x = torch.from_numpy(0.05 * draw((2, 300, 7))).to(dtype)
     result = ours(x)
     assert result.dtype == torch.float64
     np.testing.assert_allclose(result.numpy(), over_all_but_first(closed_form, x.double().numpy()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 300, 7), (2, 128, 784), (2, 32, 8, 28, 28)])
+@pytest.mark.parametrize("size", [1e-42, 1e-30, 1e-19, 1e-13, 1e-6, 1.0, 1e12, 1e20, 1e33])
+def test_single_precision_is_right_to_a_millionth_whatever_the_size(shape: tuple[int, ...], size: float) -> None:
+    x = torch.from_numpy(size * draw(shape)).float()
+    stored = x.double().numpy()
+    for name, tolerance in (("norm", 2e-6), ("rms", 2e-6)):
+        ours, closed_form = CASES[name]
+        assert ours(x).dtype == torch.float64
+        np.testing.assert_allclose(ours(x).numpy(), over_all_but_first(closed_form, stored), rtol=tolerance)
+    spread = np.abs(stored).reshape(len(x), -1).mean(axis=1) + 1e-37  # a sum ends at the smallest normal number
+    assert (np.abs(measure.mean(x).numpy() - over_all_but_first(np.mean, stored)) < 1e-7 * spread).all()
+
+
+def test_mean_that_single_precision_cannot_sum_is_a_number() -> None:
+    assert measure.mean(torch.full((2, 100), 3e38)).tolist() == pytest.approx([3e38] * 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_norms_are_each_ones_norm_also_where_one_vanishes_or_is_not_finite(dtype: torch.dtype) -> None:
+    sizes = [1.0, 1e-30, 0.0, 1e25, float("nan"), float("inf"), 1e-13]
+    tensors = [torch.from_numpy(draw((3, 4, 5), seed)).to(dtype) * size for seed, size in enumerate(sizes)]
+    found = measure.norms(tensors)
+    assert found.dtype == torch.float64
+    np.testing.assert_array_equal(found.numpy(), torch.stack(list(map(measure.norm, tensors)), dim=1).numpy())
+    left = measure.norms(tensors, [tensor * 0.5 for tensor in tensors]).numpy()
+    finite = np.isfinite(sizes)
+    np.testing.assert_allclose(left[:, finite], found.numpy()[:, finite] / 2, rtol=1e-6)
+    assert not np.isfinite(left[:, ~finite]).any()
+
+
+def test_slopes_need_no_largest_derivative() -> None:
+    size, share = measure.slopes(torch.tensor([[3.0, 4.0]]), None)
+    assert size.tolist() == pytest.approx([12.5**0.5])
+    assert share is None
 
 
 @settings(max_examples=50, deadline=None)
@@ -109,7 +151,7 @@ def test_replica_that_is_not_finite_does_not_touch_the_others(name: str, bad: fl
 
 def test_saturated_is_strictly_below_a_tenth_of_the_largest_derivative() -> None:
     derivative = torch.tensor([[0.0249, -0.0249, 0.0251, 0.0], [0.1 * 0.25, 0.1, -0.2, 0.03]], dtype=torch.float64)
-    assert measure.saturated_fraction(derivative, 0.25).tolist() == [0.75, 0.0]
+    assert saturated_fraction(derivative, 0.25).tolist() == [0.75, 0.0]
 
 
 def test_dead_unit_lets_no_gradient_pass_for_any_image() -> None:
@@ -146,16 +188,19 @@ def test_nan_is_not_death() -> None:
 
 def test_update_ratio_is_the_step_over_the_weights() -> None:
     before, step = draw((3, 4, 5), 1), draw((3, 4, 5), 2) * 1e-3
-    ratio = measure.update_ratio(torch.from_numpy(before), torch.from_numpy(before + step))
+    sizes = measure.norms([torch.from_numpy(before)])
+    ratio = measure.update_ratios([torch.from_numpy(before)], [torch.from_numpy(before + step)], sizes)[:, 0]
     expected = np.linalg.norm(step.reshape(3, -1), axis=1) / np.linalg.norm(before.reshape(3, -1), axis=1)
     np.testing.assert_allclose(ratio.numpy(), expected, rtol=1e-9)
 
 
 def test_update_ratio_of_weights_that_stay_is_zero_and_of_zero_weights_not_finite() -> None:
     weights = torch.ones(2, 3, 3)
-    assert measure.update_ratio(weights, weights.clone()).tolist() == [0.0, 0.0]
-    assert measure.update_ratio(weights * 0, weights).tolist() == [float("inf")] * 2
-    assert measure.update_ratio(weights * 0, weights * 0).isnan().all()
+    before, after = [weights, weights * 0, weights * 0], [weights.clone(), weights, weights * 0]
+    still, from_zero, at_zero = measure.update_ratios(before, after, measure.norms(before)).T
+    assert still.tolist() == [0.0, 0.0]
+    assert from_zero.tolist() == [float("inf")] * 2
+    assert at_zero.isnan().all()
 
 
 def test_arguments_are_left_alone() -> None:
@@ -164,7 +209,7 @@ def test_arguments_are_left_alone() -> None:
     for ours, _ in CASES.values():
         ours(x)
     measure.dead_units(x)
-    measure.update_ratio(x, x)
+    measure.update_ratios([x], [x], measure.norms([x]))
     assert torch.equal(x, kept)
 
 

@@ -7,9 +7,10 @@ from functools import partial
 from torch import Tensor, nn
 
 from vgtemplate import measure
-from vgtemplate.callbacks.layers import ProbedLayer, derivative
+from vgtemplate.callbacks.layers import ProbedLayer
 from vgtemplate.callbacks.probe import Probe
 from vgtemplate.lightning import pl
+from vgtemplate.nn.activations import derivative
 
 
 class ActivationProbe(Probe):
@@ -35,10 +36,10 @@ class ActivationProbe(Probe):
 
     # Before the activation, which may overwrite its input.
     def _watch_activation(self, index: int, layer: ProbedLayer, activation: nn.Module, inputs: tuple[Tensor]) -> None:
-        slope = derivative(activation, inputs[0])
-        self._keep("derivative_rms", index, measure.rms(slope))
-        if layer.max_derivative is not None:
-            self._keep("saturated_fraction", index, measure.saturated_fraction(slope, layer.max_derivative))
+        size, saturated = measure.slopes(derivative(activation, inputs[0]), layer.max_derivative)
+        self._keep("derivative_rms", index, size)
+        if saturated is not None:
+            self._keep("saturated_fraction", index, saturated)
 
     def _watch_output(self, index: int, _: nn.Module, __: object, output: Tensor) -> None:
         signal = output.detach()

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from vgtemplate import measure
 from vgtemplate.callbacks.contracts import ShowsImages, check_order, lacking
-from vgtemplate.callbacks.layers import derivative, find_layers
+from vgtemplate.callbacks.layers import find_layers
 from vgtemplate.callbacks.loggers import log_values
 from vgtemplate.callbacks.recorder import to_host
 from vgtemplate.callbacks.stopping import StopAtAccuracy
 from vgtemplate.lightning import pl
+from vgtemplate.nn.activations import derivative
 
 _CHUNK = 100
 """Probe images per forward pass; bounds the memory of a deep convolutional population."""
@@ -94,5 +95,5 @@ def _dead_fractions(pl_module: Any, activations: list[Any]) -> Tensor:
             module.training = mode
         for handle in handles:
             handle.remove()
-    shares = [measure.mean(dead[index].float()).masked_fill(broken[index], torch.nan) for index in sorted(dead)]
+    shares = [measure.mean(dead[index]).masked_fill(broken[index], torch.nan) for index in sorted(dead)]
     return torch.stack(shares, dim=1)

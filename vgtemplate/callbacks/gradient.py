@@ -36,27 +36,27 @@ class GradientProbe(Probe):
         if inputs[0].requires_grad:
             self._handles.append(inputs[0].register_hook(keep))
 
-    def _norms(self, parameter: str) -> list[Tensor]:
-        gradients = [layer.gradient(parameter) for layer in self.layers]
-        return [measure.norm(gradient) for gradient in gradients if gradient is not None]
+    def _gradients(self, parameter: str) -> list[Tensor]:
+        """Return every layer's gradient of its weight or bias; none if one has none, as a network without biases."""
+        found = [gradient for layer in self.layers if (gradient := layer.gradient(parameter)) is not None]
+        return found if len(found) == len(self.layers) else []
+
+    def _norms(self, parameter: str) -> Tensor | list[Tensor]:
+        gradients = self._gradients(parameter)
+        return measure.norms(gradients) if gradients else []
 
     def _versions(self) -> list[tuple[int, int]]:
         """Return what changes when a weight's gradient is written to: nothing does where nothing is clipped."""
-        gradients = [layer.gradient("weight") for layer in self.layers]
-        return [(id(gradient), gradient._version) for gradient in gradients if gradient is not None]
-
-    def _add_complete(self, name: str, values: list[Tensor]) -> None:
-        """Keep a series only if every layer has it: a network without biases has no bias gradients."""
-        if len(values) == len(self.layers):
-            self.recorder.add(name, values)
+        return [(id(gradient), gradient._version) for gradient in self._gradients("weight")]
 
     def before_clip(self, pl_module: pl.LightningModule) -> None:
         self._before_clip, self._seen = self._norms("weight"), self._versions()
-        self._add_complete("weight_grad_norm_before_clip", self._before_clip)
-        self._add_complete("bias_grad_norm", self._norms("bias"))
+        self.recorder.add("weight_grad_norm_before_clip", self._before_clip)
+        self.recorder.add("bias_grad_norm", self._norms("bias"))
 
     def end(self, pl_module: pl.LightningModule) -> None:
-        self._add_complete("gradient_rms", [self._profile[index] for index in sorted(self._profile)])
+        if len(self._profile) == len(self.layers):
+            self.recorder.add("gradient_rms", [self._profile[index] for index in sorted(self._profile)])
         after_clip = self._before_clip if self._versions() == self._seen else self._norms("weight")
-        self._add_complete("weight_grad_norm_after_clip", after_clip)
+        self.recorder.add("weight_grad_norm_after_clip", after_clip)
         self._profile = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from vgtemplate.config import catalogue
@@ -59,18 +58,3 @@ def mixing_layers(module: pl.LightningModule, layers: Sequence[str]) -> list[str
 def _layer(number: int, depth: int, layer: nn.Module) -> ProbedLayer:
     name = f"layer_{number:0{len(str(depth))}d}"
     return ProbedLayer(name, layer.get_submodule("linear"), layer.get_submodule("activation"), layer)
-
-
-def derivative(activation: nn.Module, z: Tensor) -> Tensor:
-    """Return phi'(z) elementwise through autograd, as in evaluation (a random slope at its mean)."""
-    training = activation.training
-    activation.training = False
-    try:
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            # `forward` rather than the call: the module's hooks may be the ones that brought us here. A copy, because
-            # the module may work in place.
-            (slope,) = torch.autograd.grad(activation.forward(z.clone()).sum(), z)
-    finally:
-        activation.training = training
-    return slope

@@ -87,10 +87,10 @@ class Recorder(pl.Callback):
         is_due = not self.steps or trainer.global_step // every > self.steps[-1] // every
         return is_due or trainer.global_step == total - 1
 
-    def add(self, name: str, values: list[Tensor]) -> None:
-        """Keep one (R,) tensor per hidden layer of a population under `name` until the step ends."""
-        if values:
-            self._pending[name] = torch.stack(values, dim=1)
+    def add(self, name: str, values: list[Tensor] | Tensor) -> None:
+        """Keep one (R,) tensor per hidden layer of a population, or all as (R, L), under `name` until the step ends."""
+        if len(values):
+            self._pending[name] = values if isinstance(values, Tensor) else torch.stack(values, dim=1)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
         watcher, hooks = self.watcher, self._hooks

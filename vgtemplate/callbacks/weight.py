@@ -32,7 +32,7 @@ class WeightProbe(Probe):
         weights = [layer.weight for layer in self.layers]
         pairs = zip(initial or weights, weights, strict=True)
         self._initial = [tensor.to(weight.device, copy=True) for tensor, weight in pairs]
-        self._initial_sizes = [measure.norm(weight) for weight in self._initial]
+        self._initial_sizes = measure.norms(self._initial)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "initial": list(self._initial)}
@@ -42,13 +42,13 @@ class WeightProbe(Probe):
         self._resumed = state_dict["initial"]
 
     def begin(self, pl_module: pl.LightningModule) -> None:
-        self._before = [layer.weight.clone() for layer in self.layers]
+        weights = [layer.weight for layer in self.layers]
+        self._before, self._sizes = [weight.clone() for weight in weights], measure.norms(weights)
 
     def end(self, pl_module: pl.LightningModule) -> None:
         after = [layer.weight for layer in self.layers]
-        sizes = [measure.norm(weight) for weight in self._before]
-        counts = [weight[0].numel() for weight in self._before]
-        self.recorder.add("weight_rms", [size / math.sqrt(count) for size, count in zip(sizes, counts, strict=True)])
-        self.recorder.add("update_ratio", list(map(measure.update_ratio, self._before, after, sizes)))
-        self.recorder.add("travel", list(map(measure.update_ratio, self._initial, after, self._initial_sizes)))
+        roots = [math.sqrt(weight[0].numel()) for weight in after]
+        self.recorder.add("weight_rms", self._sizes / self._sizes.new_tensor(roots))
+        self.recorder.add("update_ratio", measure.update_ratios(self._before, after, self._sizes))
+        self.recorder.add("travel", measure.update_ratios(self._initial, after, self._initial_sizes))
         self._before = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -149,6 +149,40 @@ class RReLU(Activation):
         slope = (low + (high - low) * self.noise.uniform(z)).to(z.dtype)
         # As where(z > 0, z, slope * z), bit for bit and at 0 too, in a third of its time.
         return torch.relu(z) + slope * z.clamp(max=0)
+
+
+_GRADIENT = torch.ops.aten
+DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sigmoid": lambda one, z: _GRADIENT.sigmoid_backward(one, torch.sigmoid(z)),
+    "tanh": lambda one, z: _GRADIENT.tanh_backward(one, torch.tanh(z)),
+    "relu": lambda one, z: _GRADIENT.threshold_backward(one, z, 0),
+    "leaky_relu": lambda one, z: _GRADIENT.leaky_relu_backward(one, z, LEAKY_SLOPE, False),
+    "silu": _GRADIENT.silu_backward,
+    "gelu": _GRADIENT.gelu_backward,
+}
+"""What autograd itself calls for these activations, handed ones: all that a probe needs, in a fifth of the time."""
+
+
+def derivative(activation: nn.Module, z: Tensor) -> Tensor:
+    """Return phi'(z) elementwise, as in evaluation (a random slope at its mean): (R, ...) to the same.
+
+    By torch's own derivative where it has one of that name, else through autograd.
+    """
+    closed = DERIVATIVES.get(activation.name) if type(activation) is Activation else None
+    if closed is not None:
+        z = z.detach()
+        return closed(z.new_ones(()).expand_as(z), z)
+    training = activation.training
+    activation.training = False
+    try:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            # `forward` rather than the call: the module's hooks may be the ones that brought us here. A copy, because
+            # the module may work in place.
+            (slope,) = torch.autograd.grad(activation.forward(z.clone()).sum(), z)
+    finally:
+        activation.training = training
+    return slope
 
 
 def build_activation(name: str, seeds: Sequence[int], layer: int, width: int = 1) -> Activation:

@@ -13,7 +13,6 @@ import torch
 from pydantic import BaseModel
 
 from vgtemplate import metrics
-from vgtemplate.callbacks import layers
 from vgtemplate.config import catalogue, declared
 from vgtemplate.config.catalogue import ACTIVATIONS, BLOCKS, DATASETS, INITIALISERS, METRICS
 from vgtemplate.config.declared import Declared
@@ -63,7 +62,7 @@ def test_options_of_a_metric_are_its_functions_arguments(name: str) -> None:
 def test_largest_derivative_is_the_functions(name: str) -> None:
     z = torch.linspace(-6, 6, 120_001, dtype=torch.float64)
     module = activations.build_activation(name, [0], 0).double()
-    slope = layers.derivative(module, z[None])[0].abs().max().item()
+    slope = activations.derivative(module, z[None])[0].abs().max().item()
     assert slope == pytest.approx(ACTIVATIONS[name].max_derivative, rel=1e-4)
 
 

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from vgtemplate.config import catalogue
 from vgtemplate.config.errors import UserError
-from vgtemplate.nn.activations import FUNCTIONS, Activation, PReLU, RReLU, build_activation
+from vgtemplate.nn.activations import (
+    DERIVATIVES,
+    FUNCTIONS,
+    Activation,
+    PReLU,
+    RReLU,
+    build_activation,
+    derivative,
+)
 from vgtemplate.nn.noise import set_step
 from vgtemplate.theory.numpy_activations import FORMULAS as WITH_FORMULA
 
@@ -132,3 +140,13 @@ def test_rrelus_gradient_is_the_slope_it_drew() -> None:
 def test_unknown_name_is_answered_with_the_nearest_before_anything_runs() -> None:
     with pytest.raises(UserError, match="'relu'"):
         build_activation("rellu", [0], 0)
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_derivative_in_closed_form_is_autograds_bit_for_bit(name: str, dtype: torch.dtype) -> None:
+    z = torch.cat([torch.linspace(-9, 9, 2_000), torch.tensor([0.0, -0.0, 1e-30, -200, 200, torch.inf])]).to(dtype)
+    leaf = z.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(FUNCTIONS[name](leaf).sum(), leaf)
+    found = derivative(build_activation(name, [0], 0), z)
+    assert torch.equal(found.nan_to_num(7), expected.nan_to_num(7))
