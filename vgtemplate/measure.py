@@ -123,7 +123,7 @@ def dead_units(derivative: Tensor) -> Tensor:
 
 
 def update_ratios(before: Sequence[Tensor], after: Sequence[Tensor], sizes: Tensor) -> Tensor:
-    """Return ||after - before|| / ||before|| of each layer, (R, L): a step's update ratio, or the travel since the start.
+    """Return ||after - before|| / ||before|| per layer, (R, L): a step's update ratio, or the travel since the start.
 
     `sizes` (R, L) are the norms before.
     """
