@@ -33,7 +33,7 @@ def _quick_norm(x: Tensor) -> Tensor:
     """Return the norm in the entries' own precision, (R,)."""
     if x.dim() > 3:
         # First of each image, so that no sum in single precision is long.
-        return torch.linalg.vector_norm(torch.linalg.vector_norm(x.flatten(2), dim=2).double(), dim=1)
+        x = torch.linalg.vector_norm(x.flatten(2), dim=2).double()
     norms: Tensor = torch.linalg.vector_norm(x.flatten(1) if x.dim() > 1 else x[:, None], dim=1)
     return norms
 
