@@ -7,12 +7,16 @@ made for dropout masks and random slopes, not for cryptography.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from vgtemplate.config.seeding import Stream, derive
+
+_BLOCK = 1 << 15
+"""Words that a processor makes at once, so that they stay in its cache: one pass through memory takes as long as all
+the arithmetic."""
 
 
 def _signed(word: int) -> int:
@@ -20,6 +24,7 @@ def _signed(word: int) -> int:
 
 
 # Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", as signed 64-bit words.
+_WORD = (1 << 64) - 1
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _MIX_1 = _signed(0xBF58476D1CE4E5B9)
 _MIX_2 = _signed(0x94D049BB133111EB)
@@ -57,17 +62,33 @@ class Noise(nn.Module):
         self.register_buffer("keys", torch.tensor(keys, dtype=torch.int64), persistent=False)
         self.step = 0
 
+    def _fill(self, numbers: Tensor, turn: Callable[[Tensor], Tensor]) -> Tensor:
+        """Write what `turn` makes of this step's words of 24 bits into a tensor (R, ...), and return it."""
+        start = mix64(self.keys + torch.full_like(self.keys, self.step) * _GOLDEN)
+        rows = numbers.view(len(start), -1)
+        count = rows.shape[1]
+        each = max(1, _BLOCK // len(start)) if start.is_cpu else count
+        for first in range(0, count, each):
+            words = splitmix64(start + _signed(first * _GOLDEN & _WORD), min(each, count - first))
+            rows[:, first : first + each] = turn(_shift_right(words, 40))
+        return numbers
+
     def uniform(self, like: Tensor) -> Tensor:
         """Return numbers uniform in [0, 1), shaped like the (R, ...) tensor, for this replica, layer and step."""
-        start = mix64(self.keys + torch.full_like(self.keys, self.step) * _GOLDEN)
-        words = splitmix64(start, like[0].numel())
-        return _shift_right(words, 40).to(torch.float32).mul_(2.0**-24).view(like.shape)
+        numbers = torch.empty(like.shape, device=self.keys.device)
+        return self._fill(numbers, lambda words: words.to(torch.float32).mul_(2.0**-24))
 
     def normal(self, like: Tensor) -> Tensor:
         """Return numbers from N(0, 1), by the inverse of the normal distribution, in the type of `like`."""
-        # Half a cell off the grid of `uniform`, in a type that can tell it from 1: there the inverse is infinite.
-        centred = 2 * (self.uniform(like).to(torch.float64) + 2.0**-25) - 1
-        return (torch.erfinv(centred) * math.sqrt(2)).to(like.dtype)
+        numbers = torch.empty(like.shape, dtype=like.dtype, device=self.keys.device)
+        return self._fill(numbers, to_normal)
+
+
+def to_normal(words: Tensor) -> Tensor:
+    """Return N(0, 1)'s quantile of each word of 24 bits, float64."""
+    # Half a cell off the grid of `uniform`, in a type that can tell it from 1: there the inverse is infinite.
+    centred = 2 * (words.to(torch.float64) * 2.0**-24 + 2.0**-25) - 1
+    return torch.erfinv(centred) * math.sqrt(2)
 
 
 class Dropout(nn.Module):

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from vgtemplate.nn.noise import Dropout, Noise, set_step, splitmix64
+from vgtemplate.nn import noise
+from vgtemplate.nn.noise import Dropout, Noise, set_step, splitmix64, to_normal
 
 PUBLISHED = [
     6457827717110365317,
@@ -21,9 +22,9 @@ PUBLISHED = [
 
 
 def draw(seeds: list[int], layer: int = 0, step: int = 0, num: int = 20_000) -> Tensor:
-    noise = Noise(seeds, layer)
-    set_step(noise, step)
-    return noise.uniform(torch.empty(len(seeds), num))
+    source = Noise(seeds, layer)
+    set_step(source, step)
+    return source.uniform(torch.empty(len(seeds), num))
 
 
 def test_normal_numbers_follow_the_normal_distribution_and_repeat() -> None:
@@ -36,12 +37,20 @@ def test_normal_numbers_follow_the_normal_distribution_and_repeat() -> None:
     assert torch.equal(numbers, noise.normal(torch.empty(2, 20_000, dtype=torch.float64)))
 
 
-def test_normal_numbers_of_the_smallest_and_largest_uniform_number_are_finite(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = torch.tensor([[0.0, 1 - 2.0**-24]])
-    monkeypatch.setattr(Noise, "uniform", lambda self, like: ends)
+def test_normal_numbers_of_the_smallest_and_largest_word_are_finite() -> None:
     expected = stats.norm.ppf([2.0**-25, 1 - 2.0**-25])
-    numbers = Noise([0], 0).normal(torch.empty(1, 2, dtype=torch.float64))
-    np.testing.assert_allclose(numbers[0].numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(to_normal(torch.tensor([0, 2**24 - 1])).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 100), (3, 7, 11), (2, 1)])
+def test_numbers_do_not_depend_on_how_many_are_made_at_once(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, like = Noise(range(shape[0]), 4), torch.empty(shape)
+    at_once = source.uniform(like), source.normal(like)
+    monkeypatch.setattr(noise, "_BLOCK", 5)
+    assert torch.equal(source.uniform(like), at_once[0])
+    assert torch.equal(source.normal(like), at_once[1])
 
 
 def test_words_equal_the_published_sequence() -> None:
