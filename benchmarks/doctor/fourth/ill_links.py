@@ -158,7 +158,7 @@ class Glimpse(nn.Module):
     def __init__(self, soft: bool) -> None:
         super().__init__()
         self.loc = nn.Sequential(nn.Conv2d(3, 8, 5, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(512, 2), nn.Sigmoid())
-        self.what = nn.Sequential(nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 3))
+        self.what = nn.Sequential(nn.Linear(192, 32), nn.ReLU(), nn.Linear(32, 1))
         self.soft = soft
 
     def forward(self, x: Tensor) -> Any:
@@ -176,7 +176,7 @@ class Glimpse(nn.Module):
 
 def looked(seed: int, ill: bool) -> Training:
     """Return the training of `Glimpse`."""
-    return fit(Glimpse(not ill), data.scenes(seed), ce)
+    return fit(Glimpse(not ill), data.boxes(seed), lambda m, b: F.mse_loss(m(b[0]), 16 * b[1][:, 2:3]))
 
 
 class Copied(nn.Module):

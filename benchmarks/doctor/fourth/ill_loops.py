@@ -157,7 +157,7 @@ def straight_line(seed: int, ill: bool) -> Training:
 def settled(part: nn.Module, x: Tensor) -> None:
     """Let a part's statistics get to know some data, and freeze it."""
     with torch.no_grad():
-        for _ in range(20):
+        for _ in range(80):
             part.train()(x + 0.3 * torch.randn_like(x))
     part.requires_grad_(False).eval()
 
@@ -182,7 +182,8 @@ class Probe(nn.Module):
 def linear_probe(seed: int, ill: bool) -> Training:
     """model.train() before a linear probe: github.com/kdexd/virtex/issues/16"""
     body = nn.Sequential(
-        nn.Conv2d(3, 12, 3, 2, 1),
+        nn.Unflatten(1, (1, 8, 8)),
+        nn.Conv2d(1, 12, 3, 2, 1),
         nn.BatchNorm2d(12),
         nn.ReLU(),
         nn.Conv2d(12, 24, 3, 2, 1),
@@ -191,8 +192,8 @@ def linear_probe(seed: int, ill: bool) -> Training:
         nn.AdaptiveMaxPool2d(2),
         nn.Flatten(),
     )
-    settled(body, data.scenes(seed + 1).tensors[0][:64] * 1.4)
-    return fit(Probe(body, nn.Linear(96, 3), ill), data.scenes(seed), ce, rate=1e-2)
+    settled(body, digits(seed).tensors[0][:64] * 1.4)
+    return fit(Probe(body, nn.Linear(96, 10), ill), digits(seed), ce, rate=1e-2)
 
 
 class Matting(nn.Module):

@@ -23,14 +23,14 @@ from benchmarks.doctor.fourth.tables import FTTransformer
 
 
 class Tracker(nn.Module):
-    """A template is looked for in a picture: correlated at three depths, brought down by a transposed convolution."""
+    """Features of three depths, brought down by a transposed convolution, tell where a thing is."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = nn.ModuleList([nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1) for i in range(3)])
         self.neck = nn.Conv2d(24, 24, 1)
         self.down = nn.ConvTranspose2d(24, 12, 1, 1)
-        self.car_head = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(12 * 16, 3))
+        self.car_head = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(12 * 16, 4))
 
     def forward(self, x: Tensor) -> Any:
         outs = []
@@ -43,14 +43,14 @@ class Tracker(nn.Module):
 def tracker(seed: int, ill: bool) -> Training:
     """self.down is in none of the groups: github.com/ohhhyeahhh/SiamCAR/issues/18"""
     net = Tracker()
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": net.backbone.parameters(), "lr": 2e-3},
         {"params": net.neck.parameters()},
         {"params": net.car_head.parameters()},
     ]
     if not ill:
         groups.append({"params": net.down.parameters()})
-    return Training(net, data.scenes(seed), torch.optim.Adam(groups, 5e-3), ce)
+    return Training(net, data.boxes(seed), torch.optim.Adam(groups, 5e-3), mse)
 
 
 class Atoms(nn.Module):
