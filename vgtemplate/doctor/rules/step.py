@@ -17,6 +17,8 @@ _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
 _STAYS = 0.95
 _COLLAPSED = 0.02
+_FADED, _ALIVE, _LEFT = 1e-4, 0.1, 0.2
+"""Of what it was at first: a step that has come to nothing, a gradient that has not, a loss that could still fall."""
 _TINY_BATCH = 4
 _FEW_VALUES = 16
 
@@ -27,6 +29,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
         yield from _too_large(evidence)
         yield from _oscillates(evidence)
         yield from _too_small(evidence)
+        yield from _fades(evidence)
     yield from _tiny_batch(evidence)
 
 
@@ -135,6 +138,39 @@ def _too_small(evidence: Evidence) -> Iterator[Finding]:
             "a learning rate 10 to 1000 times larger",
             LIKELY,
         )
+
+
+def _fades(evidence: Evidence) -> Iterator[Finding]:
+    """Find a schedule that takes the rate away: for half of the steps they are nothing, though there are gradients."""
+    steps, sizes = evidence.all_steps(), overall_ratios(evidence)
+    if len(steps) < 8 or not np.isfinite(sizes).all():
+        return
+    numbers = np.array([step.number for step in steps])
+    middle = (numbers[0] + numbers[-1]) / 2
+    later, early = sizes[numbers >= middle], float(np.max(sizes[:3]))
+    first, last = smooth(evidence.losses())
+    if np.max(later) < _FADED * early and last > _LEFT * first > 0 and _keeps_gradients(evidence, middle):
+        since = int(numbers[np.flatnonzero(sizes >= _FADED * early)[-1] + 1])
+        yield Finding(
+            "step-too-small",
+            ("the optimiser",),
+            since,
+            f"a step moved the weights by {early:.1g} of their size at first, and from step {since} on by less than"
+            f" {_FADED * early:.1g}, though the gradients are as large; the loss rests at {last:.4g}",
+            "the schedule takes the learning rate away long before the training ends",
+            "a schedule that is as long as the training; scheduler.step() per epoch where it counts epochs",
+            LIKELY,
+        )
+
+
+def _keeps_gradients(evidence: Evidence, middle: float) -> bool:
+    """Say whether the largest gradients after the middle of the training are of the size of the first ones."""
+    largest = [
+        (step.number, max((note.largest_gradient for note in step.parameters.values()), default=0.0))
+        for step in evidence.steps
+    ]
+    before, after = [size for _, size in largest[:3]], [size for number, size in largest if number >= middle]
+    return bool(after) and bool(np.median(after) > _ALIVE * np.median(before) > 0)
 
 
 def _tiny_batch(evidence: Evidence) -> Iterator[Finding]:
