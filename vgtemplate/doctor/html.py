@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vgtemplate.doctor.report import Finding, Report
 
 _STYLE = """
-.vgt{--line:#d5d9de;--soft:#5c6773;--ill:#b3261e;--well:#1b7f4b;--card:#f6f7f9;--c0:#2a6fdb;--c1:#c2571a;--c2:#6a3fb5;
+.vgt{--line:#d5d9de;--soft:#5c6773;--ill:#b3261e;--well:#1b7f4b;--card:#f6f7f9;--c0:#2a6fdb;--c1:#c2571a;--c2:#1c2127;
 font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 .vgt h1{font-size:1.35em;margin:.2em 0}.vgt h2{font-size:1.1em;margin:1.4em 0 .5em}.vgt p{margin:.3em 0}
 .vgt .soft,.vgt dt{color:var(--soft)}.vgt .ill{color:var(--ill)}.vgt .well{color:var(--well)}
@@ -30,7 +30,7 @@ padding:12px 14px}
 .vgt .legend i{display:inline-block;width:14px;border-top:2px solid;margin-right:.4em;vertical-align:middle}
 .vgt ol{columns:2 260px;padding-left:2.2em;font-size:.9em}
 @media(prefers-color-scheme:dark){.vgt{--line:#3a424c;--soft:#9aa7b4;--ill:#ff8a80;--well:#69d39b;--card:#1d2228;
---c0:#7fb0ff;--c1:#ffab70;--c2:#c3a6ff}}
+--c0:#7fb0ff;--c1:#ffab70;--c2:#f2f4f7}}
 """
 _PAGE_STYLE = """
 :root{color-scheme:light dark}body{margin:0;background:#fff;color:#1c2127}

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests.colours import CURVES, SEEN, closest
 from vgtemplate.doctor.charts import Curve, draw, linear, logarithmic
 from vgtemplate.doctor.report import Finding, Report
 
@@ -69,6 +70,16 @@ def test_value_that_is_not_finite_is_a_gap() -> None:
     path = ElementTree.fromstring(svg[0]).find(".//path[@class='line']")
     assert path is not None
     assert re.findall("[ML]", path.attrib["d"]) == ["M", "L", "M"]
+
+
+@pytest.mark.parametrize("kind", SEEN)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_curves_are_told_apart_without_one_kind_of_cones(scheme: str, kind: str) -> None:
+    light, dark = (dict(re.findall(r"--(c\d):(#[0-9a-f]{6})", part)) for part in report().to_html().split("@media", 1))
+    colours = {"light": light, "dark": dark}[scheme]
+    assert len(colours) == 3
+    found = closest(colours, kind)
+    assert found[0] >= CURVES, found
 
 
 def test_axes_hold_their_values_between_round_marks() -> None:
