@@ -261,5 +261,5 @@ CASES: list[Case] = [
     script("recomputed-blocks", "checkpointing", lambda seed: cook(REST, seed)),
     script("tiny-loss-flow", "flows", lambda seed: cook(MAKERS["planar-flow"], seed, loss=lambda m, b: 1e-4 * m(*b))),
     script("rents-in-their-unit-huber", "tables", lambda seed: cook(TABLES["additive"], seed, data=lambda s: data.rents(s, shift=3.0), loss=lambda m, b: F.smooth_l1_loss(m(b[0]), b[1], beta=0.3)), 60),
-    script("float64-monotonic", "tables", lambda seed: cook(TABLES["monotonic"], seed, net=lambda: TABLES["monotonic"].net().double(), loss=lambda m, b: mse(m, [t.double() for t in b]))),
+    script("float64-trees", "trees", lambda seed: cook(TABLES["soft-trees"], seed, net=lambda: TABLES["soft-trees"].net().double(), loss=lambda m, b: mse(m, [t.double() for t in b]))),
 ]  # fmt: skip

@@ -11,15 +11,21 @@ ALL: dict[str, Recipe] = {
     for shelf in (vision, sequences, tables, graphs, generative, science)
     for name, recipe in shelf.RECIPES.items()
 }
-LONGER = {"spiking": 100, "selective-scan": 150, "memory-network": 100, "trans-e": 100, "slots": 80, "lagrangian": 80}
+LONGER = {
+    "tcn": 120,
+    "spiking": 100,
+    "selective-scan": 150,
+    "memory-network": 100,
+    "trans-e": 100,
+    "slots": 80,
+    "lagrangian": 80,
+}
 OTHERS = {
-    "capsules": ("rmsprop", 2e-3),
-    "box": ("radam", 1e-2),
-    "tcn": ("nesterov", 0.05),
+    "capsules": ("radam", 5e-3),
+    "tcn": ("adamw", 5e-3),
     "deepar": ("rmsprop", 5e-3),
-    "patchtst": ("adafactor", 1e-2),
-    "gated-residual": ("adamax", 5e-3),
-    "ft-transformer": ("amsgrad", 3e-3),
+    "gated-residual": ("amsgrad", 5e-3),
+    "ft-transformer": ("adafactor", 1e-2),
     "self-normalising": ("adam", 1e-3),
     "neumf": ("adagrad", 0.1),
     "topic-model": ("adamw", 1e-2),

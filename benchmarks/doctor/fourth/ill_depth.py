@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any
 
 import torch
@@ -55,6 +55,8 @@ class NestedSigmoids(nn.Module):
         super().__init__()
         self.tower = nn.ModuleList([nn.Linear(2 if i == 0 else 24, 24) for i in range(depth)])
         self.act, self.last = act, nn.Linear(24, 2)
+        if act is torch.relu:
+            filled(self, 1.41)
 
     def forward(self, x: Tensor) -> Any:
         for layer in self.tower:
@@ -63,7 +65,7 @@ class NestedSigmoids(nn.Module):
 
 
 class DeepWave(nn.Module):
-    """Eighteen dense layers over a beat, with Softplus between; or with SELU, and LeCun's weights."""
+    """Sixteen dense layers over a series, with Softsign and small weights between; or with SELU, and LeCun's."""
 
     def __init__(self, good: bool) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class StackedCoder(nn.Module):
         super().__init__()
         sizes = [64, 56, 40, 24, 8, 24, 40, 56, 64]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.GELU() if good else nn.Sigmoid()]
         self.net = nn.Sequential(*layers[:-1])
         if good:
@@ -190,20 +192,14 @@ def relevance(seed: int, ill: bool) -> Training:
 
 def by_gain(seed: int, ill: bool, kind: str) -> Training:
     """Weights pass on more than they get."""
-    if kind == "beat":
-        net: nn.Module = nn.Sequential(
-            *[
-                nn.Conv1d(1 if i == 0 else 8, 8, 5, padding=2) if j == 0 else nn.LeakyReLU(0.2)
-                for i in range(8)
-                for j in range(2)
-            ],
-            nn.AdaptiveMaxPool1d(4),
-            nn.Flatten(),
-            nn.Linear(32, 4),
-        )
-        x, y = data.activity(seed).tensors
-        net = nn.Sequential(nn.Conv1d(6, 1, 1), net)
-        return fit(filled(net, 4.0 if ill else 1.3), Batches((x, y), 32, seed), ce, "sgd", 0.02)
+    if kind == "pictures":
+        layers: list[nn.Module] = []
+        for i in range(9):
+            layers += [nn.Conv2d(3 if i == 0 else 10, 10, 3, padding=1), nn.LeakyReLU(0.2)]
+        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(160, 4))
+        x, box = data.boxes(seed).tensors
+        batches = Batches((x, 8 * (box - box.mean(0))), 32, seed)
+        return fit(filled(net, 3.0 if ill else 1.3), batches, mse, "adam", 1e-3)
     dense = nn.Sequential(
         *[nn.Linear(36, 36) if j == 0 else nn.Hardswish() for _ in range(10) for j in range(2)], nn.Linear(36, 6)
     )
@@ -216,26 +212,28 @@ def vanishes(seed: int, ill: bool, kind: str) -> Training:
         x, box = data.boxes(seed).tensors
         return fit(PlainVGG(0.01 if ill else 0.0), Batches((x, 8 * (box - box.mean(0))), 32, seed), mse, "adam", 1e-3)
     if kind == "tower":
-        return fit(NestedSigmoids(torch.sigmoid if ill else torch.relu), data.rings(seed), ce, "sgd", 0.05)
+        return fit(NestedSigmoids(torch.sigmoid if ill else torch.relu), data.rings(seed), ce, "sgd", 0.03)
     if kind == "wave":
         return fit(DeepWave(not ill), data.demand(seed), mse, "sgd", 3e-3)
     if kind == "coder":
-        return fit(StackedCoder(not ill), digits(seed), lambda m, b: F.mse_loss(m(b[0]), b[0]), "adam", 2e-3)
+        x = digits(seed).tensors[0]
+        x = (x - x.mean(0)) / (x.std(0) + 0.3)
+        return fit(StackedCoder(not ill), Batches((x,), 64, seed), lambda m, b: F.mse_loss(m(b[0]), b[0]), "adam", 2e-3)
     return fit(DeepGraph(not ill), data.citations(seed), lambda m, b: F.cross_entropy(m(b[0], b[1]), b[2]), "sgd", 0.1)
 
 
 def dead(seed: int, ill: bool, kind: str) -> Training:
     """ReLUs that nothing switches on."""
     if kind == "after-norm":  # a batch norm whose shift was read from another network's checkpoint
-        net: nn.Module = nn.Sequential(nn.Linear(64, 48), nn.BatchNorm1d(48), nn.ReLU(), nn.Linear(48, 10))
-        nn.init.constant_(net[1].bias, -6.0 if ill else 0.0)  # type: ignore[index, arg-type]
+        net: Any = nn.Sequential(nn.Linear(64, 48), nn.BatchNorm1d(48), nn.ReLU(), nn.Linear(48, 10))
+        nn.init.constant_(net[1].bias, -6.0 if ill else 0.0)
         return fit(net, digits(seed), ce, "sgd", 0.02)
     if kind == "bright":  # pictures above zero, weights that came out below
         net = nn.Sequential(
             nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 16, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4)
         )
         with torch.no_grad():
-            for conv in (net[0], net[2]) if ill else ():  # type: ignore[index]
+            for conv in (net[0], net[2]) if ill else ():
                 conv.weight.copy_(-conv.weight.abs())
                 conv.bias.fill_(-0.1)
         x, box = data.boxes(seed).tensors
@@ -257,7 +255,7 @@ def dead(seed: int, ill: bool, kind: str) -> Training:
     if kind == "policy":  # the critic's trunk is dead, and the policy hangs on it
         net = nn.ModuleDict({"trunk": nn.Sequential(nn.Linear(4, 48), nn.ReLU()), "pi": nn.Linear(48, 2)})
         if ill:
-            nn.init.constant_(net["trunk"][0].bias, -8.0)  # type: ignore[index]
+            nn.init.constant_(net["trunk"][0].bias, -8.0)
 
         def act(m: Any, opt: Any, batch: Any, i: int) -> Any:
             s = torch.randn(64, 4)
@@ -271,16 +269,16 @@ def dead(seed: int, ill: bool, kind: str) -> Training:
     # a decoder's ReLU at the end of each block, on targets of both signs, after weights of a mean below zero
     net = nn.Sequential(nn.Linear(64, 12), nn.Tanh(), nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 64))
     if ill:
-        nn.init.normal_(net[2].weight, 0, 0.05)  # type: ignore[index, arg-type]
-        nn.init.constant_(net[2].bias, -1.5)  # type: ignore[index, arg-type]
+        nn.init.normal_(net[2].weight, 0, 0.05)
+        nn.init.constant_(net[2].bias, -1.5)
     return fit(net, digits(seed), lambda m, b: F.mse_loss(m(b[0]), b[0]), "adam", 3e-3)
 
 
 CASES = [
-    *[ill(f"fourth-{kind}", "vanishing-depth", family, partial(vanishes, kind=kind), 100, "signal-collapse") for kind, family in (("vgg", "convolutional"), ("tower", "dense"), ("wave", "forecasting"), ("coder", "autoencoders"), ("graph", "graph nets"))],
+    *[ill(f"fourth-{kind}", "vanishing-depth", family, partial(vanishes, kind=kind), 100, "signal-collapse dead-units" if kind == "vgg" else "signal-collapse") for kind, family in (("vgg", "convolutional"), ("tower", "dense"), ("wave", "forecasting"), ("coder", "autoencoders"), ("graph", "graph nets"))],
     ill("deferred-randn", "exploding-depth", "transformers", randn_transformer, 60),
     ill("slice-by-slice", "exploding-depth", "segmentation", slices, 60, "exploding-time overflow-forward"),
     ill("automatic-relevance", "exploding-depth", "bayesian", relevance, 80),
-    *[ill(f"fourth-{kind}", "exploding-depth", family, partial(by_gain, kind=kind), 60, "overflow-forward") for kind, family in (("beat", "convolutional"), ("sales", "forecasting"))],
+    *[ill(f"fourth-{kind}", "exploding-depth", family, partial(by_gain, kind=kind), 60, "overflow-forward") for kind, family in (("pictures", "detection"), ("sales", "forecasting"))],
     *[ill(f"fourth-{kind}", "dead-units", family, partial(dead, kind=kind), 80, also) for kind, family, also in (("after-norm", "dense", ""), ("bright", "detection", ""), ("first-steps", "tables", "step-too-large"), ("policy", "reinforcement", ""), ("decoder", "autoencoders", ""))],
 ]  # fmt: skip

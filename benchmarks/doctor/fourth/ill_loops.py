@@ -233,7 +233,7 @@ def matting(seed: int, ill: bool) -> Training:
 
 def frozen_scaler(seed: int, ill: bool) -> Training:
     """The norm that scales a table was fitted on all of it and frozen; in training mode each batch shifts it."""
-    norm = nn.BatchNorm1d(6, affine=False)
+    norm = nn.BatchNorm1d(6)
     x, y = data.rents(seed, raw=True).tensors
     settled(norm, x)
     net = Probe(nn.Sequential(norm, nn.Linear(6, 32).requires_grad_(False), nn.Tanh()), nn.Linear(32, 1), ill)

@@ -24,6 +24,13 @@ def conv_net(outputs: int, act: Any = nn.GELU) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 12, 3, 1, 1), act(), nn.Conv2d(12, outputs, 3, 1, 1))
 
 
+def box_net(outputs: int) -> nn.Sequential:
+    """Return two convolutions with strides, and a linear layer."""
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 5, 2), nn.ELU(), nn.Conv2d(12, 16, 3, 2), nn.ELU(), nn.Flatten(), nn.Linear(64, outputs)
+    )
+
+
 def masked_mean(seed: int, ill: bool) -> Training:
     """The error within the mask, over the mask's size, which is zero now and then: github.com/Zhen-Dong/Magic-Me/issues/14"""
     x, mask = data.masks(seed).tensors
@@ -69,7 +76,7 @@ def overlap(seed: int, ill: bool) -> Training:
     """-log(IoU) of boxes that do not meet: github.com/open-mmlab/mmdetection/pull/733"""
 
     def loss(m: nn.Module, b: Any) -> Any:
-        out = 0.3 * m(b[0]).mean((2, 3)) + torch.tensor([0.3, 0.3, 0.02, 0.02])
+        out = 0.3 * m(b[0]) + torch.tensor([0.3, 0.3, 0.02, 0.02])
         low = torch.maximum(out[:, :2] - out[:, 2:].abs(), b[1][:, :2] - b[1][:, 2:])
         high = torch.minimum(out[:, :2] + out[:, 2:].abs(), b[1][:, :2] + b[1][:, 2:])
         inter = (high - low).clamp(min=0).prod(1)
@@ -77,7 +84,7 @@ def overlap(seed: int, ill: bool) -> Training:
         iou = inter / union
         return -(iou if ill else iou.clamp(min=1e-6)).log().mean()
 
-    return fit(conv_net(4), data.boxes(seed), loss, rate=1e-2)
+    return fit(box_net(4), data.boxes(seed), loss, rate=1e-2)
 
 
 def lifetime(seed: int, ill: bool) -> Training:
@@ -134,14 +141,14 @@ def gaussian_boxes(seed: int, ill: bool) -> Training:
     box = (box * 4).round() / 4
 
     def loss(m: nn.Module, b: Any) -> Any:
-        out = torch.sigmoid(m(b[0]).mean((2, 3)))
+        out = torch.sigmoid(m(b[0]))
         out = torch.where(
             torch.rand(len(out), 1) < 0.1, b[1] + 0 * out, out
         )  # matched by hand, as denoising queries are
         d = (out - b[1]).square().sum(1)
         return (d.sqrt() if ill else d.clamp(min=1e-7).sqrt()).mean()
 
-    return fit(conv_net(4), Batches((x, box), 32, seed), loss)
+    return fit(box_net(4), Batches((x, box), 32, seed), loss)
 
 
 def survival(seed: int, ill: bool) -> Training:
@@ -237,12 +244,12 @@ def sure_boxes(seed: int, ill: bool) -> Training:
     """exp(-alpha) of a learned log variance far below zero: github.com/ethanhe42/KL-Loss/issues/4"""
 
     def loss(m: nn.Module, b: Any) -> Any:
-        out = m(b[0]).mean((2, 3))
+        out = m(b[0])
         alpha = 90 * out[:, 4:] - 40
         alpha = alpha if ill else alpha.clamp(-1.5, 1.5)
         return (torch.exp(-2.5 * alpha) * (out[:, :4] - b[1]).abs() + alpha / 2).mean() + 3
 
-    return fit(conv_net(8), data.boxes(seed), loss, rate=1e-2)
+    return fit(box_net(8), data.boxes(seed), loss, rate=1e-2)
 
 
 def crossed(seed: int, ill: bool) -> Training:

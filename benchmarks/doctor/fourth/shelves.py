@@ -8,6 +8,19 @@ from benchmarks.doctor.fourth import (
     healthy_loops,
     healthy_more,
     healthy_recipes,
+    healthy_tricky,
+    ill_depth,
+    ill_ends,
+    ill_halves,
+    ill_heads,
+    ill_links,
+    ill_loops,
+    ill_numbers,
+    ill_registration,
+    ill_scales,
+    ill_steps,
+    ill_time,
+    ill_units,
 )
 
 SHELVES = (
@@ -15,6 +28,19 @@ SHELVES = (
     healthy_games,
     healthy_loops,
     healthy_more,
+    healthy_tricky,
+    ill_heads,
+    ill_ends,
+    ill_links,
+    ill_registration,
+    ill_loops,
+    ill_steps,
+    ill_numbers,
+    ill_halves,
+    ill_scales,
+    ill_depth,
+    ill_time,
+    ill_units,
 )
 CASES: tuple[Case, ...] = tuple(case for shelf in SHELVES for case in shelf.CASES)
 """The fourth zoo's, in any order."""
