@@ -13,6 +13,7 @@ from scipy.stats import binom
 from benchmarks.doctor import symptoms, zoo
 from benchmarks.doctor.case import CODES, Case, Training, steps_of
 from benchmarks.doctor.check import check
+from benchmarks.doctor.fourth import shelves as fourth
 from benchmarks.doctor.peers import RULES, names_of_peers
 from benchmarks.doctor.second import shelves
 from benchmarks.doctor.tally import clopper_pearson, tally
@@ -20,12 +21,13 @@ from benchmarks.doctor.third import shelves as third
 
 SECOND = zoo.cases(zoo.SECOND)
 THIRD = zoo.cases(zoo.THIRD)
+FOURTH = zoo.cases(zoo.FOURTH)
 OWN = [case for half in zoo.HALVES for case in zoo.cases(half) if not case.name.startswith("public-")]
-BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD]}
+BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD, *FOURTH]}
 
 
 def test_names_are_unique() -> None:
-    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD)
+    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD) + len(FOURTH)
 
 
 def test_there_are_enough_of_both_kinds() -> None:
@@ -43,7 +45,7 @@ def test_every_code_has_four_instances_and_is_in_both_halves() -> None:
 
 
 def test_labels_are_codes_and_the_ill_ones_have_a_cured_twin() -> None:
-    for case in [*OWN, *SECOND, *THIRD]:
+    for case in [*OWN, *SECOND, *THIRD, *FOURTH]:
         if case.kind == "healthy":
             assert (case.label, case.also, case.cured) == ("none", frozenset(), None)
         else:
@@ -89,6 +91,20 @@ def test_the_third_zoo_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> N
     assert shelves.digest(third.CASES) == third.FIXED
 
 
+def test_the_fourth_zoo_is_large_enough_and_has_every_code() -> None:
+    kinds = Counter(case.kind for case in FOURTH)
+    assert kinds["healthy"] >= 100
+    assert kinds["ill"] >= 110
+    counts = Counter(case.label for case in FOURTH if case.kind == "ill")
+    assert set(counts) == set(CODES)
+    assert min(counts.values()) >= 2
+    assert {zoo.half(case.name) for case in FOURTH} == {zoo.FOURTH}
+
+
+def test_the_fourth_zoo_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> None:
+    assert shelves.digest(fourth.CASES) == fourth.FIXED
+
+
 STEPPED = (
     "mlp-relu-sgd",
     "unet-adam",
@@ -108,6 +124,9 @@ STEPPED = (
     "private-samples",
     "graph-grows--slow-copy-arms",
     "nan-forward--lonely-node",
+    "td3",
+    "graph-grows--metrics",
+    "nan-backward--body-at-rest",
 )
 
 
@@ -136,6 +155,10 @@ CHECKED = (
     "margins-adam",
     "not-in-optimizer--late-assigned",
     "nan-backward--third-softplus",
+    "fixup-40-blocks",
+    "disconnected-parameters--captions-by-hook",
+    "unregistered-parameters--plain-objects",
+    "precision-overflow--feed-forward",
 )
 
 

@@ -173,7 +173,7 @@ def one_ahead(seed: int, ill: bool) -> Training:
 
 
 def critic(seed: int, ill: bool) -> Training:
-    """A soft critic's target has as many columns as there are deeds: github.com/sunwuzhou03/reinforcement-learning-lab/issues/1"""
+    """The shapes of a critic's output and of its target differ, and are broadcast, as in github.com/sunwuzhou03/reinforcement-learning-lab/issues/1"""
     q = nn.Sequential(nn.Linear(6, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 1))
     held = torch.randn(256, 6, generator=dice(seed))
 

@@ -78,7 +78,7 @@ def uncleared(seed: int, ill: bool, recipe: Any, every: int = 0, way: str = "sgd
     """zero_grad is missing, or stands outside the loop over batches; or four batches are gathered and never emptied.
 
     executor: github.com/wenet-e2e/wekws/pull/73; outside: github.com/salesforce/corr_based_prediction/issues/1;
-    every: github.com/meta-pytorch/torchforge/pull/71; lora: github.com/tenstorrent/tt-blacksmith/pull/711.
+    never: github.com/meta-pytorch/torchforge/pull/71; lora: github.com/tenstorrent/tt-blacksmith/pull/711.
     """
     t = cook(recipe, seed, way=way, rate=rate)
 

@@ -109,7 +109,7 @@ def agents(seed: int, ill: bool) -> Training:
 
     def step(m: Any, opts: Any, batch: Any, i: int) -> Any:
         s = torch.randn(96, 8)
-        a = (m["actor"](s).detach() + 0.3 * torch.randn(96, 2)).clamp(-1, 1)
+        a = 2 * torch.rand(96, 2) - 1
         reward = 2 - 3 * (a - torch.tanh(s[:, :2])).square().sum(1, keepdim=True)
         critic_loss = F.mse_loss(m["critic"](torch.cat([s, a], 1)), reward)
         opts[1].zero_grad()
@@ -194,7 +194,7 @@ class Normed(nn.Module):
 
 
 def pairs(seed: int, ill: bool, kind: str) -> Training:
-    """Batches of two."""
+    """Batches of two: statistics of two rows are not those of all. github.com/pytorch/pytorch/issues/19916"""
     size = 2 if ill else 48
     if kind == "sensors":
         return fit(
@@ -219,8 +219,8 @@ def pairs(seed: int, ill: bool, kind: str) -> Training:
 SGD = partial(torch.optim.SGD, momentum=0.9)
 
 CASES = [
-    # github.com/guillaumegenthial/sequence_tagging/issues/47: 0.001 is well, 0.1 is not
-    ill("tagger", "step-too-large", "recurrent", partial(rated, recipe=TAGGER, bad=1.0), 80),
+    # github.com/guillaumegenthial/sequence_tagging/issues/47: the rate is too large by far
+    ill("tagger", "step-too-large", "recurrent", partial(rated, recipe=TAGGER, bad=5.0), 80),
     # github.com/keras-team/autokeras/pull/571: the rate was too large for a squared error
     ill("searched", "step-too-large", "tables", partial(rated, recipe=AUTO, bad=0.4), 80, "dead-units"),
     # github.com/xcmyz/FastSpeech/issues/37

@@ -181,7 +181,7 @@ def collapses(seed: int, ill: bool, kind: str) -> Training:
 def twins(seed: int, ill: bool, kind: str) -> Training:
     """All units of a layer start the same, and stay so.
 
-    lesson: stats.stackexchange.com/questions/27112; names: community.deeplearning.ai/t/why-dont-weights-get-adjusted-when-initialized-to-0/431799
+    lesson: stats.stackexchange.com/questions/27112, community.deeplearning.ai/t/why-dont-weights-get-adjusted-when-initialized-to-0/431799
     """
     recipe = {
         "lesson": TABLES["rings"],
