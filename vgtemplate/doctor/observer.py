@@ -171,7 +171,7 @@ class Observer(Watcher):
             into(np.atleast_1d(host[id(tensor)]))
 
     def _describe_parameters(self) -> None:
-        owned = set().union(*self._owners.values())
+        owned = self.held.union(*self._owners.values())
         for each, name in self._names.items():
             known = self.evidence.parameters.get(name)
             self.evidence.parameters[name] = Parameter(

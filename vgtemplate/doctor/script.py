@@ -92,6 +92,9 @@ class ScriptWatch:
         self.num_steps += 1
         if self._loop is not None:
             self._loop.hooks.after(optimizer, args, kwargs)
+        else:
+            # No module was called that it moves: where forward() is called by its name, torch calls no hook.
+            self._guard(self._find, lambda: moved_by(optimizer), False)
         if self._observer is not None and self.num_steps <= _SETTLED:
             self._guard(self._check, optimizer, self._observer)
 
@@ -105,7 +108,7 @@ class ScriptWatch:
             self.report.notes.append(f"the doctor has withdrawn ({type(error).__name__}: {error})")
             self._leave_alone()
 
-    def _find(self, near: Callable[[], Iterable[Any]]) -> None:
+    def _find(self, near: Callable[[], Iterable[Any]], is_called: bool = True) -> None:
         owned = keras.owned()
         if has_optimisers():
             owned |= {id(each) for optimiser in find_optimisers() for each in moved_by(optimiser)}
@@ -117,7 +120,8 @@ class ScriptWatch:
         if self._found is not None:
             self._found(network)
         self._observer = Observer(network)
-        self._loop = Loop(self._observer, [], self._is_due, stays=True)
+        self._observer.held = owned
+        self._loop = Loop(self._observer, [], self._is_due, stays=True, is_called=is_called)
         self._loop.start(sets_hooks=False)
 
     def _is_due(self, step: int) -> bool | str:

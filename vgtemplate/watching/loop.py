@@ -55,17 +55,23 @@ class Loop:
     """Says to a watcher when a step begins and when it ends, which nobody says in a plain loop."""
 
     def __init__(
-        self, watcher: Watcher, optimizers: list[Optimizer], is_due: Callable[[int], bool | str], stays: bool = False
+        self,
+        watcher: Watcher,
+        optimizers: list[Optimizer],
+        is_due: Callable[[int], bool | str],
+        stays: bool = False,
+        is_called: bool = True,
     ) -> None:
         """Begin nothing yet.
 
         Args:
             is_due: says of a step, counted from 0, whether it is watched, or whether it is "briefly".
             stays: what is computed after the forward pass is seen as well, as a loss is.
+            is_called: False where methods of the modules are called by name: all of a step is seen then.
         """
         self.watcher = watcher
         self._known, self._given = list(optimizers), bool(optimizers)
-        self._is_due, self._stays = is_due, stays
+        self._is_due, self._stays, self._is_called = is_due, stays, is_called
         self._counts: dict[Optimizer, int] = {}
         self._stepped: list[Optimizer] = []
         self.hooks = OptimiserHooks(watcher, self._note_step)
@@ -98,6 +104,8 @@ class Loop:
         self._first, self._stepped = self._step, []
         self.watcher.begin(self._known, briefly)
         self.watcher.guard(self._hook_forwards)
+        if not self._is_called:
+            self.watcher.guard(self.watcher.enter)
 
     def _hook_forwards(self) -> None:
         if not self.watcher.sees_flow:

@@ -63,6 +63,8 @@ class Watcher:
         self._parameters: list[tuple[int, bool]] = []
         self._rows: list[Row] = []
         self._owners: dict[Optimizer, set[int]] = {}
+        self.held: set[int] = set()
+        """Identities of parameters that some optimiser has which has not stepped yet."""
         self._places: dict[Row, int] = {}
         self._tally = Tally()
         self._flow: Flow | None = None
@@ -212,7 +214,7 @@ class Watcher:
             self._weights.gradients(self._tally, "weight_grad_norm_after_clip", moved, scale_left(optimizer, scaler))
 
     def _is_owned(self, row: Row) -> bool:
-        return any(id(row.weight) in owned for owned in self._owners.values())
+        return id(row.weight) in self.held or any(id(row.weight) in owned for owned in self._owners.values())
 
     def with_closure(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         """Return an optimiser's closure (forward and backward pass, clipping), after which its gradient is complete."""

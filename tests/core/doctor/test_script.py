@@ -35,6 +35,7 @@ def same(left: Path, right: Path) -> bool:
 WATCHED = {
     "apart.py": ([0, 1, 4, 11, 17], {"encoder.0", "decoder"}),
     "gan.py": ([0, 1, 4, 11, 17], {"generator.0", "critic.2"}),
+    "by_name.py": ([0, 1, 4, 11, 17], {"weight"}),
     "fabric.py": ([0, 1, 11], {"0", "2"}),
     "scaled.py": ([0, 1, 11], {"0", "2"}),
     "lbfgs.py": ([0, 1, 11], {"0", "2"}),
@@ -62,6 +63,20 @@ def test_every_kind_of_loop_is_watched_and_ends_with_the_same_weights(script: st
     assert None not in report["losses"]
     assert layers <= set(report["layers"])
     assert not [note for note in report["notes"] if "withdrawn" in note or "not measured" in note]
+    assert not [note for note in report["notes"] if "in no optimiser" in note and name == "gan.py"]
+
+
+@pytest.mark.slow
+def test_player_that_has_not_moved_yet_when_its_script_fails_is_in_an_optimiser(tmp_path: Path) -> None:
+    script = tmp_path / "fails.py"
+    text = (SCRIPTS / "gan.py").read_text(encoding="utf-8")
+    text = text.replace("fake.detach()", "fake").replace(
+        "moves_critic.step()", "moves_critic.step(); raise SystemExit(3)"
+    )
+    script.write_text(text, "utf-8")
+    done = diagnose("--json", tmp_path / "report.json", script, tmp_path / "out.pt")
+    assert done.returncode == 3
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["findings"] == []
 
 
 @pytest.mark.slow
