@@ -205,7 +205,9 @@ class Trace:
         # Some of the columns are enough to tell whether the samples differ.
         flat = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
         spread = flat.var(0, unbiased=False).mean().sqrt() / flat.square().mean().sqrt()
-        self._keep(spread, lambda host: setattr(note, "spread", float(host[0])))
+        # Of a layer that is called at each place of a sequence, the place at which they differ most: at the first they
+        # may all begin alike, and at the last all be padding.
+        self._keep(spread, lambda host: setattr(note, "spread", float(np.fmax(note.spread, host[0]))))
 
     def slopes(self, row: Row, activation: str, units: Tensor) -> None:
         self.evidence.activations[row.name] = activation
