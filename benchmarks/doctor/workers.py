@@ -30,7 +30,7 @@ def diagnose_case(case: Case, seed: int = SEED) -> dict[str, Any]:
         doctor = Doctor()
         pl.Trainer(**lightning_settings(training, case.steps), callbacks=[doctor]).fit(training.model, training.batches)
         report = doctor.report
-    elif training.loss is not None:
+    elif training.loss is not None and training.train_step is None:
         report = diagnose(
             training.model, training.batches, loss=training.loss, optimizer=training.optimizer, steps=case.steps
         )

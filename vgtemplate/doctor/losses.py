@@ -18,15 +18,22 @@ DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
 SIGNS = {"soft_margin_loss", "hinge_embedding_loss"}
 LOSSES = CLASSES | BINARY | DISTANCES | SIGNS | {"kl_div", "poisson_nll_loss", "ctc_loss"}
 _VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "ToCopy", "Clone", "Select", "TBackward")
+_JOINTS = ("CatBackward", "StackBackward")
 _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
 
 
 def _past_views(node: Any) -> Any:
-    """Return the node of autograd's graph that made what only changes its shape from here on."""
-    while node is not None and any(word in node.name() for word in _VIEWS) and node.next_functions:
+    """Return the node of autograd's graph that made what only changes its shape from here on.
+
+    Of what is put together, as positive and negative samples are, that of the first where all were made alike.
+    """
+    while node is not None and node.next_functions:
+        parts = [_past_views(part) for part, _ in node.next_functions] if node.name().startswith(_JOINTS) else []
+        if parts and len({_name_of(part) for part in parts}) == 1 and parts[0] is not None:
+            return parts[0]
         following = node.next_functions[0][0]
-        if following is None:
+        if following is None or not any(word in node.name() for word in _VIEWS):
             break
         node = following
     return node
@@ -44,8 +51,8 @@ def _name_of(node: Any) -> str:
 
 def _axis_of(node: Any) -> int | None:
     axis = getattr(node, "_saved_dim", None)
-    # Autograd keeps a negative axis as an unsigned number.
-    return None if axis is None else int(axis) - (1 << 64 if int(axis) >= 1 << 63 else 0)
+    # A sum or mean has several. Autograd keeps a negative axis as an unsigned number.
+    return int(axis) - (1 << 64 if axis >= 1 << 63 else 0) if isinstance(axis, int) else None
 
 
 def arguments(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -82,7 +82,9 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
         is_never = not any(has) and (is_layer or each.is_matrix)
         if len(has) > _FEW and (is_never or is_zero):
             cut.append(each)
-    if not cut or not reached:
+    # Where nothing comes to any of them the reason may be elsewhere, unless none ever has a gradient at all.
+    is_loss = len(cut) == len(known) and not any(any(_history(evidence, each.name)[0]) for each in cut)
+    if not cut or not (reached or is_loss):
         return
     never = [each.name for each in cut if not any(_history(evidence, each.name)[0])]
     steps = write_count(len(evidence.steps), "step")

@@ -11,17 +11,18 @@ from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES, SIGNS
 from vgtemplate.doctor.report import LIKELY, Finding
 
 CODE = "loss-head-mismatch"
-_TINY = 1e-3
+_TINY, _OFF = 1e-3, 0.05
 _Rule = Callable[[LossCall], tuple[str, str, str, str] | None]
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
     """Look at every place where a loss is computed; what is wrong there is wrong in every step."""
-    places: dict[tuple[str, str], list[tuple[int, LossCall]]] = {}
+    places: dict[tuple[str, str, str], list[tuple[int, LossCall]]] = {}
     for step in evidence.steps:
         for call in step.losses:
-            places.setdefault((call.kind, call.place), []).append((step.number, call))
-    for (kind, place), calls in places.items():
+            # One line may hold several losses.
+            places.setdefault((call.kind, call.place, call.made_by), []).append((step.number, call))
+    for (kind, place, _), calls in places.items():
         for rule in _RULES:
             # Of a training that has diverged the numbers say nothing any more.
             finite = [call for _, call in calls if np.isfinite([*call.values.values()]).all()]
@@ -146,6 +147,17 @@ def _targets(call: LossCall) -> tuple[str, str, str, str] | None:
     return None
 
 
+def _several(call: LossCall) -> tuple[str, str, str, str] | None:
+    if call.kind not in BINARY or not call.made_by.lower().startswith("softmax") or call.target_sums is None:
+        return None
+    sums, _, rows = call.target_sums
+    number = float(sums.sum()) / rows
+    if len(sums) < 2 or abs(number - 1) < _OFF:
+        return None
+    cause = "a softmax gives one class the more the less it gives the others; here a sample has several, or none"
+    return f"{number:.2g} labels per sample, against a softmax", cause, "a sigmoid per label", "certain"
+
+
 def _out_of_reach(call: LossCall) -> tuple[str, str, str, str] | None:
     if call.kind not in DISTANCES | {"difference"} or call.target_is_class:
         return None
@@ -160,4 +172,4 @@ def _out_of_reach(call: LossCall) -> tuple[str, str, str, str] | None:
 
 
 _REACH = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "softmax": (0.0, 1.0)}
-_RULES: tuple[_Rule, ...] = (_one_class, _twice, _axis, _no_logarithm, _shapes, _targets, _out_of_reach)
+_RULES: tuple[_Rule, ...] = (_one_class, _twice, _axis, _no_logarithm, _shapes, _targets, _several, _out_of_reach)
