@@ -91,11 +91,20 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
     if name == "poisson_nll_loss":
         call.takes_logarithm = bool(args[2] if len(args) > 2 else kwargs.get("log_input", True))
     if name == "difference" and x.shape == y.shape:
-        numbers["mean_square"] = (x - y).square().mean()
+        numbers["mean_square"] = numbers["value"] = (x - y).square().mean()
     for key, value in numbers.items():
         keep(value, partial(_put, call.values, key))
     _keep_targets(name, call, x, y, keep)
     return call
+
+
+def note_value(call: LossCall, args: Any, kwargs: Any, result: Tensor, keep: Keep) -> None:
+    """Keep what a loss function has put out, as the mean over what it was handed."""
+    value = result.detach().to(wide(result.device)).mean()
+    if kwargs.get("reduction") == "sum":
+        given, target = arguments(call.kind, args, kwargs)
+        value = value / (target if call.kind in CLASSES and call.target_is_class else given).numel()
+    keep(value, partial(_put, call.values, "value"))
 
 
 def _put(into: dict[str, float], key: str, host: Any) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vgtemplate.doctor.evidence import CHUNK, NORMALISATIONS, BadOperation, Evidence, Inputs, Keep, LayerStep, Step
-from vgtemplate.doctor.losses import DIFFERENCES, LOSSES, arguments, describe
+from vgtemplate.doctor.losses import DIFFERENCES, LOSSES, arguments, describe, note_value
 from vgtemplate.watching.functions import LAYERS
 from vgtemplate.watching.lens import Seen
 from vgtemplate.watching.rows import Row
@@ -115,6 +115,8 @@ class Trace:
             self.used |= {id(each) for each in tensors(args)} & self.known
         if name in LAYERS:
             self._look_for_unregistered(args, kwargs)
+        if name in LOSSES and self.step.losses and self.step.losses[-1].kind == name and isinstance(result, Tensor):
+            note_value(self.step.losses[-1], args, kwargs, result, self._keep)
         if self.step.bad is not None or name in _QUIET:
             return
         for output in tensors([result]):

@@ -8,7 +8,7 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
-from vgtemplate.doctor.rules.learning import constant_loss, learns, smooth
+from vgtemplate.doctor.rules.learning import beside_constant, learns
 from vgtemplate.measure import DEAD
 from vgtemplate.text import write_count
 
@@ -102,8 +102,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
 
 def _begins_far_off(evidence: Evidence) -> bool:
     """Say whether the loss begins so far above the best constant's that training has to undo the initial weights."""
-    first, _ = smooth(evidence.losses())
-    floor = constant_loss(evidence)
+    first, _, floor = beside_constant(evidence)
     return bool(np.isfinite(floor) and first > _FAR * floor > 0)
 
 
@@ -178,7 +177,6 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
 
 def _head(evidence: Evidence) -> Iterator[Finding]:
     losses = evidence.losses()
-    floor = constant_loss(evidence)
     calls = [step.losses[0] for step in evidence.steps if len(step.losses) == 1]
     if not calls or learns(evidence) or len(calls) < len(losses):
         return
@@ -186,7 +184,7 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
     if key is None:
         return
     flat = float(np.median([call.values.get(key, 0.0) for call in calls]))
-    _, last = smooth(losses)
+    _, last, floor = beside_constant(evidence)
     if flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
         yield Finding(
             "saturated-output",

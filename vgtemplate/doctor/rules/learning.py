@@ -73,15 +73,26 @@ def smooth(losses: Array) -> tuple[float, float]:
     return float(np.median(finite[:3])), float(np.median(finite[-max(3, len(finite) // 4) :]))
 
 
+def beside_constant(evidence: Evidence) -> tuple[float, float, float]:
+    """Return the first and the last loss, smoothed, and that of the best constant prediction, NaN if it is not known.
+
+    Where that is known these are the loss function's own values: what is trained on may be a multiple of it, or a sum.
+    """
+    floor = constant_loss(evidence)
+    own = np.array([step.losses[0].values.get("value", np.nan) for step in evidence.steps if step.losses])
+    is_known = np.isfinite(floor) and len(own) == len(evidence.steps) >= _FEW and np.isfinite(own).all()
+    first, last = smooth(own if is_known else evidence.losses())
+    return first, last, floor
+
+
 def learns(evidence: Evidence) -> bool:
     """Say whether the loss falls clearly below that of the best constant or, where that is unknown, its start."""
     losses = evidence.losses()
     if not len(losses) or not np.isfinite(losses).all():
         return False
-    first, last = smooth(losses)
+    first, last, floor = beside_constant(evidence)
     if not np.isfinite(last):
         return False
-    floor = constant_loss(evidence)
     if np.isfinite(floor) and floor > 0:
         return last < _CLEARLY * floor
     if first > _LEAP * losses[0] > 0:
@@ -92,6 +103,5 @@ def learns(evidence: Evidence) -> bool:
 
 def is_trained_already(evidence: Evidence) -> bool:
     """Say whether the network begins where others end: far below the best constant prediction's loss."""
-    first, _ = smooth(evidence.losses())
-    floor = constant_loss(evidence)
+    first, _, floor = beside_constant(evidence)
     return bool(np.isfinite(floor) and floor > 0 and first < _CLEARLY * floor)

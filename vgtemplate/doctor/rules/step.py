@@ -8,11 +8,13 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
-from vgtemplate.doctor.rules.learning import constant_loss, is_trained_already, learns, smooth
+from vgtemplate.doctor.rules.learning import beside_constant, is_trained_already, learns, smooth
 from vgtemplate.doctor.rules.motion import cosines, overall_ratios, ratios, straightness
 
 _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
 _DIVERGED, _THROWN = 3.0, 10.0
+_MANY_STEPS, _NOWHERE, _RISES = 30, 2e-3, 1.5
+"""After so many steps a way of less than this share of the weights' size has taught nothing; a warm-up goes on."""
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
 _STAYS = 0.95
@@ -49,7 +51,8 @@ def _too_large(evidence: Evidence) -> Iterator[Finding]:
     # A loss that is a reward's negative lies around zero: three times its first value means nothing.
     is_distance = bool(finite.min() >= 0)
     rises = is_distance and bool(finite.max() > _DIVERGED * first and not (np.isfinite(last) and last < first))
-    breaks = not np.isfinite(losses).all() and len(finite) > 1
+    # A step whose loss alone is not finite, as of a batch without a target, has not thrown the weights away.
+    breaks = not np.isfinite(losses[-1]) and len(finite) > 1
     collapse = _collapse(evidence)
     if peak > _LARGE_RATIO and (rises or breaks):
         how = f"the loss goes from {losses[0]:.3g} to {'NaN' if breaks else f'{finite.max():.3g}'}"
@@ -77,8 +80,7 @@ def _is_thrown(losses: Array, peak: float) -> bool:
 
 
 def _is_stuck(evidence: Evidence) -> bool:
-    _, last = smooth(evidence.losses())
-    floor = constant_loss(evidence)
+    _, last, floor = beside_constant(evidence)
     return bool(np.isfinite(floor) and last > 0.9 * floor)
 
 
@@ -127,7 +129,10 @@ def _too_small(evidence: Evidence) -> Iterator[Finding]:
     first, last = smooth(losses)
     largest = float(np.max(sizes[len(sizes) // 2 :]))
     gradients = [note.largest_gradient for note in evidence.steps[-1].parameters.values()]
-    if largest < _SMALL_RATIO and any(gradients) and not is_trained_already(evidence):
+    steps = evidence.all_steps()
+    number, rises = steps[-1].number - steps[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
+    goes_nowhere = number >= _MANY_STEPS and number * largest < _NOWHERE and not rises
+    if (largest < _SMALL_RATIO or goes_nowhere) and any(gradients) and not is_trained_already(evidence):
         yield Finding(
             "step-too-small",
             ("the optimiser",),
