@@ -146,3 +146,21 @@ def test_samples_that_are_alike_at_some_places_have_not_collapsed() -> None:
         return F.cross_entropy(model(batch[0])[:, :-1].flatten(0, 1), batch[0][:, 1:].flatten())
 
     assert "signal-collapse" not in diagnose(model, batches, loss, ill.adam(model, 1e-4), 30).codes
+
+
+class Bayesian(nn.Module):
+    """A weight that is drawn anew in each pass, about a mean, with a deviation that begins alike everywhere."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(0.3 * torch.randn(outputs, inputs))
+        self.rho = nn.Parameter(torch.full((outputs, inputs), -4.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.mean + F.softplus(self.rho) * torch.randn_like(self.mean))
+
+
+def test_deviations_may_begin_with_one_value() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Bayesian(16, 24), nn.ReLU(), Bayesian(24, 4))
+    assert codes(model, ill.entropy, 40, 1e-2) == []

@@ -9,7 +9,7 @@ from vgtemplate.doctor.losses import BINARY, CLASSES
 
 _CLEARLY = 0.85
 """Share of the best constant prediction's loss, or of the first loss, below which a network has learned something."""
-_FEW = 8
+_FEW, _EQUAL = 8, 0.01
 _LEAP = 1.5
 
 
@@ -78,10 +78,14 @@ def beside_constant(evidence: Evidence) -> tuple[float, float, float]:
 
     Where that is known these are the loss function's own values: what is trained on may be a multiple of it, or a sum.
     """
-    floor = constant_loss(evidence)
+    floor, losses = constant_loss(evidence), evidence.losses()
     own = np.array([step.losses[0].values.get("value", np.nan) for step in evidence.steps if step.losses])
-    is_known = np.isfinite(floor) and len(own) == len(evidence.steps) >= _FEW and np.isfinite(own).all()
-    first, last = smooth(own if is_known else evidence.losses())
+    if np.isfinite(floor) and len(own) == len(evidence.steps) >= _FEW and np.isfinite(own).all():
+        times = own / np.array([step.loss for step in evidence.steps])
+        # A multiple is known of steps that were looked at briefly as well.
+        is_multiple = np.isfinite(times).all() and np.ptp(times) < _EQUAL * abs(np.median(times))
+        losses = losses * float(np.median(times)) if is_multiple else own
+    first, last = smooth(losses)
     return first, last, floor
 
 

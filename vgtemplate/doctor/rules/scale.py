@@ -89,7 +89,17 @@ def _stays_alike(evidence: Evidence, name: str) -> bool:
         return True
     # What is no layer's weight, as a table of learning rates, may well begin with one value.
     is_weight = not evidence.order or not {name, name.rpartition(".")[0]}.isdisjoint(evidence.order)
-    return evidence.constant[name] == "constant" and is_weight
+    return evidence.constant[name] == "constant" and is_weight and not _is_spread_of_another(evidence, name)
+
+
+def _is_spread_of_another(evidence: Evidence, name: str) -> bool:
+    """Say whether its module has a matrix of the same shape that was drawn: a mean, and this its deviation."""
+    own = evidence.parameters[name]
+    return any(
+        each.module == own.module and each.shape == own.shape and other not in evidence.constant
+        for other, each in evidence.parameters.items()
+        if other != name
+    )
 
 
 def _is_last(evidence: Evidence, name: str) -> bool:
