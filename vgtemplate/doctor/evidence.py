@@ -17,6 +17,8 @@ CHUNK, WINDOW = 3, 2
 Array = npt.NDArray[np.float64]
 Keep = Callable[[Tensor, Callable[[Any], None]], None]
 """Takes a tensor, and where its values go when they are on the host."""
+BOUNDED = ("sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign")
+"""Activations that are flat at both ends."""
 NORMALISATIONS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 
 
@@ -42,16 +44,27 @@ class Parameter:
         return len(self.shape) > 1
 
 
+_NOTHING: Array = np.empty(0)
+
+
+def _nothing() -> Array:
+    return _NOTHING
+
+
 @dataclass
 class ParameterStep:
-    """A parameter in one step: the largest size of an entry, and a sample of the same few entries each time."""
+    """A parameter in one step: norms, and a sample of the same few entries each time.
+
+    A norm is zero only where all entries are, and not finite where any is not. Of weights beside which all gradients
+    are finite it is that of the kept entries, unless these are zero.
+    """
 
     has_gradient: bool
-    largest_gradient: float
-    largest_weight: float
-    gradient: Array
-    before: Array
-    after: Array
+    gradient_norm: float = 0.0
+    weight_norm: float = 0.0
+    gradient: Array = field(default_factory=_nothing)
+    before: Array = field(default_factory=_nothing)
+    after: Array = field(default_factory=_nothing)
     """The entries' values before and after the optimiser's step; empty where it did not step."""
 
 
@@ -61,12 +74,17 @@ class LayerStep:
 
     count: int = 0
     """Entries of dL/dz."""
-    largest: float = float("nan")
-    """Largest |dL/dz|; not finite where any is not."""
+    norm: float = float("nan")
+    """Of dL/dz; not finite where any entry is not."""
     lost: float = float("nan")
     """In half precision: the share of dL/dz that is zero or next to the smallest number, of what should not be."""
     spread: float = float("nan")
     """How far the samples of a batch lie apart, relative to the size of the values."""
+    signal: float = float("nan")
+    """RMS of what it, or its activation, puts out. Signal and spread rest on some 4,096 entries of a call; the signal
+    is that of the newest call, the spread the largest one."""
+    saturated: float = float("nan")
+    """Of an activation that is flat at both ends: the share of flat ones, among some samples."""
     dtype: str = ""
 
 
@@ -121,8 +139,6 @@ class Inputs:
     smallest_feature: float
     largest_feature: float
     """RMS of the weakest and of the strongest feature."""
-    mean_ratio: float
-    """|mean| / standard deviation of the whole."""
 
 
 @dataclass
@@ -142,6 +158,7 @@ class Step:
     edge: tuple[str, str] | None = None
     """A root, norm or power of exactly zero, whose derivative is infinite: function and place."""
     inputs: Inputs | None = None
+    """Measured once, in the first step that shows them."""
     parameters: dict[str, ParameterStep] = field(default_factory=dict)
     layers: dict[str, LayerStep] = field(default_factory=dict)
     batch_counts: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -28,7 +28,7 @@ _EXPLAINS = {
     "symmetric-initialisation": (
         *("disconnected-parameters", "stuck-at-zero", "vanishing-depth", "dead-units", "signal-collapse"),
     ),
-    "stale-gradients": _RESTLESS,
+    "stale-gradients": (*_RESTLESS, *_NOT_FINITE),
     "precision-overflow": ("step-too-large", "precision-underflow"),
     "unscaled-inputs": ("exploding-depth", "dead-units", "saturated-units", *_RESTLESS, *_NOT_FINITE, *_FLAT),
     "unscaled-targets": ("exploding-depth", "step-too-small", "saturated-output", *_RESTLESS),

@@ -18,16 +18,24 @@ STEPS = 200
 """So many steps are watched where nothing else is said."""
 
 
+def _whole(most: int = 10**12) -> frozenset[int]:
+    steps = [0, 1, 2, 3, 4]
+    while steps[-1] < most:
+        steps.append(2 * steps[-1] + 1)
+    return frozenset(steps)
+
+
+_WHOLE = _whole()
+
+
 def is_due(step: int) -> bool | str:
     """Say whether a step is watched, or "briefly": all of it in ever larger gaps, its loss and motion in between.
 
-    All is looked at in the steps 0, 1, 2, 3, 4, 7, 11, 17, 26, 40, 61, 92, 139, ...; briefly in the first twelve, and
-    in two of each ten, since some faults show in steps that follow each other.
+    All is looked at in the steps 0, 1, 2, 3, 4, 9, 19, 39, 79, 159, ...; briefly in the first twelve, and in two of
+    each ten (of each 20 from 60 on, of each 50 from 200 on), since some faults show in steps that follow each other.
     """
-    full = 4
-    while full < step:
-        full = full * 3 // 2 + 1
-    return step in (*range(4), full) or ("briefly" if step < 12 or step % 10 < 2 else False)
+    gap = 10 if step < 60 else 20 if step < 200 else 50
+    return step in _WHOLE or ("briefly" if step < 12 or step % gap < 2 else False)
 
 
 @contextmanager

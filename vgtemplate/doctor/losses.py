@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,6 +23,20 @@ _VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "To
 _JOINTS = ("CatBackward", "StackBackward")
 _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
+_MOST_ENTRIES, _MOST_ROWS = 4096, 256
+"""Of so many entries and samples it is told which share is flat, and how rows add up."""
+
+
+def _at_ends(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return (x == low) | (x == high)
+
+
+_FLAT: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    **dict.fromkeys(("sigmoid", "softmax", "hardsigmoid"), lambda x, low, high: x * (1 - x) < 0.025),
+    "tanh": lambda x, low, high: 1 - x * x < 0.1,
+    **dict.fromkeys(("hardtanh", "clamp"), _at_ends),
+}
+"""By what made an output: where it is flat, told from the output with its least and largest value."""
 
 
 def _past_views(node: Any) -> Any:
@@ -81,20 +97,16 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
     x, y = given.detach(), target.detach()
     if not x.numel() or not y.numel():
         return call
-    x = x.to(wide(x.device))
-    numbers = {"low": x.min(), "high": x.max(), "rms": x.square().mean().sqrt()}
-    numbers |= _of_rows(name, x)
+    numbers = _of_input(call, x)
     if not is_class:
-        y = y.to(wide(y.device))
-        numbers |= {"target_low": y.min(), "target_high": y.max(), "target_rms": y.square().mean().sqrt()}
-        numbers["target_std"] = y.std(unbiased=False)
+        numbers["target_low"], numbers["target_high"] = torch.aminmax(y)
     if name == "poisson_nll_loss":
         call.takes_logarithm = bool(args[2] if len(args) > 2 else kwargs.get("log_input", True))
     if name == "difference" and x.shape == y.shape:
-        numbers["mean_square"] = numbers["value"] = (x - y).square().mean()
-    for key, value in numbers.items():
-        keep(value, partial(_put, call.values, key))
-    _keep_targets(name, call, x, y, keep)
+        numbers["mean_square"] = numbers["value"] = (x - y).to(wide(x.device)).square().mean()
+    found = torch.stack([value.to(wide(value.device)) for value in numbers.values()])
+    keep(found, lambda host: call.values.update(zip(numbers, host.tolist(), strict=True)))
+    _keep_targets(call, x, y, keep)
     return call
 
 
@@ -111,30 +123,44 @@ def _put(into: dict[str, float], key: str, host: Any) -> None:
     into[key] = float(host[0])
 
 
-def _of_rows(name: str, x: Tensor) -> dict[str, Tensor]:
-    """Return how a row of class scores adds up, and which share of an output is flat."""
-    numbers = {"flat": (x * (1 - x) < 0.025).to(x.dtype).mean(), "flat_tanh": (1 - x * x < 0.1).to(x.dtype).mean()}
-    numbers["at_ends"] = ((x == x.min()) | (x == x.max())).to(x.dtype).mean()
-    if name == "ctc_loss":
-        numbers["lse_off"] = x.logsumexp(-1).abs().max()
-    elif name in CLASSES and x.dim() > 1:
-        numbers["sum_off"] = (x.sum(1) - 1).abs().max()
-        numbers["lse_off"] = x.logsumexp(1).abs().max()
-    elif name == "kl_div" and x.dim() > 1:
-        numbers["lse_off"] = x.logsumexp(-1).abs().max()
+def _of_input(call: LossCall, x: Tensor) -> dict[str, Tensor]:
+    """Return an input's range and what else is asked of it: size, how rows add up, which share is flat."""
+    low, high = torch.aminmax(x)
+    numbers = {"low": low, "high": high}
+    if call.kind in DISTANCES | {"difference"}:
+        numbers["rms"] = torch.linalg.vector_norm(x, dtype=wide(x.device)) / math.sqrt(x.numel())
+    is_flat = _FLAT.get(call.made_by.lower().rstrip("_"))
+    if is_flat is not None:
+        few = x.reshape(-1)[:: -(-x.numel() // _MOST_ENTRIES)].to(wide(x.device))
+        numbers["flat"] = is_flat(few, low, high).to(few.dtype).mean()
+    if call.kind in ("cross_entropy", "nll_loss", "ctc_loss") and x.dim() > 1:
+        rows = x[:: -(-x.shape[0] // _MOST_ROWS)].to(wide(x.device))
+        if call.kind == "cross_entropy":
+            numbers["sum_off"] = (rows.sum(1) - 1).abs().max()
+        else:
+            numbers["lse_off"] = rows.logsumexp(1 if call.kind == "nll_loss" else -1).abs().max()
     return numbers
 
 
-def _keep_targets(name: str, call: LossCall, x: Tensor, y: Tensor, keep: Keep) -> None:
+def _keep_targets(call: LossCall, x: Tensor, y: Tensor, keep: Keep) -> None:
     """Keep what the best constant prediction's loss is computed from."""
-    if call.target_is_class and name in CLASSES and x.dim() > 1 and x.shape[1] <= _MOST_CLASSES:
-        flat = y.reshape(-1).long()
-        valid = (flat >= 0) & (flat < x.shape[1])
-        counts = torch.zeros(x.shape[1], dtype=x.dtype, device=x.device)
-        counts.scatter_add_(0, flat.clamp(0, x.shape[1] - 1), valid.to(x.dtype))
-        keep(counts, lambda host: setattr(call, "classes", host))
+    if call.target_is_class and call.kind in CLASSES and x.dim() > 1 and x.shape[1] <= _MOST_CLASSES:
+        classes = x.shape[1]
+        # Before the first class and behind the last is room for what is none, as what is to be left out.
+        counts = torch.zeros(classes + 2, dtype=wide(x.device), device=x.device)
+        places = y.reshape(-1).long().clamp(-1, classes) + 1
+        counts.scatter_add_(0, places, counts.new_ones(1).expand(len(places)))
+        keep(counts[1:-1], lambda host: setattr(call, "classes", host))
     elif not call.target_is_class:
         rows = y.reshape(y.shape[0], -1) if y.dim() > 1 and y[0].numel() <= _MOST_COLUMNS else y.reshape(-1, 1)
-        both = torch.cat([rows.sum(0), rows.square().sum(0)])
-        size, count = rows.shape[1], float(rows.shape[0])
-        keep(both, lambda host: setattr(call, "target_sums", (host[:size], host[size:], count)))
+        sizes = torch.linalg.vector_norm(rows, dim=0, dtype=wide(y.device))
+        both = torch.cat([rows.sum(0, dtype=wide(y.device)), sizes.square()])
+        keep(both, partial(_put_targets, call, rows.shape[1], float(rows.shape[0])))
+
+
+def _put_targets(call: LossCall, size: int, count: float, host: Any) -> None:
+    sums, squares = host[:size], host[size:]
+    call.target_sums = sums, squares, count
+    square, mean = float(squares.sum()) / (size * count), float(sums.sum()) / (size * count)
+    call.values["target_rms"] = math.sqrt(square) if square >= 0 else math.nan
+    call.values["target_std"] = math.sqrt(max(0.0, square - mean * mean)) if math.isfinite(square) else math.nan

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import os
 import site
 import sys
 import sysconfig
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgtemplate.doctor.evidence import CHUNK, NORMALISATIONS, BadOperation, Evidence, Inputs, Keep, LayerStep, Step
+from vgtemplate.doctor.evidence import (
+    BOUNDED,
+    CHUNK,
+    NORMALISATIONS,
+    BadOperation,
+    Evidence,
+    Inputs,
+    Keep,
+    LayerStep,
+    Step,
+)
 from vgtemplate.doctor.losses import DIFFERENCES, LOSSES, arguments, describe, note_value
-from vgtemplate.watching.functions import LAYERS
+from vgtemplate.doctor.signals import Signals, some_samples
+from vgtemplate.watching.flow import SATURATED
+from vgtemplate.watching.functions import LAYERS, activation_of, derivative, max_derivative
 from vgtemplate.watching.lens import Seen
 from vgtemplate.watching.rows import Row
-from vgtemplate.watching.tally import wide
+from vgtemplate.watching.tally import holds, squares, wide
 
 _QUIET = {
     *("__get__", "__set__", "detach", "backward", "isnan", "isfinite", "isinf", "view", "reshape", "transpose"),
     *("permute", "flatten", "squeeze", "unsqueeze", "expand", "contiguous", "to", "size", "dim", "chunk", "split"),
     *("masked_fill", "masked_fill_", "full", "full_like", "where", "triu", "tril", "requires_grad_", "clone"),
     *("empty", "empty_like", "new_empty", "nan_to_num", "__setitem__", "fill_", "empty_strided", "_make_subclass"),
+    *("relu", "relu_", "relu6", "leaky_relu", "sigmoid", "tanh", "hardtanh", "elu", "gelu", "silu", "embedding"),
+    *("max_pool1d", "max_pool2d", "max_pool3d", "cat", "stack"),
 }
-"""Functions that compute nothing new, or put infinities in on purpose."""
+"""Functions that put out what is finite where their inputs are, or put infinities in on purpose."""
 _TO_ZERO = {"log", "log2", "log10", "logit", "div", "__truediv__", "true_divide", "reciprocal", "rsqrt", "__rtruediv__"}
 """Functions that put out an infinity where their input is zero."""
 _EDGES = {"sqrt", "rsqrt", "norm", "vector_norm", "pow", "__pow__", "acos", "asin", "cdist", "std", "pairwise_distance"}
@@ -37,8 +50,8 @@ _EDGES = {"sqrt", "rsqrt", "norm", "vector_norm", "pow", "__pow__", "acos", "asi
 _ASKING = {"__get__", "size", "dim", "is_floating_point", "numel", "is_complex", "stride"}
 """Functions that ask what a tensor is, and use it for nothing."""
 _SMALL_HALF = 2.0**-20
-_LARGE_GRAPH = 50_000
-_COLUMNS = 64
+_SLOPES = 128
+"""Samples of which the slopes of activations are looked at in a step; of ReLU all."""
 
 
 class Trace:
@@ -62,14 +75,18 @@ class Trace:
         """Those of them that some function of the network was handed."""
         self.used_apart: set[int] = set()
         """The same where no gradients are recorded."""
+        self.signals = Signals(keep)
         self.before_backward: Callable[[Tensor], None] = lambda loss: None
         self._layers: list[str] = []
+        self._own: set[str] = set()
         self._chunks: dict[str, int] = {}
 
-    def begin(self, step: Step, model: nn.Module) -> None:
+    def begin(self, step: Step, model: nn.Module, parameters: Iterable[nn.Parameter]) -> None:
         """Before the forward pass."""
         self.step, self.modules, self._layers = step, [], []
-        self.known = {id(each) for each in (*model.parameters(), *model.buffers())}
+        self._own = set()
+        self.signals.begin()
+        self.known = {id(each) for each in (*parameters, *model.buffers())}
         # A LightningModule computes its loss itself, outside of any forward.
         self.is_all = hasattr(model, "training_step")
 
@@ -143,7 +160,7 @@ class Trace:
         # A mask's -inf is no fault; the largest value shows NaN and +inf alone.
         top = output.amin() if name in _TO_ZERO else output.amax()
         if output.device.type == "cpu":
-            if not bool(torch.isfinite(top)):
+            if not math.isfinite(top.item()):
                 self._note_bad(name, args, kwargs, output)
         else:
             place = name, self.module, str(output.dtype).removeprefix("torch.")
@@ -180,42 +197,54 @@ class Trace:
         inputs = self.step.inputs
         if inputs is not None and not inputs.followed_by:
             inputs.followed_by = name
+        is_first = len(self._layers) == 1 and not any(step.inputs for step in self.evidence.steps)
         is_data = isinstance(data, Tensor) and data.is_floating_point() and data.grad_fn is None and data.dim() > 1
-        if is_data and len(self._layers) == 1 and name not in NORMALISATIONS and row.is_matrix:
-            self.step.inputs = inputs = Inputs(row.name, "", *[float("nan")] * 4)
+        if is_first and is_data and name not in NORMALISATIONS and row.is_matrix:
+            self.step.inputs = inputs = Inputs(row.name, "", *[float("nan")] * 3)
             self._measure_inputs(inputs, data.detach(), 1 if "conv" in name else -1)
 
     def _measure_inputs(self, inputs: Inputs, data: Tensor, axis: int) -> None:
         values = data.to(wide(data.device)).movedim(axis, 0).flatten(1)
-        sizes = values.square().mean(1).sqrt()
-        spread = values.std(unbiased=False).clamp_min(1e-300)
-        rms = values.square().mean().sqrt()
+        squared = values.square().mean(1)
+        sizes = squared.sqrt()
         present = torch.where(sizes > 0, sizes, sizes.amax())
-        found = torch.stack([rms, present.amin(), sizes.amax(), values.mean().abs() / spread])
+        found = torch.stack([squared.mean().sqrt(), present.amin(), sizes.amax()])
 
         def fill(host: Any) -> None:
-            inputs.rms, inputs.smallest_feature, inputs.largest_feature, inputs.mean_ratio = map(float, host)
+            inputs.rms, inputs.smallest_feature, inputs.largest_feature = map(float, host)
 
         self._keep(found, fill)
 
-    def output(self, row: Row, seen: Seen) -> None:
-        values = seen.values
+    def output(self, row: Row, seen: Seen, is_layer: bool) -> None:
         note = self.step.layers.setdefault(row.name, LayerStep())
-        if seen.is_batched or values.dim() < 2 or values.shape[0] < 2 or not values.is_floating_point():
+        # Its activation's output takes the place of its own.
+        if is_layer and row.name in self.evidence.activations:
             return
-        flat = values.flatten(1)
-        # Some of the columns are enough to tell whether the samples differ.
-        flat = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
-        spread = flat.var(0, unbiased=False).mean().sqrt() / flat.square().mean().sqrt()
-        # Of a layer that is called at each place of a sequence, the place at which they differ most: at the first they
-        # may all begin alike, and at the last all be padding.
-        self._keep(spread, lambda host: setattr(note, "spread", float(np.fmax(note.spread, host[0]))))
+        self.signals.note(row.name, note, seen, replaces=not is_layer and row.name in self._own)
+        (self._own.add if is_layer else self._own.discard)(row.name)
 
-    def slopes(self, row: Row, activation: str, units: Tensor) -> None:
-        self.evidence.activations[row.name] = activation
-        best = units.amax(-1).reshape(-1)
+    def activation(self, function: Any, row: Row, seen: Seen, axis: int, args: Any, kwargs: Any) -> None:
+        name, first = activation_of(function) or "", int(seen.is_batched)
+        values = seen.values
+        if values.dim() - first < 2:
+            return
+        self.evidence.activations[row.name] = name
+        unit = axis % (values.dim() - first) + first
+        others = [each for each in range(first, values.dim()) if each != unit]
+        if name == "relu":
+            self._keep_slopes(row, values.amax(others), _slope_of_relu)
+            return
+        some = values if seen.axis is not None else some_samples(values, _SLOPES)
+        slope = derivative(function, some, args, kwargs).abs()
+        self._keep_slopes(row, slope.amax(others))
+        if name in BOUNDED:
+            note = self.step.layers.setdefault(row.name, LayerStep())
+            flat = (slope < SATURATED * max_derivative(name)).sum(dtype=wide(slope.device)) / slope.numel()
+            self._keep(flat + 0 * slope.sum(), lambda host: setattr(note, "saturated", float(host[0])))
 
+    def _keep_slopes(self, row: Row, best: Tensor, slope: Callable[[Any], Any] = np.asarray) -> None:
         def fill(host: Any) -> None:
+            host = slope(host)
             parts = self.evidence.slopes.setdefault(row.name, [])
             if parts and parts[-1].shape != host.shape:
                 parts.clear()
@@ -228,20 +257,23 @@ class Trace:
 
         self._keep(best, fill)
 
-    def gradient(self, row: Row, seen: Seen) -> None:
+    def gradient(self, row: Row, seen: Seen) -> Tensor:
         note = self.step.layers.setdefault(row.name, LayerStep())
         values = seen.values
         note.count, note.dtype = seen.count, str(values.dtype).removeprefix("torch.")
-        if not values.numel():
-            return
-        low, high = torch.aminmax(values)
-        self._keep(torch.maximum(-low, high), lambda host: setattr(note, "largest", float(host[0])))
+        if not values.numel() or seen.axis is not None:
+            total = squares(values, seen.is_batched)
+            self._keep(total.sum().sqrt(), lambda host: setattr(note, "norm", float(host[0])))
+            return total
+        norm = _norm(values)
+        self._keep(norm, lambda host: setattr(note, "norm", float(host[0])))
         if values.dtype == torch.float16:
             sizes = values.abs()
             present = sizes > 0
             lost = (present & (sizes < _SMALL_HALF)).sum() / present.sum().clamp_min(1)
             lost = torch.where(present.any(), lost, torch.ones_like(lost))
             self._keep(lost, lambda host: setattr(note, "lost", float(host[0])))
+        return norm.square().reshape(1)
 
     @property
     def module(self) -> str:
@@ -252,6 +284,22 @@ class Trace:
         return ", ".join(filter(None, [self.module, place_in_code()]))
 
 
+def _norm(values: Tensor) -> Tensor:
+    """Return a norm, in single precision where it is quick to compute and to see whether that holds the squares."""
+    precision = wide(values.device)
+    if values.dtype == torch.float32 and values.device.type == "cpu":
+        norm: Tensor = torch.linalg.vector_norm(values)
+        if holds(norm.item()):
+            return norm.to(precision)
+    exact: Tensor = torch.linalg.vector_norm(values, dtype=precision)
+    return exact
+
+
+def _slope_of_relu(largest: Any) -> Any:
+    """Return the largest slope of each unit, from the largest value that it was handed."""
+    return np.where(np.isnan(largest), np.nan, largest > 0)
+
+
 def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     """Yield the tensors among values, and in their lists."""
     for value in values:
@@ -259,43 +307,6 @@ def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, (list, tuple)):
             yield from tensors(value)
-
-
-class Mark:
-    """Lives as long as the node of a graph that it was put on."""
-
-
-class Graph(NamedTuple):
-    """The graph behind a loss: its number of nodes, at most _LARGE_GRAPH, the ids of the tensors at whose gradients it
-    ends, and a mark on a node far from the loss: whoever holds the loss, an output or a sum of losses holds it as well.
-    """
-
-    nodes: int
-    leaves: set[int]
-    mark: weakref.ref[Mark] | None
-
-
-def walk(loss: Tensor) -> Graph:
-    """Go through the graph behind a loss."""
-    seen: set[Any] = set()
-    leaves: set[int] = set()
-    queue, last = deque([loss.grad_fn]), None
-    while queue and len(seen) < _LARGE_GRAPH:
-        node = queue.popleft()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.next_functions:
-            last = node
-        elif (leaf := getattr(node, "variable", None)) is not None:
-            leaves.add(id(leaf))
-        queue.extend(following for following, _ in node.next_functions)
-    if last is None:
-        return Graph(len(seen), leaves, None)
-    mark = Mark()
-    metadata: Any = last.metadata
-    metadata["vgtemplate"] = mark
-    return Graph(len(seen), leaves, weakref.ref(mark))
 
 
 _OURS = Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ from vgtemplate.watching.functions import (
     derivative,
     max_derivative,
 )
-from vgtemplate.watching.lens import Seen, see, summed, thinned, units_first
+from vgtemplate.watching.lens import Seen, see, summed, units_first
 from vgtemplate.watching.listener import Listener
 from vgtemplate.watching.recurrence import Recurrence, profiles, why_not_run_again
 from vgtemplate.watching.rows import Row, leaves
@@ -35,7 +35,8 @@ _PASSED = (
 )
 """Steps of autograd's graph between a layer and its activation that leave the layer its activation."""
 _STEPS_BACK = 12
-_SATURATED = 0.1
+SATURATED = 0.1
+"""A slope below so much of the largest one is that of a saturated unit."""
 _SEVERAL = 3
 """Calls of a layer in one step from which they are told apart."""
 
@@ -64,8 +65,7 @@ class Flow(TorchFunctionMode):
         note: says what of a layer is not seen.
         arrives: called before what comes back is counted.
         row_of: returns the row of a parameter that is in none of them.
-        listener: is told of everything besides.
-        most: samples of a batch of which signals and gradients are measured; None: all.
+        listener: is told of everything besides, and measures signals and slopes itself.
 
     `places` has the order in which the rows were used first.
     """
@@ -81,7 +81,6 @@ class Flow(TorchFunctionMode):
         arrives: Callable[[], None],
         row_of: Callable[[Tensor], Row | None],
         listener: Listener | None = None,
-        most: int | None = None,
     ) -> None:
         super().__init__()
         self._rows = {
@@ -90,7 +89,7 @@ class Flow(TorchFunctionMode):
         self._tally, self._num_replicas = tally, num_replicas
         self._forwards, self._backwards = "signals" in looks, "gradients" in looks
         self._guard, self._note, self._arrives, self._row_of = guard, note, arrives, row_of
-        self._listener, self._most = listener, most
+        self._listener = listener
         self._is_brief = listener is not None and not looks
         self._stand_ins: dict[int, tuple[Tensor, Row | None]] = {}
         self._is_population = any(row.stacked for row in rows)
@@ -99,7 +98,7 @@ class Flow(TorchFunctionMode):
         self._handles: list[Any] = []
         self._newest_hooks: dict[Row, Any] = {}
         self._recurrences: list[tuple[Recurrence, list[Row]]] = []
-        self._per_call: dict[Row, list[Tensor | None]] = {}
+        self._per_call: dict[Row, list[tuple[Tensor, int] | None]] = {}
         self._newest: tuple[Row, Seen] | None = None
         self.is_on = True
         self.places: dict[Row, int] = {}
@@ -113,11 +112,12 @@ class Flow(TorchFunctionMode):
             if name == "backward":
                 self._guard(self._listener.calling, name, args, kwargs)  # type: ignore[union-attr]
             return func(*args, **kwargs)
-        tells = self._listener is not None and not in_backward()
+        is_forward = not in_backward()
+        tells = self._listener is not None and is_forward
         records = torch.is_grad_enabled()
         if tells:
             self._guard(self._listener.calling, name, args, kwargs, records)  # type: ignore[union-attr]
-        is_activation = activation_of(func) is not None and bool(args) and not in_backward()
+        is_activation = is_forward and bool(args) and activation_of(func) is not None
         source = self._guard(self._before_activation, func, args, kwargs) if is_activation else None
         result = func(*args, **kwargs)
         if name in LAYERS:
@@ -194,23 +194,22 @@ class Flow(TorchFunctionMode):
         seen = see(z, seen.replica)
         if found is not None and z.requires_grad and self._backwards:
             self._watch_activation(row, seen)
-        if self._forwards:
+        if self._listener is not None:
+            self._listener.activation(func, row, seen, self._unit_axes.get(row, -1), args[1:], kwargs)
+        elif self._forwards:
             self._count_slopes(func, row, seen, args[1:], kwargs)
         return row, seen
 
     def _count_slopes(self, func: Any, row: Row, seen: Seen, args: Any, kwargs: Any) -> None:
         slope = derivative(func, seen.values, args, kwargs).abs()
         whole = Seen(slope, seen.is_batched, 0 if seen.is_batched else None, seen.replica)
-        name = activation_of(func)
-        bound = _SATURATED * max_derivative(name or "")
+        bound = SATURATED * max_derivative(activation_of(func) or "")
         total, count = squares(slope, whole.is_batched), whole.count
         broken = total.isnan()
         self._add("derivative_rms", row, whole, total, count, 0.5)
         self._add("saturated_fraction", row, whole, summed(slope < bound, whole).masked_fill(broken, torch.nan), count)
         units = units_first(slope, whole, self._unit_axes.get(row, -1))
         if units is not None:
-            if self._listener is not None and name is not None:
-                self._listener.slopes(row, name, units)
             dead = summed(units.amax(dim=-1) < DEAD, whole).masked_fill(broken, torch.nan)
             self._add("dead_fraction", row, whole, dead, units.shape[-2])
 
@@ -233,10 +232,10 @@ class Flow(TorchFunctionMode):
         """Count a layer's output; that of its activation, where it has one, takes its place (tally.py)."""
         if isinstance(result, Tensor):
             output = see(result, seen.replica)
-            mark = "" if is_layer else AT_ACTIVATION
             if self._listener is not None:
-                self._listener.output(row, output)
-            output = thinned(output, self._most)
+                self._listener.output(row, output, is_layer)
+                return
+            mark = "" if is_layer else AT_ACTIVATION
             self._add("signal_rms" + mark, row, output, squares(output.values, output.is_batched), output.count, 0.5)
             self._add("signal_mean" + mark, row, output, summed(output.values, output), output.count)
 
@@ -279,12 +278,12 @@ class Flow(TorchFunctionMode):
             self._arrives()
             arrived = seen.with_tensor(gradient)
             if self._listener is not None:
-                self._listener.gradient(row, arrived)
-            arrived = thinned(arrived, self._most)
-            total = squares(arrived.values, arrived.is_batched)
+                total = self._listener.gradient(row, arrived)
+            else:
+                total = squares(arrived.values, arrived.is_batched)
             for each, name in series.items():
                 self._add(name, each, arrived, total, arrived.count, 0.5, is_scaled=True)
-            calls[place] = (total[0] / arrived.count).sqrt()
+            calls[place] = total, arrived.count
 
         handle = seen.tensor.register_hook(lambda gradient: self._guard(count, gradient))
         self._newest_hooks[row] = handle
@@ -311,7 +310,7 @@ class Flow(TorchFunctionMode):
         for row, calls in self._per_call.items():
             arrived = [each for each in calls if each is not None]
             if self._num_replicas == 1 and len(calls) >= _SEVERAL and len(arrived) == len(calls):
-                self._tally.over_time[row] = torch.stack(arrived)
+                self._tally.over_time[row] = torch.stack([(total[0] / count).sqrt() for total, count in arrived])
         self._per_call = {}
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from vgtemplate.watching.tally import dense, wide
 _functorch = torch._C._functorch
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Seen:
     """A tensor as it is in memory.
 
@@ -41,7 +41,7 @@ class Seen:
 
     def with_tensor(self, tensor: Tensor) -> Seen:
         """Return another tensor of the same form."""
-        return replace(self, tensor=tensor)
+        return Seen(tensor, self.is_batched, self.axis, self.replica)
 
 
 def see(tensor: Tensor, replica: int | None = None) -> Seen:
@@ -49,14 +49,6 @@ def see(tensor: Tensor, replica: int | None = None) -> Seen:
     if not _functorch.is_batchedtensor(tensor):
         return Seen(tensor, False, None, replica)
     return Seen(_functorch.get_unwrapped(tensor), True, _functorch.maybe_get_bdim(tensor), None)
-
-
-def thinned(seen: Seen, most: int | None) -> Seen:
-    """Return at most so many samples of a batch, evenly spread over it; None: all."""
-    tensor = seen.tensor
-    if most is None or seen.axis is not None or tensor.layout != torch.strided or tensor.dim() < 2:
-        return seen
-    return seen if len(tensor) <= most else seen.with_tensor(tensor.detach()[:: -(-len(tensor) // most)])
 
 
 def summed(values: Tensor, seen: Seen) -> Tensor:

@@ -22,11 +22,12 @@ class Listener(Protocol):
     def layer(self, name: str, row: Row, data: Any, seen: Seen) -> None:
         """A function of a layer was called: with what beside its weights (`data`), and what came out."""
 
-    def output(self, row: Row, seen: Seen) -> None:
-        """What a layer puts out, or its activation."""
+    def output(self, row: Row, seen: Seen, is_layer: bool) -> None:
+        """What a layer puts out (`is_layer`), or its activation."""
 
-    def slopes(self, row: Row, activation: str, units: Tensor) -> None:
-        """|phi'| of a layer's activation, (..., units, all that a unit has)."""
+    def activation(self, function: Any, row: Row, seen: Seen, axis: int, args: Any, kwargs: Any) -> None:
+        """A layer's activation is called: with what besides its input (`seen`); `axis`: of the units."""
 
-    def gradient(self, row: Row, seen: Seen) -> None:
-        """DL/dz of a layer has arrived."""
+    def gradient(self, row: Row, seen: Seen) -> Tensor:
+        """DL/dz of a layer has arrived; return the sum of its squares, (R,)."""
+        ...

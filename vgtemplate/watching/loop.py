@@ -11,7 +11,7 @@ from torch import nn
 
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.optimisers import OptimiserHooks
-from vgtemplate.watching.watcher import LOOKS, Watcher, foreign_modes
+from vgtemplate.watching.watcher import LOOKS, SCRIPTED, Watcher, foreign_modes
 
 Optimizer = torch.optim.Optimizer
 
@@ -76,6 +76,7 @@ class Loop:
         self._stepped: list[Optimizer] = []
         self.hooks = OptimiserHooks(watcher, self._note_step)
         self._forwards: list[Any] = []
+        self._called: set[nn.Module] = set()
         self._depth = 0
         self._first = 0
 
@@ -103,30 +104,41 @@ class Loop:
     def _begin(self, briefly: bool) -> None:
         self._first, self._stepped = self._step, []
         self.watcher.begin(self._known, briefly)
-        self.watcher.guard(self._hook_forwards)
+        self.watcher.guard(self._hook_forwards, briefly)
         if not self._is_called:
             self.watcher.guard(self.watcher.enter)
 
-    def _hook_forwards(self) -> None:
+    def _hook_forwards(self, briefly: bool) -> None:
         if not self.watcher.sees_flow:
+            return
+        if briefly and self._called:
+            # What follows where the loop has been seen to call the network is all that is to be heard.
+            self._forwards = [module.register_forward_hook(self._after_call) for module in self._called]
+            return
+        if not briefly and self.watcher.tell_of_calls(self._before_forward, self._after_forward):
             return
         for module in self.watcher.model.modules():
             if isinstance(module, torch.jit.ScriptModule):
-                self.watcher.measurements.note("what flows inside a scripted module is not seen; its weights are")
+                self.watcher.measurements.note(SCRIPTED)
                 continue
             self._forwards += [
                 module.register_forward_pre_hook(self._before_forward),
                 module.register_forward_hook(self._after_forward, always_call=True),
             ]
 
+    def _after_call(self, *_: object) -> None:
+        if self._stays and torch.is_grad_enabled() and not foreign_modes():
+            self.watcher.enter()
+
     def _finish_forwards(self) -> None:
         for handle in self._forwards:
             handle.remove()
         self._forwards, self._depth = [], 0
 
-    def _before_forward(self, *_: object) -> None:
+    def _before_forward(self, module: nn.Module, _: object) -> None:
         # What is computed without gradients is no part of a step: a validation, the generator's share of a GAN.
         if self._depth == 0 and torch.is_grad_enabled():
+            self._called.add(module)
             self.watcher.enter()
         self._depth += 1
 

@@ -59,10 +59,12 @@ class OptimiserHooks:
 
     def before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """As torch calls a hook before a step; return what the step is to be called with instead, or None."""
-        if not self._watcher.guard(self._is_ours, optimizer):
+        if optimizer not in self._ours and not self._watcher.guard(self._is_ours, optimizer):
             return None
         self._running.append(optimizer)
         self._inner = None
+        if not self._watcher.is_looking:
+            return None
         closure = kwargs.get("closure") if len(args) < 2 else args[1]
         if closure is None:
             self._watcher.before_step(optimizer)
@@ -77,6 +79,7 @@ class OptimiserHooks:
         del self._running[self._running.index(optimizer) :]
         # An optimiser that wraps another has been seen as that one.
         if self._inner is None:
-            self._watcher.after_step(optimizer)
+            if self._watcher.is_looking:
+                self._watcher.after_step(optimizer)
             self._stepped(optimizer)
         self._inner = optimizer if self._running else None

@@ -17,8 +17,10 @@ def find_scaler() -> Any:
     """Return the GradScaler that is calling the optimiser's step at this moment; None if none is."""
     frame = sys._getframe(1)
     for _ in range(_FRAMES):
-        scaler = frame.f_locals.get("self")
-        if isinstance(scaler, torch.amp.GradScaler):
+        # To ask a frame for its values costs more than to ask its code for their names.
+        if "self" in frame.f_code.co_varnames[:1] and isinstance(
+            scaler := frame.f_locals["self"], torch.amp.GradScaler
+        ):
             return scaler
         if frame.f_back is None:
             break

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
         pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, _PIECE)), dim=2).to(precision)
         rest = torch.linalg.vector_norm(rows[:, whole:], dim=1).to(precision)
         total: Tensor = pieces.square().sum(1) + rest.square()
-        if bool(_holds(total.sqrt()).all()):
+        if all(holds(math.sqrt(each)) for each in total.tolist()):
             return total
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=precision)
     return norms.square()
@@ -65,8 +66,9 @@ def norms_of(tensors: list[Tensor], precision: torch.dtype) -> list[Tensor]:
     norms = list(torch._foreach_norm(tensors, 2))
     if precision == torch.float32:
         return norms
-    for index in (~_holds(torch.stack(norms))).nonzero().flatten().tolist():
-        norms[index] = torch.linalg.vector_norm(tensors[index], dtype=precision)
+    for index, size in enumerate(torch.stack(norms).tolist()):
+        if not holds(size):
+            norms[index] = torch.linalg.vector_norm(tensors[index], dtype=precision)
     return norms
 
 
@@ -75,9 +77,9 @@ def _is_single(tensor: Tensor) -> bool:
     return tensor.dtype == torch.float32 and tensor.device.type == "cpu"
 
 
-def _holds(norms: Tensor) -> Tensor:
-    """Say of norms whether single precision holds the squares that they come from; NaN and infinity: it does not."""
-    return (norms > _SMALL) & (norms < _LARGE)
+def holds(norm: float) -> bool:
+    """Say of a norm whether single precision holds the squares that it comes from; NaN and infinity: it does not."""
+    return _SMALL < norm < _LARGE
 
 
 @dataclass
@@ -143,9 +145,9 @@ class Tally:
             del self._pending[series, row]
             if is_others(row):
                 continue
-            if total.is_scaled:
+            if total.is_scaled and (isinstance(scale, Tensor) or scale != 1):
                 total.above = total.above / (scale * scale)
-            if series.startswith("gradient_rms"):
+            if series.startswith("gradient_rms") and accumulated != 1:
                 total.above = total.above * accumulated**2
             self._settled[series, row] = total
         self.over_time = {row: profile / scale * accumulated for row, profile in self.over_time.items()}
@@ -155,20 +157,26 @@ class Tally:
         self._pending = {name: total for name, total in self._pending.items() if name[0] not in BACKWARD}
         self.over_time = {}
 
-    def flush(self, step: int, into: Measurements, place: Callable[[Row], float]) -> dict[str, dict[str, Array]]:
+    def tensors(self) -> list[Tensor]:
+        """Return what is to be moved to the host."""
+        sums = (part for each in self._unmarked().values() for part in (each.above, each.below))
+        return [*(part for part in sums if isinstance(part, Tensor)), *self.over_time.values()]
+
+    def flush(
+        self, step: int, into: Measurements, place: Callable[[Row], float], host: Mapping[int, Array] | None = None
+    ) -> dict[str, dict[str, Array]]:
         """Move what the step has left to the host, one transfer per device.
 
         Args:
             place: where a row stands among the layers.
+            host: where it is there already: `tensors` by their identity.
 
         Returns:
             By series and layer, (R,).
         """
-        sums = self._unmarked()
-        profiles = self.over_time
+        host = to_host(self.tensors()) if host is None else host
+        sums, profiles = self._unmarked(), self.over_time
         self._pending, self._settled, self.over_time = {}, {}, {}
-        parts = [part for each in sums.values() for part in (each.above, each.below) if isinstance(part, Tensor)]
-        host = to_host([*parts, *profiles.values()])
         found: dict[str, dict[str, Array]] = {}
         rows = sorted({*profiles, *(row for _, row in sums)}, key=place)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,16 +6,16 @@ Whoever drives it says when a step begins and ends. Whatever goes wrong in looki
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.nn.parameter import is_lazy
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 
+from vgtemplate.watching.aside import Aside
 from vgtemplate.watching.flow import Flow
 from vgtemplate.watching.listener import Listener
 from vgtemplate.watching.measurements import Measurements
@@ -29,6 +29,7 @@ LOOKS = ("gradients", "signals", "weights")
 _SHARES = "of several processes each sees its own share, of the batch and of weights that are divided among them"
 _SHARED = "its own gradient_rms is not seen (a function does several weights' work, or what follows works in place)"
 _UNUSED = "no layer's function used it in some step, so that nothing is seen to flow through it there"
+SCRIPTED = "what flows inside a scripted module is not seen; its weights are"
 _GAP = "before the first step that is seen, parameters had no shape yet (lazy modules)"
 
 
@@ -40,8 +41,7 @@ class Watcher:
         measurements: where the series go.
         looks: what to look at, of LOOKS.
         initial: the weights from which the travel counts, by layer; filled where they are missing.
-        listener: is told of everything that flows.
-        most: samples of a batch of which signals and gradients are measured; None: all.
+        listener: is told of everything that flows; signals and weights are its own to measure.
     """
 
     def __init__(
@@ -51,11 +51,10 @@ class Watcher:
         looks: Iterable[str] = LOOKS,
         initial: dict[str, Tensor] | None = None,
         listener: Listener | None = None,
-        most: int | None = None,
     ) -> None:
         self.model, self.measurements, self.looks = model, measurements, set(looks)
         self._wanted = self.looks
-        self._listener, self._most = listener, most
+        self._listener = listener
         self.initial: dict[str, Tensor] = {} if initial is None else initial
         self.accumulated = 1
         population = population_in(model)
@@ -71,15 +70,14 @@ class Watcher:
         self._weights: Weights | None = None
         self._handles: list[Any] = []
         self._is_queued = False
+        self._is_closed = False
         self.is_looking = False
         self._backward: int | None = None
 
     def guard(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call what looks; where it fails, what it looked for is left out, which is noted."""
         try:
-            # Inside a population's vmap, too, what is looked at is looked at as it is in memory.
-            # Modes are for the network's functions, not for ours.
-            with torch.no_grad(), temporarily_clear_interpreter_stack(), torch._C.DisableTorchFunction():
+            with Aside():
                 return function(*args, **kwargs)
         except Exception as error:
             reason = " ".join(str(error).split())[:160]
@@ -90,6 +88,14 @@ class Watcher:
     def sees_flow(self) -> bool:
         """Whether what flows in this step can be seen."""
         return self._flow is not None
+
+    def tell_of_calls(self, before: Callable[..., None], after: Callable[..., None]) -> bool:
+        """Call two functions, as forward hooks are, around each call of a module in this step.
+
+        Returns:
+            Whether it does so; else it hears of no calls itself.
+        """
+        return False
 
     @property
     def sees_now(self) -> bool:
@@ -103,16 +109,27 @@ class Watcher:
             briefly: nothing is measured; a listener hears when the backward pass begins, and nothing else.
         """
         self.looks = set() if briefly else self._wanted
-        self.guard(self._begin, optimizers)
+        self.guard(self._begin_briefly if briefly else self._begin, optimizers)
+
+    def _begin_briefly(self, _: Collection[Optimizer]) -> None:
+        # What the newest step of which all was looked at has shown of the network still holds.
+        self.is_looking = bool(self._parameters)
+        if self.is_looking and not self._is_closed:
+            self._flow = self._make_flow()
+
+    def _make_flow(self) -> Flow:
+        says = self.guard, self.measurements.note, self._note_arrival, self._row_of
+        return Flow(self._rows, self._tally, self._num_replicas, self.looks, *says, self._listener)
 
     def _begin(self, optimizers: Collection[Optimizer]) -> None:
-        if any(is_lazy(each) for each in (*self.model.parameters(), *self.model.buffers())):
+        found = list(self.model.parameters())
+        if any(is_lazy(each) for each in (*found, *self.model.buffers())):
             self.measurements.note(_GAP)
             return
         if _num_processes() > 1:
             self.measurements.note(_SHARES)
         # Found anew where parameters came, went, were frozen or set free.
-        parameters = [(id(each), each.requires_grad) for each in self.model.parameters()]
+        parameters = [(id(each), each.requires_grad) for each in found]
         if parameters != self._parameters:
             self._parameters = parameters
             self._rows, self._places = find_rows(self.model), {}
@@ -122,13 +139,11 @@ class Watcher:
         if "weights" in self.looks and self._weights is not None:
             self._weights.remember()
         self.is_looking = True
-        if _is_compiled(self.model):
+        self._is_closed = _is_compiled(self.model)
+        if self._is_closed:
             self.measurements.note("what flows inside a compiled network is not seen; its weights are")
         else:
-            says = self.guard, self.measurements.note, self._note_arrival, self._row_of
-            self._flow = Flow(
-                self._rows, self._tally, self._num_replicas, self.looks, *says, self._listener, self._most
-            )
+            self._flow = self._make_flow()
         if "gradients" in self.looks:
             weights = [row.weight for row in self._rows if row.weight.requires_grad and row.weight.is_leaf]
             self._handles = [each.register_post_accumulate_grad_hook(self._note_backward) for each in weights]
@@ -172,8 +187,12 @@ class Watcher:
         self._is_queued = False
         self.guard(self._count_gradients, None, lambda row: True)
 
+    @property
+    def _measures_norms(self) -> bool:
+        return "gradients" in self.looks and self._listener is None
+
     def _count_gradients(self, scale: Tensor | float | None, chosen: Callable[[Row], bool]) -> None:
-        if self.is_looking and self._weights is not None and "gradients" in self.looks:
+        if self.is_looking and self._weights is not None and self._measures_norms:
             self._weights.gradients(self._tally, "weight_grad_norm_before_clip", chosen, scale)
             self._weights.bias_gradients(self._tally, chosen, scale)
 
@@ -210,7 +229,7 @@ class Watcher:
         if self._flow is not None:
             self.guard(self._flow.finish)
         self._tally.settle(lambda row: not moved(row) and self._is_owned(row), loss_scale(scaler), self.accumulated)
-        if "gradients" in self.looks:
+        if self._measures_norms:
             self._weights.gradients(self._tally, "weight_grad_norm_after_clip", moved, scale_left(optimizer, scaler))
 
     def _is_owned(self, row: Row) -> bool:
@@ -238,16 +257,22 @@ class Watcher:
         newest = None
         if self.is_looking and self._weights is not None:
             self.guard(self._say_what_is_missing)
-            newest = self.guard(self._tally.flush, step, self.measurements, self._place)
+            newest = self.guard(self._flush, step)
         self.drop()
         return newest or {}
 
-    def _place(self, row: Row) -> float:
-        if self._flow is not None:
-            for called in self._flow.places:
-                self._places.setdefault(called, len(self._places))
-        # What was never called stands last, in the order of its definition.
-        return self._places.get(row, len(self._places) + self._rows.index(row))
+    def _flush(self, step: int, host: Mapping[int, Array] | None = None) -> dict[str, dict[str, Array]]:
+        places = self._order()
+        return self._tally.flush(step, self.measurements, places.__getitem__, host)
+
+    def _order(self) -> dict[Row, int]:
+        """Return where each row stands among the layers: in the order of their first call, else of their definition."""
+        called = self._flow.places if self._flow is not None else {}
+        for row in called:
+            self._places.setdefault(row, len(self._places))
+        # What was never called stands last.
+        rest = (row for row in self._rows if row not in self._places)
+        return self._places | {row: len(self._places) + place for place, row in enumerate(rest)}
 
     def drop(self) -> None:
         """Forget the step that has begun, and let the network go."""

@@ -30,8 +30,8 @@ def _history(evidence: Evidence, name: str) -> tuple[list[bool], np.ndarray, np.
     notes = [step.parameters[name] for step in evidence.steps if name in step.parameters]
     return (
         [note.has_gradient for note in notes],
-        np.array([note.largest_gradient for note in notes]),
-        np.array([note.largest_weight for note in notes]),
+        np.array([note.gradient_norm for note in notes]),
+        np.array([note.weight_norm for note in notes]),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgtemplate.doctor.evidence import Array, Evidence
+from vgtemplate.doctor.evidence import BOUNDED, Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import beside_constant, learns
 from vgtemplate.measure import DEAD
@@ -21,10 +21,6 @@ _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.8, 0.9
 _FLAT_HEAD = 0.8
 _ALIKE, _SAME = 5e-3, 1e-6
-_FLAT = {"sigmoid": "flat", "softmax": "flat", "hardsigmoid": "flat", "tanh": "flat_tanh"}
-_FLAT |= dict.fromkeys(("hardtanh", "clamp"), "at_ends")
-"""By what made an output: which share of it says how much of it is flat."""
-_BOUNDED = ("sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign")
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -127,7 +123,7 @@ def _fall(row: Array) -> float:
 def _dead(evidence: Evidence) -> Iterator[Finding]:
     shares = {name: float((best < DEAD).mean()) for name, best in evidence.best_slopes().items() if len(best)}
     kinds = {name: evidence.activations.get(name, "") for name in shares}
-    one_sided = {name: share for name, share in shares.items() if kinds[name] not in _BOUNDED}
+    one_sided = {name: share for name, share in shares.items() if kinds[name] not in BOUNDED}
     found = {name: share for name, share in one_sided.items() if share > _MANY_DEAD}
     if not found or len(evidence.steps) < 2:
         return
@@ -160,7 +156,7 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
     found = {
         name: float(share)
         for name, share in shares.items()
-        if share > _SATURATED and evidence.activations.get(name) in _BOUNDED and name != last
+        if share > _SATURATED and evidence.activations.get(name) in BOUNDED and name != last
     }
     if found:
         worst = max(found, key=lambda name: found[name])
@@ -180,10 +176,7 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
     calls = [step.losses[0] for step in evidence.steps if len(step.losses) == 1]
     if not calls or learns(evidence) or len(calls) < len(losses):
         return
-    key = _FLAT.get(calls[0].made_by.lower().rstrip("_"))
-    if key is None:
-        return
-    flat = float(np.median([call.values.get(key, 0.0) for call in calls]))
+    flat = float(np.median([call.values.get("flat", 0.0) for call in calls]))
     _, last, floor = beside_constant(evidence)
     if flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
         yield Finding(

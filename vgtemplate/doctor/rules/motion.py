@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,58 +22,75 @@ def cosines(evidence: Evidence) -> Array:
     found = []
     steps = evidence.all_steps()
     for one, two in pairwise(steps):
+        if two.number - one.number != 1:
+            continue
         pairs = [
             (note.gradient, two.parameters[name].gradient)
             for name, note in one.parameters.items()
             if name in two.parameters
         ]
         pairs = [(first, second) for first, second in pairs if len(first) == len(second) > 0]
-        if two.number - one.number == 1 and pairs:
+        if pairs:
             a, b = (np.concatenate([pair[place] for pair in pairs]) for place in (0, 1))
             size = np.linalg.norm(a) * np.linalg.norm(b)
             found.append(float(a @ b / size) if size > 0 and np.isfinite(size) else float("nan"))
     return np.array(found)
 
 
-def ratios(evidence: Evidence) -> Array:
+class Move(NamedTuple):
+    """What a step has done to the kept entries of a matrix: squares of its way and size, their number."""
+
+    known: Parameter
+    way: float
+    size: float
+    entries: int
+
+
+def moves(evidence: Evidence) -> list[list[Move]]:
+    """Return what each watched step has done to each matrix that it moved."""
+    matrices = {name: known for name, known in evidence.parameters.items() if known.is_matrix}
+    found: list[list[Move]] = []
+    for step in evidence.all_steps():
+        found.append([])
+        for name, note in step.parameters.items():
+            if name in matrices and len(note.after) == len(note.before) > 0:
+                way, size = note.after - note.before, note.before
+                found[-1].append(Move(matrices[name], float(way @ way), float(size @ size), len(size)))
+    return found
+
+
+def ratios(steps: list[list[Move]]) -> Array:
     """Return the largest update of a matrix relative to its size, by watched step.
 
     One that begins near zero, as an output layer may, is taken to be as large as `_LEAST` of LeCun's initialisation.
     """
-    found = []
-    for step in evidence.all_steps():
-        sizes = [
-            float(np.linalg.norm(_update(note))) / max(float(np.linalg.norm(note.before)), _least_norm(known, note))
-            for name, note in step.parameters.items()
-            if (known := evidence.parameters.get(name)) is not None
-            and known.is_matrix
-            and len(note.after)
-            and np.linalg.norm(note.before) > 0
+    return np.array(
+        [
+            max(
+                (math.sqrt(each.way) / max(math.sqrt(each.size), _least_norm(each)) for each in step if each.size > 0),
+                default=float("nan"),
+            )
+            for step in steps
         ]
-        found.append(max(sizes, default=float("nan")))
-    return np.array(found)
+    )
 
 
-def _least_norm(known: Parameter, note: ParameterStep) -> float:
-    return _LEAST * math.sqrt(len(note.before) / max(1, math.prod(known.shape[1:])))
+def _least_norm(move: Move) -> float:
+    return _LEAST * math.sqrt(move.entries / max(1, math.prod(move.known.shape[1:])))
 
 
-def overall_ratios(evidence: Evidence) -> Array:
+def overall_ratios(steps: list[list[Move]]) -> Array:
     """Return the update of all matrices together relative to their size, by step; one that begins at zero hides none.
 
     Each counts by its number of entries, of which only some were kept.
     """
     found = []
-    for step in evidence.all_steps():
-        way = size = 0.0
-        for name, note in step.parameters.items():
-            known = evidence.parameters.get(name)
-            if known is not None and known.is_matrix and len(note.after) == len(note.before) > 0:
-                share = float(np.prod(known.shape)) / len(note.before)
-                way += share * float(np.sum(_update(note) ** 2))
-                size += share * float(np.sum(note.before**2))
-        found.append(float(np.sqrt(way / size)) if size > 0 else float("nan"))
-    return np.array(found)
+    for step in steps:
+        shares = [math.prod(each.known.shape) / each.entries for each in step]
+        way = sum(share * each.way for share, each in zip(shares, step, strict=True))
+        size = sum(share * each.size for share, each in zip(shares, step, strict=True))
+        found.append(math.sqrt(way / size) if size > 0 else float("nan"))
+    return np.array(found, dtype=np.float64)
 
 
 def straightness(evidence: Evidence) -> float:

@@ -32,10 +32,10 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
 def _first(evidence: Evidence, step: Step) -> Finding | None:
     if step.is_scaled and np.isfinite(step.loss):
         return None  # a scaler looks for overflows itself, and leaves such a step out
-    names = [name for name, note in step.parameters.items() if not np.isfinite(note.largest_weight)]
+    names = [name for name, note in step.parameters.items() if not np.isfinite(note.weight_norm)]
     if names:
         return None
-    gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.largest_gradient)]
+    gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.gradient_norm)]
     if step.bad is not None and (not np.isfinite(step.loss) or _overflows_in_half(step.bad, bool(gradients))):
         return _forward(step, step.bad)
     if np.isfinite(step.loss) and gradients:
@@ -91,7 +91,7 @@ def _forward(step: Step, bad: BadOperation) -> Finding:
 
 
 def _backward(evidence: Evidence, step: Step, names: list[str]) -> Finding:
-    layers = [name for name in evidence.measurements.layers if not np.isfinite(_largest(step, name))]
+    layers = [name for name in evidence.measurements.layers if not np.isfinite(_norm(step, name))]
     where = tuple(layers[-1:] or names[-1:])
     edge = f"; {step.edge[0]}() has an input of exactly 0 ({step.edge[1]})" if step.edge else ""
     if step.bad is not None:
@@ -114,9 +114,9 @@ def _backward(evidence: Evidence, step: Step, names: list[str]) -> Finding:
     )
 
 
-def _largest(step: Step, layer: str) -> float:
+def _norm(step: Step, layer: str) -> float:
     note = step.layers.get(layer)
-    return 0.0 if note is None or (np.isnan(note.largest) and not note.count) else note.largest
+    return 0.0 if note is None or (np.isnan(note.norm) and not note.count) else note.norm
 
 
 def _underflow(evidence: Evidence) -> Iterator[Finding]:

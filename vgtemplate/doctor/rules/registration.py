@@ -26,7 +26,7 @@ def _not_owned(evidence: Evidence) -> Iterator[Finding]:
     for each in evidence.parameters.values():
         notes = [step.parameters[each.name] for step in evidence.steps if each.name in step.parameters]
         moved = len(notes) > 1 and len(notes[0].before) and not np.array_equal(notes[0].before, notes[-1].before)
-        reached = sum(note.has_gradient and note.largest_gradient > 0 for note in notes)
+        reached = sum(note.has_gradient and note.gradient_norm > 0 for note in notes)
         if each.is_trained and not each.is_owned and not moved and reached > len(notes) / 2:
             found.append(each.name)
     if found:

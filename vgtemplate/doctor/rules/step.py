@@ -9,7 +9,7 @@ import numpy as np
 from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import beside_constant, is_trained_already, learns, smooth
-from vgtemplate.doctor.rules.motion import cosines, overall_ratios, ratios, straightness
+from vgtemplate.doctor.rules.motion import Move, cosines, moves, overall_ratios, ratios, straightness
 
 _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
 _DIVERGED, _THROWN = 3.0, 10.0
@@ -28,19 +28,20 @@ _FEW_VALUES = 16
 def rules(evidence: Evidence) -> Iterator[Finding]:
     """Look at how the weights move, and at what the loss does meanwhile."""
     if evidence.is_moved:
-        yield from _too_large(evidence)
+        steps = moves(evidence)
+        yield from _too_large(evidence, steps)
         yield from _oscillates(evidence)
-        yield from _too_small(evidence)
-        yield from _fades(evidence)
+        yield from _too_small(evidence, steps)
+        yield from _fades(evidence, steps)
     yield from _tiny_batch(evidence)
 
 
-def _too_large(evidence: Evidence) -> Iterator[Finding]:
-    losses, sizes = evidence.losses(), ratios(evidence)
+def _too_large(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]:
+    losses, sizes = evidence.losses(), ratios(steps)
     ratio = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else float("nan")
     peak = float(np.nanmax(sizes)) if np.isfinite(sizes).any() else float("nan")
     # Of all weights together: one matrix that begins near zero moves by much more than its size.
-    every = overall_ratios(evidence)
+    every = overall_ratios(steps)
     is_wild = bool(np.isfinite(every).any() and np.nanmedian(every) > _WILD)
     is_wild |= _is_thrown(losses, peak)
     if len(losses) < 3 or not np.isfinite(losses[0]) or (learns(evidence) and not is_wild):
@@ -121,16 +122,16 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _too_small(evidence: Evidence) -> Iterator[Finding]:
-    losses, sizes = evidence.losses(), overall_ratios(evidence)
+def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]:
+    losses, sizes = evidence.losses(), overall_ratios(steps)
     sizes = sizes[np.isfinite(sizes)]
     if len(losses) < 8 or not len(sizes) or not np.isfinite(losses).all() or learns(evidence):
         return
     first, last = smooth(losses)
     largest = float(np.max(sizes[len(sizes) // 2 :]))
-    gradients = [note.largest_gradient for note in evidence.steps[-1].parameters.values()]
-    steps = evidence.all_steps()
-    number, rises = steps[-1].number - steps[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
+    gradients = [note.gradient_norm for note in evidence.steps[-1].parameters.values()]
+    watched = evidence.all_steps()
+    number, rises = watched[-1].number - watched[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
     goes_nowhere = number >= _MANY_STEPS and number * largest < _NOWHERE and not rises
     if (largest < _SMALL_RATIO or goes_nowhere) and any(gradients) and not is_trained_already(evidence):
         yield Finding(
@@ -145,9 +146,9 @@ def _too_small(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _fades(evidence: Evidence) -> Iterator[Finding]:
+def _fades(evidence: Evidence, moved: list[list[Move]]) -> Iterator[Finding]:
     """Find a schedule that takes the rate away: for half of the steps they are nothing, though there are gradients."""
-    steps, sizes = evidence.all_steps(), overall_ratios(evidence)
+    steps, sizes = evidence.all_steps(), overall_ratios(moved)
     if len(steps) < 8 or not np.isfinite(sizes).all():
         return
     numbers = np.array([step.number for step in steps])
@@ -171,7 +172,7 @@ def _fades(evidence: Evidence) -> Iterator[Finding]:
 def _keeps_gradients(evidence: Evidence, middle: float) -> bool:
     """Say whether the largest gradients after the middle of the training are of the size of the first ones."""
     largest = [
-        (step.number, max((note.largest_gradient for note in step.parameters.values()), default=0.0))
+        (step.number, max((note.gradient_norm for note in step.parameters.values()), default=0.0))
         for step in evidence.steps
     ]
     before, after = [size for _, size in largest[:3]], [size for number, size in largest if number >= middle]
