@@ -29,7 +29,7 @@ class DeadUnitProbe(pl.Callback):
     """Records the share of dead units of each hidden layer, over the module's `probe_images` (N, ...).
 
     Works on modules that offer these and `num_replicas`; of others it records nothing. Looks before the first step and
-    after the last only: with 1,000 images one look takes as long as six to eight training steps. Series: dead_fraction
+    after the last only: with 1,000 images one look takes as long as five training steps. Series: dead_fraction
     (R, 2, L), NaN where an output is NaN.
 
     Raises:
