@@ -127,7 +127,9 @@ def _dead(evidence: Evidence) -> Iterator[Finding]:
     found = {name: share for name, share in one_sided.items() if share > _MANY_DEAD}
     if not found or len(evidence.steps) < 2:
         return
-    if learns(evidence) and not any(share > _ALL_DEAD for share in found.values()):
+    # Of networks that are trained side by side the loss that was heard may be another's.
+    may_learn = learns(evidence) or evidence.num_optimisers > 1
+    if may_learn and not any(share > _ALL_DEAD for share in found.values()):
         return
     worst = max(found, key=lambda name: found[name])
     yield Finding(
