@@ -42,7 +42,8 @@ class Script:
 
     @property
     def name(self) -> str:
-        return f"{self.repository}: {Path(self.folder, self.call.split(' -')[0])}"
+        # The sizes that follow are not needed to tell two calls of one script apart.
+        return f"{self.repository}: {Path(self.folder, self.call.partition(' --n')[0])}"
 
 
 def _each(repository: str, folder: str, calls: dict[str, str]) -> list[Script]:
