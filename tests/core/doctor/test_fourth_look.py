@@ -164,3 +164,30 @@ def test_deviations_may_begin_with_one_value() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(Bayesian(16, 24), nn.ReLU(), Bayesian(24, 4))
     assert codes(model, ill.entropy, 40, 1e-2) == []
+
+
+class Padded(nn.Module):
+    """Attention over sequences of which one may be padding alone; the NaN of that row is hidden from the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.attention = nn.Linear(4, 16), nn.MultiheadAttention(16, 2, batch_first=True)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(1, (4, 4))
+        h = self.embed(x)
+        h, _ = self.attention(h, h, h, key_padding_mask=x.abs().sum(-1) == 0)
+        return self.head(h.nan_to_num().mean(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("is_ill", [True, False])
+def test_row_that_is_masked_whole_is_found_where_it_is_masked(is_ill: bool) -> None:
+    batches = [(inputs.clone(), labels) for inputs, labels in ill.classes()]
+    for inputs, _ in batches:
+        inputs[3, 0 if is_ill else 4 :] = 0
+    model = Padded()
+    report = diagnose(model, batches, ill.entropy, ill.adam(model, 1e-3), 20)
+    assert report.codes[:1] == ["nan-forward"] * is_ill
+    assert not is_ill or "attention" in report.findings[0].where

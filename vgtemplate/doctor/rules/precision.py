@@ -36,7 +36,11 @@ def _first(evidence: Evidence, step: Step) -> Finding | None:
     if names:
         return None
     gradients = [name for name, note in step.parameters.items() if not np.isfinite(note.gradient_norm)]
-    if step.bad is not None and (not np.isfinite(step.loss) or _overflows_in_half(step.bad, bool(gradients))):
+    # A row that is masked whole is NaN at once, also where nan_to_num keeps it from the loss.
+    is_masked = step.bad is not None and step.bad.is_nan and step.bad.had_infinity and bool(gradients)
+    if step.bad is not None and (
+        not np.isfinite(step.loss) or is_masked or _overflows_in_half(step.bad, bool(gradients))
+    ):
         return _forward(step, step.bad)
     if np.isfinite(step.loss) and gradients:
         return _backward(evidence, step, gradients)
