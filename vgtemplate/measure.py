@@ -50,16 +50,21 @@ def _holds(norms: Tensor) -> bool:
     return low.item() > _SMALL and high.item() < _LARGE
 
 
+def _mended(quick: Tensor, x: Tensor) -> Tensor:
+    """Return norms, exact for those replicas whose squares single precision did not hold: no other changes by a bit."""
+    held = (quick > _SMALL) & (quick < _LARGE)
+    return torch.where(held, quick.double(), _exact_norm(x))
+
+
 def norm(x: Tensor) -> Tensor:
     """Return the Euclidean norm over all axes but the first; non-finite where an entry is.
 
     Right to about 1e-6 in single precision on a processor, whatever the size of the entries, else to 1e-13.
     """
-    if _is_single(x):
-        norms = _quick_norm(x)
-        if _holds(norms):
-            return norms.double()
-    return _exact_norm(x)
+    if not _is_single(x):
+        return _exact_norm(x)
+    quick = _quick_norm(x)
+    return quick.double() if _holds(quick) else _mended(quick, x)
 
 
 def norms(tensors: Sequence[Tensor], minus: Sequence[Tensor] | None = None) -> Tensor:
@@ -78,7 +83,7 @@ def norms(tensors: Sequence[Tensor], minus: Sequence[Tensor] | None = None) -> T
     if not _holds(found):
         for index in layers:
             if not _holds(found[:, index]):
-                found[:, index] = _exact_norm(tensor(index))
+                found[:, index] = _mended(found[:, index], tensor(index))
     return found
 
 
@@ -90,11 +95,12 @@ def rms(x: Tensor) -> Tensor:
 def mean(x: Tensor) -> Tensor:
     """Return the mean over all axes but the first; in single precision, on a processor, right to 1e-7 of the size."""
     rows = x.flatten(1)
-    if _is_single(x):
-        means = rows.mean(dim=1)
-        if math.isfinite(means.sum().item()):
-            return means.double()
-    return rows.mean(dim=1, dtype=torch.float64)
+    if not _is_single(x):
+        return rows.mean(dim=1, dtype=torch.float64)
+    means = rows.mean(dim=1)
+    if math.isfinite(means.sum().item()):
+        return means.double()
+    return torch.where(means.isfinite(), means.double(), rows.mean(dim=1, dtype=torch.float64))
 
 
 def slopes(derivative: Tensor, max_derivative: float | None) -> tuple[Tensor, Tensor | None]:

@@ -97,6 +97,19 @@ def test_norms_are_each_ones_norm_also_where_one_vanishes_or_is_not_finite(dtype
     assert not np.isfinite(left[:, ~finite]).any()
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e-30, 0.0, 3e38])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 2, 3, 4, 5)])
+def test_replica_beside_one_that_single_precision_does_not_hold_changes_by_no_bit(
+    shape: tuple[int, ...], bad: float
+) -> None:
+    x = torch.from_numpy(draw(shape)).float()
+    alone = [measure.norm(x), measure.mean(x), measure.norms([x, 2 * x])]
+    x[1] = bad
+    beside = [measure.norm(x), measure.mean(x), measure.norms([x, 2 * x])]
+    for one, other in zip(alone, beside, strict=True):
+        assert torch.equal(one[[0, 2]], other[[0, 2]])
+
+
 def test_slopes_need_no_largest_derivative() -> None:
     size, share = measure.slopes(torch.tensor([[3.0, 4.0]]), None)
     assert size.tolist() == pytest.approx([12.5**0.5])

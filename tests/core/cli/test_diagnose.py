@@ -44,7 +44,7 @@ def test_healthy_training_is_0_and_its_output_stays_its_own(vgt_anew) -> None:
     done = vgt_anew(PLAIN, "--steps", 12)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "done __main__ ['--steps', '12']\n"
-    assert done.stderr == f"vgt diagnose {PLAIN}: healthy (7 steps watched, 0 to 11)\n"
+    assert done.stderr == f"vgt diagnose {PLAIN}: healthy (6 steps watched, 0 to 9)\n"
 
 
 def test_findings_are_1_in_table_json_and_page(vgt, tmp_path: Path) -> None:
