@@ -24,9 +24,19 @@ _MOST_EXACT = 2**24
 """Up to here float32 counts without rounding."""
 
 
-def _is_single(x: Tensor) -> bool:
+def is_single(x: Tensor) -> bool:
     """Say whether float32 is several times faster, and to look at a number costs nothing."""
     return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def holds(norm: float) -> bool:
+    """Say of a norm whether float32 holds the squares that it comes from; NaN and infinity: it does not."""
+    return _SMALL < norm < _LARGE
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return (R, N); one number per replica, as PReLU's slope is, has no second axis."""
+    return x.flatten(1) if x.dim() > 1 else x[:, None]
 
 
 def _quick_norm(x: Tensor) -> Tensor:
@@ -34,20 +44,18 @@ def _quick_norm(x: Tensor) -> Tensor:
     if x.dim() > 3:
         # First of each image, so that no sum in single precision is long.
         x = torch.linalg.vector_norm(x.flatten(2), dim=2).double()
-    norms: Tensor = torch.linalg.vector_norm(x.flatten(1) if x.dim() > 1 else x[:, None], dim=1)
+    norms: Tensor = torch.linalg.vector_norm(_rows(x), dim=1)
     return norms
 
 
 def _exact_norm(x: Tensor) -> Tensor:
-    # One number per replica, as PReLU's slope is, has no second axis.
-    norms: Tensor = torch.linalg.vector_norm(x.flatten(1) if x.dim() > 1 else x[:, None], dim=1, dtype=torch.float64)
+    norms: Tensor = torch.linalg.vector_norm(_rows(x), dim=1, dtype=torch.float64)
     return norms
 
 
-def _holds(norms: Tensor) -> bool:
-    """Say whether single precision held the squares that norms come from; NaN and infinity: it did not."""
+def _all_hold(norms: Tensor) -> bool:
     low, high = norms.aminmax()  # both NaN where there is one
-    return low.item() > _SMALL and high.item() < _LARGE
+    return holds(low.item()) and holds(high.item())
 
 
 def _mended(quick: Tensor, x: Tensor) -> Tensor:
@@ -61,10 +69,10 @@ def norm(x: Tensor) -> Tensor:
 
     Right to about 1e-6 in single precision on a processor, whatever the size of the entries, else to 1e-13.
     """
-    if not _is_single(x):
+    if not is_single(x):
         return _exact_norm(x)
     quick = _quick_norm(x)
-    return quick.double() if _holds(quick) else _mended(quick, x)
+    return quick.double() if _all_hold(quick) else _mended(quick, x)
 
 
 def norms(tensors: Sequence[Tensor], minus: Sequence[Tensor] | None = None) -> Tensor:
@@ -77,12 +85,12 @@ def norms(tensors: Sequence[Tensor], minus: Sequence[Tensor] | None = None) -> T
         return tensors[index] if minus is None else tensors[index] - minus[index]
 
     layers = range(len(tensors))
-    if not all(map(_is_single, tensors)):
+    if not all(map(is_single, tensors)):
         return torch.stack([_exact_norm(tensor(index)) for index in layers], dim=1)
     found = torch.stack([_quick_norm(tensor(index)) for index in layers], dim=1).double()
-    if not _holds(found):
+    if not _all_hold(found):
         for index in layers:
-            if not _holds(found[:, index]):
+            if not _all_hold(found[:, index]):
                 found[:, index] = _mended(found[:, index], tensor(index))
     return found
 
@@ -95,7 +103,7 @@ def rms(x: Tensor) -> Tensor:
 def mean(x: Tensor) -> Tensor:
     """Return the mean over all axes but the first; in single precision, on a processor, right to 1e-7 of the size."""
     rows = x.flatten(1)
-    if not _is_single(x):
+    if not is_single(x):
         return rows.mean(dim=1, dtype=torch.float64)
     means = rows.mean(dim=1)
     if math.isfinite(means.sum().item()):

@@ -92,8 +92,9 @@ class ScriptWatch:
         self.num_steps += 1
         if self._loop is not None:
             self._loop.hooks.after(optimizer, args, kwargs)
-        else:
-            # No module was called that it moves: where forward() is called by its name, torch calls no hook.
+        elif self.num_steps <= _SETTLED:
+            # No module was called that it moves: where forward() is called by its name, torch calls no hook. Not for
+            # ever, since to look through the memory takes time, and what moves images alone has no network.
             self._guard(self._find, lambda: moved_by(optimizer), False)
         if self._observer is not None and self.num_steps <= _SETTLED:
             self._guard(self._check, optimizer, self._observer)

@@ -32,7 +32,7 @@ from vgtemplate.watching.flow import SATURATED
 from vgtemplate.watching.functions import LAYERS, activation_of, derivative, max_derivative
 from vgtemplate.watching.lens import Seen
 from vgtemplate.watching.rows import Row
-from vgtemplate.watching.tally import holds, squares, wide
+from vgtemplate.watching.tally import norms_of, squares, wide
 
 _QUIET = {
     *("__get__", "__set__", "detach", "backward", "isnan", "isfinite", "isinf", "view", "reshape", "transpose"),
@@ -265,7 +265,8 @@ class Trace:
             total = squares(values, seen.is_batched)
             self._keep(total.sum().sqrt(), lambda host: setattr(note, "norm", float(host[0])))
             return total
-        norm = _norm(values)
+        precision = wide(values.device)
+        norm = norms_of([values], precision)[0].to(precision)
         self._keep(norm, lambda host: setattr(note, "norm", float(host[0])))
         if values.dtype == torch.float16:
             sizes = values.abs()
@@ -282,17 +283,6 @@ class Trace:
 
     def _where(self) -> str:
         return ", ".join(filter(None, [self.module, place_in_code()]))
-
-
-def _norm(values: Tensor) -> Tensor:
-    """Return a norm, in single precision where it is quick to compute and to see whether that holds the squares."""
-    precision = wide(values.device)
-    if values.dtype == torch.float32 and values.device.type == "cpu":
-        norm: Tensor = torch.linalg.vector_norm(values)
-        if holds(norm.item()):
-            return norm.to(precision)
-    exact: Tensor = torch.linalg.vector_norm(values, dtype=precision)
-    return exact
 
 
 def _slope_of_relu(largest: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vgtemplate.measure import holds, is_single
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.rows import Row
 
@@ -21,7 +22,6 @@ BACKWARD = ("gradient_rms", f"gradient_rms{AT_ACTIVATION}", "weight_grad_norm_be
 Array = npt.NDArray[np.float64]
 _MANY, _PIECE = 1 << 17, 1024
 """Entries from which a sum of squares is taken in pieces, and the size of these."""
-_SMALL, _LARGE = 1e-12, 1e15
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -47,7 +47,7 @@ def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
     values = dense(tensor)
     precision = wide(values.device)
     rows = values.flatten(1) if stacked else values.reshape(1, -1)
-    if rows.shape[1] >= _MANY and _is_single(rows):
+    if rows.shape[1] >= _MANY and is_single(rows):
         # In pieces, whose sums are rounded less than one of all would be.
         whole = rows.shape[1] // _PIECE * _PIECE
         pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, _PIECE)), dim=2).to(precision)
@@ -61,7 +61,7 @@ def squares(tensor: Tensor, stacked: bool = False) -> Tensor:
 
 def norms_of(tensors: list[Tensor], precision: torch.dtype) -> list[Tensor]:
     """Return the norm of each of several tensors of one kind, as exact as in `precision` where squares vanish."""
-    if not _is_single(tensors[0]):
+    if not is_single(tensors[0]):
         return list(torch._foreach_norm(tensors, 2, dtype=precision))
     norms = list(torch._foreach_norm(tensors, 2))
     if precision == torch.float32:
@@ -70,16 +70,6 @@ def norms_of(tensors: list[Tensor], precision: torch.dtype) -> list[Tensor]:
         if not holds(size):
             norms[index] = torch.linalg.vector_norm(tensors[index], dtype=precision)
     return norms
-
-
-def _is_single(tensor: Tensor) -> bool:
-    """Say whether single precision is several times faster, and to look at a number costs nothing."""
-    return tensor.dtype == torch.float32 and tensor.device.type == "cpu"
-
-
-def holds(norm: float) -> bool:
-    """Say of a norm whether single precision holds the squares that it comes from; NaN and infinity: it does not."""
-    return _SMALL < norm < _LARGE
 
 
 @dataclass

@@ -42,8 +42,8 @@ def test_sigmoids_of_two_kinds_of_samples_that_are_joined(is_ill: bool) -> None:
 def test_one_of_two_losses_in_a_line(is_ill: bool) -> None:
     def loss(model: nn.Module, batch: Any) -> Tensor:
         out, yes = model(batch[0]), (batch[1] > 1).float()
-        other = out[:, 1].sigmoid() if is_ill else out[:, 1]
-        return sum(F.binary_cross_entropy_with_logits(x, yes) for x in (out[:, 0], other))  # type: ignore[return-value]
+        lost, other = F.binary_cross_entropy_with_logits, out[:, 1].sigmoid() if is_ill else out[:, 1]
+        return lost(out[:, 0], yes) + lost(other, yes)
 
     assert codes(net(outputs=2), loss) == ["loss-head-mismatch"] * is_ill
 

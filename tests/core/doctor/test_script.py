@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from vgtemplate.doctor import script
+
 SCRIPTS = Path(__file__).parent / "scripts"
 QUIET = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -77,6 +79,23 @@ def test_player_that_has_not_moved_yet_when_its_script_fails_is_in_an_optimiser(
     done = diagnose("--json", tmp_path / "report.json", script, tmp_path / "out.pt")
     assert done.returncode == 3
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["findings"] == []
+
+
+def test_optimiser_without_a_network_is_looked_for_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves an image alone has no network, and to look through the memory takes longer than a step."""
+    looked: list[set[int]] = []
+    monkeypatch.setattr(script, "find_network", lambda near, *_: looked.append(near))
+    picture = torch.zeros(8, requires_grad=True)
+    optimizer = torch.optim.SGD([picture], 0.1)
+    watch = script.ScriptWatch(200, lambda report: None)
+    watch.start()
+    try:
+        for _ in range(50):
+            picture.square().sum().backward()
+            optimizer.step()
+    finally:
+        watch.end()
+    assert 0 < len(looked) <= 10
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -140,10 +141,16 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
             evidence.steps[0].number,
             f"a step moves the weights by less than {largest:.1g} of their size; the way is straight"
             f" ({straightness(evidence):.2f}), and the loss goes from {first:.4g} to {last:.4g}",
-            "the learning rate is too small: it would take a million steps to change a weight by its own size",
+            "the learning rate is too small: to change a weight by its own size would take"
+            f" {_round(1 / max(largest, 1e-12)):,} steps",
             "a learning rate 10 to 1000 times larger",
             LIKELY,
         )
+
+
+def _round(number: float) -> int:
+    """Return the nearest power of ten."""
+    return int(10 ** round(math.log10(number)))
 
 
 def _fades(evidence: Evidence, moved: list[list[Move]]) -> Iterator[Finding]:
