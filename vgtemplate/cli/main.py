@@ -19,6 +19,7 @@ from vgtemplate.cli.examples import show_examples
 from vgtemplate.cli.extension import more_commands
 from vgtemplate.config.errors import Stopped, UserError, unknown_name
 from vgtemplate.config.extras import explain
+from vgtemplate.config.stopping import send_again_what_is_swallowed
 from vgtemplate.text import as_note
 
 COMMANDS = {
@@ -112,6 +113,7 @@ def main() -> None:
             # What is ignored stays ignored, as Ctrl-C is by what runs in the background.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _stop)
+        send_again_what_is_swallowed(_stop)
         _require_working_folder()
         # Without its standalone mode click returns the code of an Exit rather than raising it.
         sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))

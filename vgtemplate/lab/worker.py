@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.config.extras import explain
+from vgtemplate.config.stopping import send_again_what_is_swallowed
 from vgtemplate.jobs.job import Job
 from vgtemplate.jobs.run import run_job
 from vgtemplate.lab.check_job import run_check
@@ -103,6 +104,7 @@ def _serve(connection: Connection, threads: int, lightnings: Sequence[str]) -> N
     # While an arm trains, SIGTERM means a checkpoint first (callbacks/checkpointer.py). At any other time it raises
     # Stopped, so that a half-written record is taken away.
     signal.signal(signal.SIGTERM, _stop)
+    send_again_what_is_swallowed(_stop)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
