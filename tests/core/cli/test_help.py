@@ -106,6 +106,12 @@ def test_names_are_completed_where_a_command_takes_them(tmp_path: Path, monkeypa
     assert names("train", "mlp-variants", "--variant", "res") == ["residual"]
     assert names("predict", "--activation", "se") == ["selu"]
     assert "he_normal" in names("predict", "--activation", "relu", "--init", "he")
+    assert names("predict", "--norm", "ba") == ["batch"]
+    assert names("predict", "--arm", "mlp-v") == ["mlp-variants"]
+    assert names("predict", "--arm", "mlp-variants:res") == ["mlp-variants:residual"]
+    assert names("predict", "--arm", "nowhere.yaml:") == []
+    assert names("bisect", "nan", "mlp-variants", "--arm", "res") == ["residual"]
+    assert names("bisect", "nan", "mlp-variants", "--dataset", "mn") == ["mnist"]
     assert names("phase-diagram", "ta") == ["tanh"]
     assert names("data", "fetch", "mn") == ["mnist"]
     assert names("completion", "") == ["bash", "zsh", "fish"]

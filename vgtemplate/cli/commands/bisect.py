@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vgtemplate.cli import complete
 from vgtemplate.cli.console import say
 from vgtemplate.cli.copies import Script
 from vgtemplate.cli.extension import load_file
@@ -52,11 +53,24 @@ def bisect() -> None:
 
 
 @bisect.command(cls=_OptionsFirst, context_settings={"ignore_unknown_options": True})
-@click.option("--arm", "arms", multiple=True, metavar="NAME", help="Of an experiment: only this arm.  [default: all]")
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.arms,
+    help="Of an experiment: only this arm.  [default: all]",
+)
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. optimiser.lr=10.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True, help="The first of them.")
-@click.option("--dataset", default=None, metavar="NAME", help="Replaces the experiment's data set.")
+@click.option(
+    "--dataset",
+    default=None,
+    metavar="NAME",
+    shell_complete=complete.datasets,
+    help="Replaces the experiment's data set.",
+)
 @click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("-m", "is_module", is_flag=True, help="TARGET is a module, as of python -m.")
 @click.option("--pass", "said", hidden=True)

@@ -72,7 +72,7 @@ class _Network:
 )
 @click.option("--depth", type=int, help="Number of hidden layers.  [default: 20]")
 @click.option("--width", type=int, help="Units per hidden layer.  [default: 64]")
-@click.option("--norm", metavar="NAME", help="none, batch or layer.  [default: none]")
+@click.option("--norm", metavar="NAME", shell_complete=complete.norms, help="none, batch or layer.  [default: none]")
 @click.option("--residual", is_flag=True, help="Add each hidden layer's input to its output.")
 @click.option(
     "--dataset",
@@ -80,7 +80,12 @@ class _Network:
     shell_complete=complete.datasets,
     help="Send in its images.  [default: standardised ones of 28x28 pixels]",
 )
-@click.option("--arm", metavar="FILE.yaml:ARM", help="A network of an experiment; the options above change it.")
+@click.option(
+    "--arm",
+    metavar="FILE.yaml:ARM",
+    shell_complete=complete.arms_of_files,
+    help="A network of an experiment; the options above change it.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="E.g. model.bias=normal.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it: .png, .svg or .pdf.")
 @click.option("--records", is_flag=True, help="Instead: predicted beside measured, for every arm that has a record.")
