@@ -60,9 +60,9 @@ OPERATORS = (
         "log-of-output", "nan-forward", head("classes", "values", text="torch.log(X)"), frozenset({"nan-backward"})
     ),
     Operator(
-        "square-root-of-relu",
+        "square-root-where-positive",
         "nan-backward",
-        activation("torch.sqrt(torch.relu(X))"),
+        activation("torch.where(X > 0, torch.sqrt(X), torch.zeros_like(X))"),
         frozenset({"nan-forward"}),
         needs=RELU,
     ),

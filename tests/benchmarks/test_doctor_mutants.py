@@ -50,7 +50,7 @@ EDITS = {
     "sigmoid-before-loss": "criterion(torch.sigmoid(out), y)",
     "relu-before-loss": "criterion(torch.relu(out), y)",
     "log-of-output": "criterion(torch.log(out), y)",
-    "square-root-of-relu": "torch.sqrt(torch.relu(self.one(x)))",
+    "square-root-where-positive": "x = torch.where(self.one(x) > 0, torch.sqrt(self.one(x)), torch.zeros_like(",
     "sigmoid-for-relu": "x = torch.sigmoid(self.one(x))",
     "no-zero-grad": "    None\n    out = model(x)",
     "half-of-the-parameters": "SGD(list(model.parameters())[len(list(model.parameters())) // 2:], lr=0.5)",
