@@ -1,7 +1,8 @@
 """What README and docs/architecture.md promise to whoever takes the template, done as they say, from outside.
 
-Each test works on a copy of the repository with an environment of its own: an editable install would find in the first
-checkout what was deleted in the copy.
+The tests work on copies of the repository with an environment of their own: an editable install would find in the first
+checkout what was deleted in the copy. There are two, since to load the code of a copy takes its time: one without the
+laboratory, and one to which everything is added of which the docs say that it is one function or one file.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import shutil
 import subprocess
 import sysconfig
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
 COPIED = ("vgtemplate", "experiments", "tests", "docs", "benchmarks", "data", "README.md", "Makefile", "pyproject.toml")
@@ -75,48 +77,10 @@ literature: Nobody has asked.
 """
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of the repository, with an environment that holds its dependencies but not the project."""
-    folder = tmp_path / "copy"
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "MNIST", "results")
-    for name in COPIED:
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            shutil.copy(source, folder / name)
-    venv.create(tmp_path / "environment", with_pip=False, symlinks=True)
-    (packages,) = (tmp_path / "environment").glob("lib/python*/site-packages")
-    # A path file's lines are put on the path as they are: the editable install beside the packages is not followed.
-    (packages / "copy.pth").write_text(f"{folder}\n{sysconfig.get_path('purelib')}\n")
-    return folder
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VGT_", "MLFLOW", "PYTEST"))}
-    return kept | {"VGT_RESULTS_DIR": "results", "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture
-def python(copy: Path, environment: dict[str, str]) -> Callable[..., str]:
-    """Run the copy's Python in the copy's folder and return what it prints; whatever fails, fails the test."""
-
-    def call(*arguments: str) -> str:
-        command = [str(copy.parent / "environment" / "bin" / "python"), *arguments]
-        done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
-        )
-        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    return call
-
-
 FORKS = """
 import gc, json, os, sys, traceback
 import torchvision, sklearn.datasets, scipy.stats
+import pytest
 import vgtemplate.training.run, vgtemplate.cli.commands.train
 from vgtemplate.cli.main import main
 
@@ -128,48 +92,124 @@ for line in sys.stdin:
         try:
             for number, name in enumerate((os.devnull, "../out", "../err")):
                 os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-            sys.argv = ["vgt", *json.loads(line)]
-            main()
+            os.environ["VGT_RESULTS_DIR"], program, *sys.argv[1:] = json.loads(line)
+            sys.argv[0] = program
+            code = int(pytest.main(sys.argv[1:])) if program == "pytest" else main()
         except SystemExit as ended:
             code = ended.code or 0
         except BaseException:
             traceback.print_exc()
         finally:
             sys.stdout.flush(), sys.stderr.flush()
-            os._exit(code)
+            os._exit(code or 0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 gc.unfreeze()
 """
 
 
-@pytest.fixture
-def vgt(copy: Path, environment: dict[str, str]) -> Iterator[Callable[..., str]]:
-    """Run a command line of the copy's vgt; the code of the copy is read once, at the first, and each line forks."""
-    started: list[subprocess.Popen[str]] = []
+class Copy:
+    """A copy of the repository, with an environment that holds its dependencies but not the project."""
 
-    def call(line: str) -> str:
-        if not started:
-            command = [str(copy.parent / "environment" / "bin" / "python"), "-c", FORKS]
-            pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            started.append(subprocess.Popen(command, cwd=copy, env=environment, **pipes))
-        (process,) = started
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "copy"
+        self.results = "results"
+        self._place = folder / "environment"
+        self._process: subprocess.Popen[str] | None = None
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "MNIST", "results")
+        for name in COPIED:
+            source = REPOSITORY / name
+            if source.is_dir():
+                shutil.copytree(source, self.folder / name, ignore=ignored)
+            else:
+                shutil.copy(source, self.folder / name)
+        venv.create(self._place, with_pip=False, symlinks=True)
+        (packages,) = self._place.glob("lib/python*/site-packages")
+        # A path file's lines are put on the path as they are: the editable install beside the packages is not followed.
+        (packages / "copy.pth").write_text(f"{self.folder}\n{sysconfig.get_path('purelib')}\n")
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start the copy's Python, which loads the copy's code; each command forks from it."""
+        if self._process is None:
+            left_out = ("VGT_", "MLFLOW", "PYTEST")
+            kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+            self._process = subprocess.Popen(
+                [str(self._place / "bin" / "python"), "-c", FORKS],
+                cwd=self.folder,
+                env=kept | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._process
+
+    def run(self, line: str) -> str:
+        """Run a command line, of vgt or pytest, and return what it prints; whatever fails, fails the test."""
+        process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(line.split()) + "\n")
+        process.stdin.write(json.dumps([self.results, *line.split()]) + "\n")
         process.stdin.flush()
         code = process.stdout.readline()
-        out, err = ((copy.parent / name).read_text() for name in ("out", "err"))
+        out, err = ((self.folder.parent / name).read_text() for name in ("out", "err"))
         assert code == "0\n", f"{line}\n{out}\n{err}"
         return out
 
-    yield call
-    for process in started:
-        process.communicate(timeout=60)
+    def vgt(self, line: str) -> str:
+        return self.run(f"vgt {line}")
+
+    def add(self, path: str, text: str) -> None:
+        """Write a function below the others of a file."""
+        place = self.folder / path
+        place.write_text(place.read_text() + text)
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.communicate(timeout=60)
 
 
-def add(path: Path, text: str) -> None:
-    """Write a function below the others of a file."""
-    path.write_text(path.read_text() + text)
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """A copy without the laboratory."""
+    copy = Copy(tmp_path_factory.mktemp("bare"))
+    for name in LABORATORY:
+        shutil.rmtree(copy.folder / name)
+    yield copy
+    copy.end()
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """A copy with an activation, an initialiser, a data set, a metric and two claims more."""
+    copy = Copy(tmp_path_factory.mktemp("extended"))
+    copy.add("vgtemplate/nn/activations.py", MISH)
+    copy.add("vgtemplate/nn/initialisers.py", NARROW)
+    copy.add("vgtemplate/data/sources.py", BARS)
+    copy.add("vgtemplate/metrics/trained.py", MIDDLE)
+    claims = copy.folder / "experiments" / "claims"
+    (claims / "middle-is-alive.yaml").write_text(CLAIM)
+    claim = (claims / "relu-keeps-gradient.yaml").read_text()
+    own = claim.replace("relu-keeps-gradient", "mish-keeps-gradient").replace("activation: relu", "activation: mish")
+    (claims / "mish-keeps-gradient.yaml").write_text(own)
+    yield copy
+    copy.end()
+
+
+@pytest.fixture(scope="module")
+def judged(extended: Copy) -> tuple[dict[str, Any], Path]:
+    """Both claims, judged by one worker, and the report of them: the verdicts by id, and the report's folder."""
+    extended.results, run = "judged", "--dataset digits --seeds 2"
+    found = json.loads(
+        extended.vgt(f"reproduce mish-keeps-gradient middle-is-alive {run} --jobs 1 --no-tracking --json")
+    )
+    extended.vgt(f"report {run} --no-tracking")
+    return {each["id"]: each for each in found}, extended.folder / extended.results / "report"
+
+
+@pytest.fixture
+def copy(extended: Copy, request: pytest.FixtureRequest) -> Copy:
+    """The extended copy, with results of the test's own."""
+    extended.results = request.node.name
+    return extended
 
 
 TRAIN = (
@@ -178,16 +218,14 @@ TRAIN = (
 
 
 @pytest.mark.slow
-def test_without_the_laboratory_the_template_works(
-    copy: Path, python: Callable[..., str], vgt: Callable[..., str]
-) -> None:
-    for name in LABORATORY:
-        shutil.rmtree(copy / name)
+def test_without_the_laboratory_the_template_works(bare: Copy) -> None:
+    """Takes its time, as does the first below: the code of a copy is compiled and loaded, and torch with it."""
+    vgt = bare.vgt
     assert "reproduce" not in vgt("--help")
     assert json.loads(vgt(f"{TRAIN} --dry-run"))[0]["arm"] == "plain"
     assert "gradient slope" in vgt(f"{TRAIN} --set training.validate_every=10 --set data.num_validation=200")
-    (model,) = (copy / "results").glob("*/best.pt")
-    python("-c", "from PIL import Image; Image.new('L', (8, 8)).save('black.png')")
+    (model,) = (bare.folder / "results").glob("*/best.pt")
+    Image.new("L", (8, 8)).save(bare.folder / "black.png")
     assert "black.png" in vgt(f"classify {model} black.png")
     assert "vanishes" in vgt("predict --activation sigmoid --depth 10")
     assert "plain" in vgt("predict --records")
@@ -196,73 +234,68 @@ def test_without_the_laboratory_the_template_works(
     assert "intact" in vgt("data list")
     assert "missed nothing" in vgt("track sync")
     assert "MLflow" in vgt("ui --help")
-    for experiment in sorted((copy / "experiments").glob("*.yaml")):
-        vgt(f"train {experiment.relative_to(copy)} --dry-run --dataset digits --seeds 1")
+    for experiment in sorted((bare.folder / "experiments").glob("*.yaml")):
+        vgt(f"train {experiment.relative_to(bare.folder)} --dry-run --dataset digits --seeds 1")
 
 
 @pytest.mark.slow
-def test_without_the_laboratory_the_tests_pass(copy: Path, python: Callable[..., str]) -> None:
-    for name in LABORATORY:
-        shutil.rmtree(copy / name)
-    collected = python("-m", "pytest", "--collect-only", "-q")
+def test_without_the_laboratory_the_tests_pass(bare: Copy) -> None:
+    collected = bare.run("pytest --collect-only -q")
     counts = [int(line.rpartition(": ")[2]) for line in collected.splitlines() if re.match(r"tests/\S+: \d+$", line)]
     assert sum(counts) > 500
-    fast = ["tests/core/test_architecture.py", "tests/core/config/test_catalogue.py", "tests/core/theory/test_phase.py"]
-    python("-m", "pytest", "-q", "-x", "-m", "not slow and not real_data", *fast)
+    fast = "tests/core/test_architecture.py tests/core/config/test_catalogue.py tests/core/theory/test_phase.py"
+    bare.run(f"pytest -q -x {fast}")
 
 
 @pytest.mark.slow
-def test_activation_is_one_function(copy: Path, python: Callable[..., str], vgt: Callable[..., str]) -> None:
-    add(copy / "vgtemplate/nn/activations.py", MISH)
-    table = vgt(f"{TRAIN} --set model.activation=mish --variant plain")
-    predicted = json.loads(vgt("predict --activation mish --depth 20 --json"))["gradient_slope"]
-    assert predicted == pytest.approx(json.loads(vgt("predict --records --json"))[0]["predicted"], abs=0.01)
+def test_activation_is_one_function(judged: tuple[dict[str, Any], Path], copy: Copy) -> None:
+    """Takes its time where it is the first: the code of the copy is compiled and loaded, and torch with it, twice."""
+    verdicts, report = judged
+    assert verdicts["mish-keeps-gradient"]["verdict"] == "confirmed"
+    assert "mish-keeps-gradient" in (report / "index.html").read_text()
+    assert "mish-keeps-gradient" in (report / "theory.html").read_text()
+    table = copy.vgt(f"{TRAIN} --set model.activation=mish --variant plain")
+    predicted = json.loads(copy.vgt("predict --activation mish --depth 20 --json"))["gradient_slope"]
+    assert predicted == pytest.approx(json.loads(copy.vgt("predict --records --json"))[0]["predicted"], abs=0.01)
     assert "in theory" in table
-    vgt("phase-diagram mish --plot mish.png")
-    assert (copy / "mish.png").stat().st_size > 10_000
-    claim = (copy / "experiments/claims/relu-keeps-gradient.yaml").read_text()
-    own = claim.replace("relu-keeps-gradient", "mish-keeps-gradient").replace("activation: relu", "activation: mish")
-    (copy / "experiments/claims/mish-keeps-gradient.yaml").write_text(own)
-    vgt("reproduce mish-keeps-gradient --dataset digits --seeds 2 --jobs 1 --no-tracking")
-    vgt("report --dataset digits --seeds 2 --no-tracking")
-    assert "mish-keeps-gradient" in (copy / "results/report/index.html").read_text()
-    assert "mish-keeps-gradient" in (copy / "results/report/theory.html").read_text()
-    python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/core/nn/test_activations.py")
+    copy.vgt("phase-diagram mish --plot mish.png")
+    assert (copy.folder / "mish.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_initialiser_is_one_function(copy: Path, vgt: Callable[..., str]) -> None:
-    add(copy / "vgtemplate/nn/initialisers.py", NARROW)
-    vgt(f"{TRAIN} --set model.initialiser=narrow --set model.activation=tanh")
-    (found,) = json.loads(vgt("predict --records --json"))
+def test_initialiser_is_one_function(copy: Copy) -> None:
+    copy.vgt(f"{TRAIN} --set model.initialiser=narrow --set model.activation=tanh")
+    (found,) = json.loads(copy.vgt("predict --records --json"))
     assert found["predicted"] == pytest.approx(found["median"], abs=0.05)
 
 
 @pytest.mark.slow
-def test_data_set_is_one_function(copy: Path, python: Callable[..., str], vgt: Callable[..., str]) -> None:
-    add(copy / "vgtemplate/data/sources.py", BARS)
-    assert "horizontal and vertical bars" in vgt("data list")
-    vgt("data verify bars")
-    table = vgt("train experiments/mlp-variants.yaml --arm residual --dataset bars --seeds 2 --set training.steps=40")
-    assert "on bars" in table
-    vgt("predict --activation tanh --dataset bars")
-    vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2 --jobs 1 --no-tracking")
-    vgt("report --dataset bars --seeds 2 --no-tracking")
-    assert "horizontal and vertical bars" in (copy / "results/report/index.html").read_text()
-    assert "missed nothing" in vgt("track sync")
-    python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/core/data/test_sources.py")
+def test_data_set_is_one_function(copy: Copy, empty_database: Path) -> None:
+    """Takes its time: MLflow is loaded, a worker is started, and MLflow's database is created if none is there yet."""
+    (copy.folder / copy.results).mkdir()
+    shutil.copy(empty_database, copy.folder / copy.results / "mlflow.db")
+    assert "horizontal and vertical bars" in copy.vgt("data list")
+    copy.vgt("data verify bars")
+    train = "train experiments/mlp-variants.yaml --arm residual --dataset bars --seeds 2 --set training.steps=40"
+    assert "on bars" in copy.vgt(train)
+    copy.vgt("predict --activation tanh --dataset bars")
+    copy.vgt("reproduce two-layer-speed-gap --dataset bars --seeds 2 --jobs 1 --no-tracking")
+    copy.vgt("report --dataset bars --seeds 2 --no-tracking")
+    assert "horizontal and vertical bars" in (copy.folder / copy.results / "report" / "index.html").read_text()
+    assert "missed nothing" in copy.vgt("track sync")
 
 
 @pytest.mark.slow
-def test_metric_is_one_function_and_a_claim_one_file(
-    copy: Path, python: Callable[..., str], vgt: Callable[..., str]
-) -> None:
-    add(copy / "vgtemplate/metrics/trained.py", MIDDLE)
-    (copy / "experiments/claims/middle-is-alive.yaml").write_text(CLAIM)
-    (result,) = json.loads(vgt("reproduce middle-is-alive --dataset digits --seeds 2 --jobs 1 --no-tracking --json"))
+def test_metric_is_one_function_and_a_claim_one_file(judged: tuple[dict[str, Any], Path]) -> None:
+    verdicts, report = judged
+    result = verdicts["middle-is-alive"]
     assert (result["verdict"], result["articles"]) == ("confirmed", [])
-    vgt("report --dataset digits --seeds 2 --no-tracking")
-    page = (copy / "results/report/index.html").read_text()
+    page = (report / "index.html").read_text()
     assert "middle-is-alive" in page
     assert "middle gradient (decades)" in page
-    python("-m", "pytest", "-q", "tests/core/config/test_catalogue.py", "tests/lab/test_register.py")
+
+
+@pytest.mark.slow
+def test_the_tests_take_what_was_added(copy: Copy) -> None:
+    files = "config/test_catalogue.py nn/test_activations.py data/test_sources.py"
+    copy.run("pytest -q tests/lab/test_register.py " + " ".join(f"tests/core/{file}" for file in files.split()))
