@@ -56,6 +56,17 @@ def test_a_profile_shows_every_seed_thin_and_the_median_thick(make_claim, make_r
     assert list(axes.lines[5].get_xdata()) == [1, 2, 3, 4]
 
 
+def test_of_many_seeds_some_are_drawn_and_the_range_of_all_is_shaded(make_claim, make_record):
+    record = make_record("sigmoid", seeds=100)
+    (axes,) = draw_claim(make_claim(), {"sigmoid": record}).axes
+    drawn = [line for line in axes.lines if line.get_linewidth() < 1]
+    assert 20 <= len(drawn) <= 30
+    (band,) = axes.collections
+    logs = np.log10(record.probe("gradient_rms"))
+    edges = band.get_paths()[0].vertices[:, 1]
+    assert (edges.min(), edges.max()) == (pytest.approx(logs.min()), pytest.approx(logs.max()))
+
+
 def test_a_single_seed_is_drawn_once(make_claim, make_record):
     (axes,) = draw_claim(make_claim(), {"sigmoid": make_record("sigmoid", seeds=1)}).axes
     assert len(axes.lines) == 1

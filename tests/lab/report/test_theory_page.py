@@ -56,6 +56,8 @@ def test_page_holds_the_table_the_figure_and_the_phases(
     assert "and 1 more second: twin" in words
     assert "1: pretrained weights are no independent draws second: pretrained" in words
     assert text.count("<svg") == 3
+    figures = re.findall(r'<section class="figure" id="([^"]+)"', text)
+    assert re.findall(r'class="address"><a href="#([^"]+)"', text) == figures != []
     assert not re.findall(r'(?:src|href)="(?!#|data:|index\.html|gallery\.html|theory\.html)', text)
     assert [path.name for path in tmp_path.iterdir()] == ["theory.html"]
 

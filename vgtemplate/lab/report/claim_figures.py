@@ -52,7 +52,9 @@ def describe_marks(panels: Iterable[Panel]) -> str:
     """Say what the lines, bars and marks of panels mean."""
     panels = list(panels)
     kinds = {type(panel) for panel in panels}
-    words = ["thin: each seed; thick: their median"] if kinds - {Bars} else []
+    words = []
+    if kinds - {Bars}:
+        words.append("thin: each seed (of more than 30 some, and shaded the range of all); thick: their median")
     if any(isinstance(panel, Profile) and panel.theory is not None for panel in panels):
         words.append("dotted: the theory of wide networks, where it covers the arm")
     if Curves in kinds:

@@ -1,11 +1,13 @@
 """The panels that claims' figures are made of; never a verdict, torch or pyplot.
 
 A panel shows values along the layers, training curves, or one number per seed. Every seed is drawn thin, the median
-over the seeds thick. `values` of a panel raises KeyError where a record lacks what the panel shows.
+over the seeds thick; of more than thirty seeds some are drawn, and the range of all is shaded. `values` of a panel
+raises KeyError where a record lacks what the panel shows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +41,7 @@ _MANY = 30.0
 _EXPLODED = 100.0
 """Values beyond it are drawn on an axis that is logarithmic outside [-1, 1]."""
 _FEW_LAYERS = 12
-_FEW_SEEDS = 10
+_FEW_SEEDS, _MOST_DRAWN = 10, 30
 THEORY: Style = {"color": INK, "linestyle": (0, (1, 1.8)), "linewidth": 1.5, "zorder": 3}
 """How a line of the theory looks, whatever the arm: it lies on the measured one."""
 
@@ -70,8 +72,13 @@ def _draw_seeds(
 
     Of a seed the last point is drawn and those that lie `every` points apart before it, all where it diverged.
     """
+    if len(seeds) > _MOST_DRAWN:
+        known = np.ma.masked_invalid(seeds)
+        low, high = (np.ma.filled(bound, np.nan) for bound in (known.min(axis=0), known.max(axis=0)))
+        axes.fill_between(places, low, high, color=style["color"], alpha=0.12, linewidth=0)
+        seeds = seeds[:: math.ceil(len(seeds) / _MOST_DRAWN)]
     if len(seeds) > 1:
-        # A hundred lines as strong as ten would hide the median.
+        # Thirty lines as strong as ten would hide the median.
         alpha = 0.45 * min(1.0, (_FEW_SEEDS / len(seeds)) ** 0.5)
         thin = style | {"linewidth": 0.8, "alpha": alpha, "linestyle": "solid"}
         whole = np.isfinite(seeds).all(axis=1)
