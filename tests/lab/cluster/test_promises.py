@@ -43,15 +43,21 @@ class Run:
             self._disturb()
 
 
-def is_undisturbed(job: Job, results: Path, folder: Path) -> bool:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the long arm, which nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_job(arm("long", steps=LONG), folder, folder, "cpu")
+    return folder
+
+
+def is_undisturbed(job: Job, results: Path, whole: Path) -> bool:
     """Say whether a record is bit for bit that of a training which nobody disturbed."""
-    folder.mkdir()
-    run_job(job, folder, folder, "cpu")
-    ours, theirs = read_job(folder, job.key), read_job(results, job.key)
+    ours, theirs = read_job(whole, job.key), read_job(results, job.key)
     assert ours is not None
     assert theirs is not None
     assert ours.weights_sha256 == theirs.weights_sha256
-    return (folder / job.key / "series.npz").read_bytes() == (results / job.key / "series.npz").read_bytes()
+    return (whole / job.key / "series.npz").read_bytes() == (results / job.key / "series.npz").read_bytes()
 
 
 def worker_of(cluster: Cluster, address: str) -> int:
@@ -62,7 +68,9 @@ def worker_of(cluster: Cluster, address: str) -> int:
         return int(client.run(os.getpid, workers=[address])[address])
 
 
-def test_killed_worker_costs_no_verdict_and_its_arm_goes_on_elsewhere(fresh_cluster: Cluster, tmp_path: Path) -> None:
+def test_killed_worker_costs_no_verdict_and_its_arm_goes_on_elsewhere(
+    fresh_cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
     workers = [fresh_cluster.start_worker()]
 
     def disturb() -> None:
@@ -75,11 +83,11 @@ def test_killed_worker_costs_no_verdict_and_its_arm_goes_on_elsewhere(fresh_clus
     found = read_job(tmp_path, job.key)
     assert found is not None
     assert found.environment["parts"][-1]["from_step"] > 0
-    assert is_undisturbed(job, tmp_path, tmp_path / "whole")
+    assert is_undisturbed(job, tmp_path, whole)
 
 
 def test_worker_that_is_cut_off_loses_its_arm_and_is_used_again_when_it_is_back(
-    fresh_cluster: Cluster, tmp_path: Path
+    fresh_cluster: Cluster, whole: Path, tmp_path: Path
 ) -> None:
     wire = Wire(fresh_cluster.port)
     first = fresh_cluster.start_worker(wire.address)
@@ -94,11 +102,13 @@ def test_worker_that_is_cut_off_loses_its_arm_and_is_used_again_when_it_is_back(
     run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=LONG)
     assert run(job) == [(job, None)]
     assert any("is gone" in text for text in run.said), run.said
-    assert is_undisturbed(job, tmp_path, tmp_path / "whole")
+    assert is_undisturbed(job, tmp_path, whole)
     wire.close()
 
 
-def test_killed_scheduler_is_waited_for_and_the_work_goes_on(fresh_cluster: Cluster, tmp_path: Path) -> None:
+def test_killed_scheduler_is_waited_for_and_the_work_goes_on(
+    fresh_cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
     worker = fresh_cluster.start_worker()
 
     def disturb() -> None:
@@ -110,10 +120,10 @@ def test_killed_scheduler_is_waited_for_and_the_work_goes_on(fresh_cluster: Clus
     run, job = Run(fresh_cluster, tmp_path, disturb), arm("long", steps=LONG)
     assert run(job) == [(job, None)]
     assert "it: long: the scheduler has lost it; the arm is run again" in run.said
-    assert is_undisturbed(job, tmp_path, tmp_path / "whole")
+    assert is_undisturbed(job, tmp_path, whole)
 
 
-def test_slow_worker_gives_no_second_result(fresh_cluster: Cluster, tmp_path: Path) -> None:
+def test_slow_worker_gives_no_second_result(fresh_cluster: Cluster, whole: Path, tmp_path: Path) -> None:
     """It is silent until the scheduler takes it for dead, and comes back when its arm is trained elsewhere."""
     slow = fresh_cluster.start_worker()
 
@@ -133,7 +143,7 @@ def test_slow_worker_gives_no_second_result(fresh_cluster: Cluster, tmp_path: Pa
     assert [failure for _, failure in found] == [None, None]
     assert any("is gone" in text for text in run.said), run.said
     assert len(list(tmp_path.glob("*/record.json"))) == 2
-    assert is_undisturbed(jobs[0], tmp_path, tmp_path / "whole")
+    assert is_undisturbed(jobs[0], tmp_path, whole)
 
 
 def be_of_another_version() -> None:
