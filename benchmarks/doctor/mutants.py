@@ -112,6 +112,7 @@ def _started(argv: list[str], place: str, log: str) -> None:
     with Path(log).open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    multiprocessing.set_start_method("fork", force=True)  # for a script's own workers, as where it is started alone
     os.chdir(place)
     sys.path.insert(0, place)
     sys.argv = argv
