@@ -19,6 +19,8 @@ _MANY_STEPS, _NOWHERE, _RISES = 30, 2e-3, 1.5
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
 _STAYS = 0.95
+_FEW_WEIGHTS = 16
+"""Gradients of so few entries point against each other by chance: that of one weight has a sign and nothing else."""
 _COLLAPSED = 0.02
 _FADED, _ALIVE, _LEFT = 1e-4, 0.1, 0.2
 """Of what it was at first: a step that has come to nothing, a gradient that has not, a loss that could still fall."""
@@ -111,7 +113,10 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
     rests = losses[len(losses) // 2 :]
     stays = len(rests) > 4 and float(np.median(rests[-3:])) > _STAYS * float(np.median(rests[:3]))
     least = _STRAIGHT_BACK if stays else _BACK
-    if is_bounded and float(np.median(later)) < least and (stays or not learns(evidence)):
+    # A loss that has fallen and rests may rest at its minimum, where batches pull to and fro.
+    may_rest = stays and sum(math.prod(each.shape) for each in evidence.parameters.values()) < _FEW_WEIGHTS
+    is_in_vain = not learns(evidence) or (stays and not may_rest)
+    if is_bounded and float(np.median(later)) < least and is_in_vain:
         yield Finding(
             "oscillation",
             ("the optimiser",),
