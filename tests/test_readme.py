@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_readme_shows_the_doctor_as_it_is_called(capsys: pytest.CaptureFixture[s
     exec(compile(block.code, "README.md", "exec"), names)
     assert capsys.readouterr().out
     assert any(type(each).__name__ == "Doctor" for each in names["trainer"].callbacks)  # type: ignore[attr-defined]
+
+
+def test_readme_says_how_the_doctor_did_at_its_newest_zoo() -> None:
+    """That of the highest number in the table of docs/doctor.md, at the first look."""
+    table = next(line for line in (REPOSITORY / "docs/doctor.md").read_text().splitlines() if line.startswith("| |"))
+    newest = [cell.split()[0] for cell in table.split("|") if cell.endswith("first look ")][-1]
+    ours = json.loads((REPOSITORY / f"docs/doctor/{newest}.json").read_text())["ours"]
+    healthy, ill = ours["false_positives"], ours["recall"]
+    said = " ".join(README.split())
+    assert (
+        f"On {healthy['of']} healthy and {ill['of']} broken trainings that it had not seen before it found"
+        f" {ill['hits'] / ill['of']:.0%} of the faults, and cried wolf in {healthy['hits'] / healthy['of']:.1%}"
+    ).replace("%", " %") in said
 
 
 def test_every_shell_line_has_a_language_that_says_whether_it_is_run() -> None:
