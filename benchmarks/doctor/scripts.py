@@ -26,6 +26,12 @@ COMMITS = {
     "MorvanZhou/PyTorch-Tutorial": "dbe154a9e56635e51c6b0c2ccea8ae36cfb585a7",
     "eriklindernoren/PyTorch-GAN": "36d3c77e5ff20ebe0aeefd322326a134a279b93e",
     "hunkim/PyTorchZeroToAll": "e5a260fac0b4ff1e2ec434fc6f0d962ac97fc289",
+    "graykode/nlp-tutorial": "d05e31ec81d56d70c1db89b99ab07e948f7ebc11",
+    "jcjohnson/pytorch-examples": "0003fcdc606a79951e53bf8f46f8574fa4739f23",
+    "vinhkhuc/PyTorch-Mini-Tutorials": "bb967869a6ad2c3919b67b0623ce33e36349d413",
+    "tanelp/tiny-diffusion": "726b6bbbf2c9e3d23dff9eaea2fda10d0af6a78c",
+    "karpathy/ng-video-lecture": "52201428ed7b46804849dea0b3ccf0de9df1a5c3",
+    "karpathy/minGPT": "37baab71b9abea1b76ab957409a1cc2fbfba8a26",
 }
 """By repository on github.com: the commit."""
 LIMIT_S = 180.0
@@ -117,6 +123,26 @@ SCRIPTS = (
             "14_1_seq2seq.py": "",
         },
     ),
+    *(
+        Script("graykode/nlp-tutorial", folder, f"{name or folder.partition('.')[2]}.py")
+        for folder, name in {
+            "1-1.NNLM": "",
+            "1-2.Word2Vec": "Word2Vec-Skipgram(Softmax)",
+            "2-1.TextCNN": "",
+            "3-1.TextRNN": "",
+            "3-2.TextLSTM": "",
+            "3-3.Bi-LSTM": "",
+            "4-1.Seq2Seq": "",
+            "4-2.Seq2Seq(Attention)": "",
+            "4-3.Bi-LSTM(Attention)": "",
+            "5-1.Transformer": "",
+        }.items()
+    ),
+    *(Script("jcjohnson/pytorch-examples", "nn", f"{name}.py") for name in ("two_layer_net_optim", "dynamic_net")),
+    Script("vinhkhuc/PyTorch-Mini-Tutorials", ".", "1_linear_regression.py"),
+    *(Script("tanelp/tiny-diffusion", ".", f"ddpm.py --dataset {kind} --num_epochs 10") for kind in ("moons", "line")),
+    Script("karpathy/ng-video-lecture", ".", "bigram.py"),
+    Script("karpathy/minGPT", ".", "projects/adder/adder.py --trainer.max_iters=220"),
 )
 
 
@@ -148,6 +174,7 @@ def diagnose(script: Script, folder: Path, data: Path) -> dict[str, Any]:
     report.unlink(missing_ok=True)
     vgt = [sys.executable, "-m", "vgtemplate", "diagnose", "--stop", "--json", str(report)]
     quiet = {"MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
+    quiet["PYTHONPATH"] = str(fetch(folder, script.repository))  # instead of its `pip install -e .`
     started = time.perf_counter()
     try:
         call = [*vgt, *shlex.split(script.call)]
