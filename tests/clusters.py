@@ -17,7 +17,7 @@ from typing import Any
 import dask
 import psutil
 
-from tests.processes import COMMANDS, CONTEXT, LIBRARIES, TRACKING, _fork_workers, start_server
+from tests.processes import COMMANDS, CONTEXT, LIBRARIES, TRACKING, _fork_workers, holder_of, start_server
 
 DASK = ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "vgtemplate.lab.cluster.remote")
 CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, *DASK, "tests.frozen"])
@@ -133,17 +133,6 @@ def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-def holder_of(path: Path) -> int | None:
-    """Return another process than this one that holds the lock of a file, as the kernel lists them."""
-    with contextlib.suppress(OSError):
-        inode = path.stat().st_ino
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if len(words) == 8 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
-                return int(words[4]) if int(words[4]) != os.getpid() else None
-    return None
 
 
 def stop(pid: int) -> None:

@@ -6,6 +6,7 @@ only what Python loads at the start is shared. Tests of the start itself, and of
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -147,3 +148,14 @@ def run_vgt(
     running = Running(*arguments, cwd=cwd, environment=environment, code=code)
     out, err = running.communicate()
     return subprocess.CompletedProcess(arguments, running.wait(0), out, err)
+
+
+def holder_of(path: Path) -> int | None:
+    """Return another process than this one that holds the lock of a file, as the kernel lists them."""
+    with contextlib.suppress(OSError):
+        inode = path.stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if len(words) == 8 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+                return int(words[4]) if int(words[4]) != os.getpid() else None
+    return None

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.clusters import Cluster, holder_of, is_asked_to_end, kill, resume, stop, wait_until
+from tests.clusters import Cluster, is_asked_to_end, kill, resume, stop, wait_until
 from tests.lab.cluster.conftest import arm, cluster  # noqa: F401
+from tests.processes import holder_of
 from vgtemplate.jobs.job import read_job
 from vgtemplate.jobs.locks import lock_now
 from vgtemplate.jobs.run import run_job

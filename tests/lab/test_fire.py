@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -15,9 +14,8 @@ import psutil
 import pytest
 import yaml
 
-from tests.processes import CONTEXT, Running, run_vgt, start_server
+from tests.processes import CONTEXT, Running, holder_of, run_vgt, start_server
 from vgtemplate.jobs import run
-from vgtemplate.jobs.locks import is_held
 from vgtemplate.lab.claims import load_claims
 from vgtemplate.lab.plan import plan_claims
 from vgtemplate.records import read_record
@@ -67,32 +65,26 @@ def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
         time.sleep(0.02)
 
 
-def workers_of(parent: int) -> list[int]:
-    found = []
-    for process in psutil.Process(parent).children():
-        with contextlib.suppress(psutil.Error):
-            if "spawn_main" in " ".join(process.cmdline()):
-                found.append(process.pid)
-    return found
+def trainers(results: Path) -> set[int]:
+    """The processes that train an arm."""
+    holders = [holder_of(path) for path in (results / ".locks").glob("*.lock")]
+    return {pid for pid in holders if pid is not None}
 
 
-def held(results: Path) -> list[str]:
-    return [path.stem for path in (results / ".locks").glob("*.lock") if is_held(results, path.stem)]
-
-
-def kill_worker(process: Running, results: Path, but: int | None = None) -> int:
+def kill_worker(results: Path, but: int | None = None) -> int:
     """Kill the worker that trains (another one than `but`); return its number."""
-    wait_until(lambda: set(workers_of(process.pid)) - {but} and held(results))
-    (worker,) = set(workers_of(process.pid)) - {but}
+    found: set[int] = set()
+    wait_until(lambda: found.update(trainers(results) - {but}) or found)  # type: ignore[func-returns-value]
+    (worker,) = found
     os.kill(worker, signal.SIGKILL)
     return worker
 
 
 @pytest.mark.slow
 def test_killed_worker_costs_its_arm_a_second_try_and_no_verdict(tmp_path: Path) -> None:
-    write_claim(tmp_path / "experiments", steps=50)
-    process = start(tmp_path, tmp_path / "experiments", "--jobs", "1")
-    kill_worker(process, tmp_path)
+    write_claim(tmp_path / "experiments", steps=200)
+    process = start(tmp_path, tmp_path / "experiments", "--jobs", "1", spawns=False)
+    kill_worker(tmp_path)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert json.loads(output)[0]["verdict"] == "confirmed"
@@ -101,9 +93,9 @@ def test_killed_worker_costs_its_arm_a_second_try_and_no_verdict(tmp_path: Path)
 
 @pytest.mark.slow
 def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    write_claim(tmp_path / "experiments", steps=50)
-    process = start(tmp_path, tmp_path / "experiments", "--jobs", "1")
-    kill_worker(process, tmp_path, but=kill_worker(process, tmp_path))
+    write_claim(tmp_path / "experiments", steps=200)
+    process = start(tmp_path, tmp_path / "experiments", "--jobs", "1", spawns=False)
+    kill_worker(tmp_path, but=kill_worker(tmp_path))
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 1, errors
     (result,) = json.loads(output)
@@ -116,11 +108,15 @@ def test_arm_whose_worker_is_killed_twice_fails_with_the_reason_and_the_others_g
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
 def test_request_to_end_keeps_what_was_trained_and_ends_all_workers(tmp_path: Path, way: str) -> None:
-    """SIGTERM to the parent alone, Ctrl-C to the group: both workers write checkpoints; the next call goes on."""
+    """SIGTERM to the parent alone, Ctrl-C to the group: both workers write checkpoints; the next call goes on.
+
+    Takes its time: workers start Python anew, as they do for a user.
+    """
     write_claim(tmp_path / "experiments", steps=300)
     process = start(tmp_path, tmp_path / "experiments", "--jobs", "2")
     wait_until(lambda: len(list(tmp_path.glob(".checkpoints/*/training.ckpt"))) == 2)
-    workers = workers_of(process.pid)
+    workers = trainers(tmp_path)
+    assert len(workers) == 2
     if way == "SIGTERM":
         process.send_signal(signal.SIGTERM)
     else:

@@ -12,8 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.clusters import holder_of, is_asked_to_end, resume, stop, wait_until
+from tests.clusters import is_asked_to_end, resume, stop, wait_until
 from tests.lab.test_fire import start, write_claim
+from tests.processes import holder_of
 from vgtemplate.records import read_all
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def stop_command(results: Path, claims: Path, signals: Sequence[int]) -> tuple[i
 
 def outcome(results: Path, claims: Path, *arguments: str) -> tuple[Any, dict[str, str | None]]:
     """Let the command come to its end; return what it judged, and the weights of its records."""
-    command = start(results, claims, *arguments)
+    command = start(results, claims, *arguments, spawns="--cluster" in arguments)
     output, errors = command.communicate(timeout=300)
     assert command.wait(0) == 0, errors
     wait_until(lambda: not group_of(command.pid), 60)
@@ -85,6 +86,7 @@ def outcome(results: Path, claims: Path, *arguments: str) -> tuple[Any, dict[str
 
 
 def test_command_on_a_cluster_ends_when_it_is_asked_to_and_goes_on_to_the_same_verdict(tmp_path: Path) -> None:
+    """Takes its time: four clusters whose schedulers, workers and trainers start Python anew, as they do for a user."""
     claims, there, here = tmp_path / "claims", tmp_path / "there", tmp_path / "here"
     write_claim(claims, steps=1000)
     assert stop_command(there, claims, [signal.SIGINT]) == (130, STOPPED)
