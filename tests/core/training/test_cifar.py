@@ -40,9 +40,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_residual_network_learns_photographs_and_knows_them_again(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Takes its time: two networks that have to learn something of photographs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    shorter = ["model.depth=8", "data.num_train=2500", "data.num_validation=400", "data.batch_size=50"]
-    shorter += ["training.epochs=4", "training.validate_every=50", "probes.num_images=50"]
+    shorter = ["model.depth=8", "data.num_train=2400", "data.num_validation=200", "data.batch_size=20"]
+    shorter += ["training.epochs=2", "training.validate_every=60", "probes.num_images=20", "optimiser.lr=0.025"]
     folder = [f"data.path={photographs}", "data.dataset=image_folder"]
     config = resolve_arms(CIFAR, load_experiment(CIFAR, ExperimentConfig), [*shorter, *folder])
     record, module = train_arm("residual-8", config["residual-20"], [0, 1], tmp_path, Hardware("cpu"))
