@@ -59,7 +59,7 @@ article-%: $(READY) ## judge one article's claims: bn-relu, slow-training, unsta
 	@$(BIN)/vgt reproduce --article $*
 
 test: $(READY) ## run every test (a few minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal --durations=25
 
 test-fast: $(READY) ## run the fast tests only (about a minute)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow and not real_data"

@@ -27,6 +27,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what tries the whole repository: it takes longest, and at the end a worker would be alone with it."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 def pytest_collection_finish() -> None:
     """Let no collection of garbage look through what is loaded by now: every training ends with one."""
     importlib.import_module("tests.frozen")
