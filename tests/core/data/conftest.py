@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.core.data.pictures import CLASSES, COLOUR, save
 from vgtemplate.data import checksums
 from vgtemplate.data.checksums import DataFile
 
@@ -99,3 +100,20 @@ def tiny_cifar(cifar_table, tmp_path):
     """Return a data folder that holds a tiny CIFAR-10."""
     write(cifar_table, tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache folder that only this test sees."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vgtemplate" / "pictures"
+
+
+@pytest.fixture
+def pictures(tmp_path, cache):
+    """A folder of 3 colour pictures a class and split, 5 wide and 6 high."""
+    for split, name in enumerate(("train", "test")):
+        for label, class_name in enumerate(CLASSES):
+            for index in range(3):
+                save(tmp_path / "pictures" / name / class_name / f"{index}.png", COLOUR[split, label, index])
+    return tmp_path / "pictures"
