@@ -132,6 +132,7 @@ def test_a_diverged_replica_is_recorded_and_leaves_the_others_alone(
 
 @pytest.mark.slow
 def test_ddp_with_two_real_processes_equals_one(tmp_path: Path) -> None:
+    """Takes its time: both processes start Python anew, and wait for each other."""
     experiment = tmp_path / "mine.yaml"
     experiment.write_text(
         "arms:\n"

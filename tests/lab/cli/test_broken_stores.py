@@ -194,6 +194,7 @@ BEHAVIOURS: dict[str, Callable[[int, str], str]] = {
 def test_broken_server_costs_a_line_and_no_run(
     behaviour: str, command: Callable[..., Any], proxy: Proxy, server: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The first takes its time: MLflow's server is started, and loads all of MLflow."""
     forget(server[1])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
     proxy.behave = BEHAVIOURS[behaviour]

@@ -71,6 +71,7 @@ def worker_of(cluster: Cluster, address: str) -> int:
 def test_killed_worker_costs_no_verdict_and_its_arm_goes_on_elsewhere(
     fresh_cluster: Cluster, whole: Path, tmp_path: Path
 ) -> None:
+    """Takes its time, as those below do: a cluster of its own, and an arm that is long enough to be disturbed."""
     workers = [fresh_cluster.start_worker()]
 
     def disturb() -> None:
@@ -109,6 +110,7 @@ def test_worker_that_is_cut_off_loses_its_arm_and_is_used_again_when_it_is_back(
 def test_killed_scheduler_is_waited_for_and_the_work_goes_on(
     fresh_cluster: Cluster, whole: Path, tmp_path: Path
 ) -> None:
+    """Takes its time: the worker that has lost its scheduler ends, and all are started again."""
     worker = fresh_cluster.start_worker()
 
     def disturb() -> None:
@@ -124,7 +126,10 @@ def test_killed_scheduler_is_waited_for_and_the_work_goes_on(
 
 
 def test_slow_worker_gives_no_second_result(fresh_cluster: Cluster, whole: Path, tmp_path: Path) -> None:
-    """It is silent until the scheduler takes it for dead, and comes back when its arm is trained elsewhere."""
+    """It is silent until the scheduler takes it for dead, and comes back when its arm is trained elsewhere.
+
+    Takes its time: the scheduler's patience, and an arm that is trained twice.
+    """
     slow = fresh_cluster.start_worker()
 
     def disturb() -> None:
