@@ -2,72 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vgtemplate.config.errors import UserError
-from vgtemplate.metrics import FUNCTIONS, fit_line, named
+from tests.core.measured import SLOPES, R, gradient, make, metric
+from vgtemplate.metrics import FUNCTIONS, fit_line
 from vgtemplate.records import Record
-
-Array = npt.NDArray[np.float64]
-R = 3
-SLOPES = np.array([-0.5, 0.0, 0.25])
-
-
-def make(depth: int = 6, width: int | list[int] = 10, seeds: int = R, **series: Any) -> Record:
-    """A record whose probed series are 1 everywhere but for those given as (R, L) arrays, their only probe."""
-    probed = {
-        name: np.ones((seeds, depth))
-        for name in (
-            *("gradient_rms", "signal_rms", "derivative_rms", "weight_rms", "bias_grad_norm", "update_ratio"),
-            *("saturated_fraction", "signal_mean", "travel", "dead_fraction", "input_shift", "gradient_change"),
-        )
-    }
-    flat = {
-        "test_accuracy": np.full(seeds, 0.9),
-        "final_train_accuracy": np.full(seeds, 1.0),
-        "test_psnr": np.full(seeds, 20.0),
-        "test_score": np.full(seeds, 0.7),
-        "validation_loss": np.ones((seeds, 2)),
-        "diverged_at": np.full(seeds, -1),
-        "train_loss": np.ones((seeds, 20)),
-    }
-    for name, array in series.items():
-        (flat if name in flat else probed)[name] = np.asarray(array)
-    return Record(
-        key="k",
-        name="a",
-        configuration={
-            "model": {"depth": depth, "width": width, "activation": "tanh"},
-            "training": {"stop_loss": 1.0},
-        },
-        seeds=tuple(range(seeds)),
-        dataset={},
-        environment={},
-        wall_seconds=0.0,
-        series={name: array[:, None, :] for name, array in probed.items()} | flat,
-    )
-
-
-def metric(name: str, record: Record, **options: int) -> Array:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # what cannot be computed is NaN, silently
-        return FUNCTIONS[name](record, **options)
-
-
-def gradient(slopes: Array, depth: int = 6) -> Array:
-    """An exactly exponential profile: 10^(slope * distance from the output), times a constant per replica."""
-    distance = np.arange(depth)[::-1]
-    return np.array([[3.0], [1e-5], [7.0]]) * 10.0 ** (slopes[:, None] * distance)
 
 
 def test_exponential_profile_gives_its_own_slope_and_a_perfect_fit() -> None:
@@ -227,6 +170,8 @@ SLOPE_METRICS = [
     *("gradient_slope", "abs_gradient_slope", "gradient_fit_r2", "signal_slope", "abs_signal_slope"),
     *("larger_abs_slope", "factor_error", "factor_sign_agrees"),
 ]
+
+
 PROBED = {
     "gradient_slope": "gradient_rms",
     "abs_gradient_slope": "gradient_rms",
@@ -291,185 +236,3 @@ def test_shallow_network_has_no_slope_and_breaks_nothing(name: str, depth: int) 
 def test_layer_beyond_the_last_gives_nan(name: str) -> None:
     assert np.isfinite(metric(name, make(4), from_layer=4)).all()
     assert np.isnan(metric(name, make(4), from_layer=5)).all()
-
-
-def over_time(name: str, *probes: Array) -> Record:
-    """A record with one series probed several times, each probe (R, L)."""
-    record = make(probes[0].shape[1])
-    series = dict(record.series) | {name: np.stack(probes, axis=1)}
-    return Record("k", "a", record.configuration, record.seeds, {}, {}, 0.0, series)
-
-
-def test_travel_is_that_of_the_last_probe() -> None:
-    first, last = np.ones((R, 3)), np.array([[0.1, 5, 1], [0.01, 5, 10], [2, 5, 0.02]])
-    record = over_time("travel", first, last)
-    np.testing.assert_allclose(metric("first_layer_travel", record), [0.1, 0.01, 2])
-    np.testing.assert_allclose(metric("log10_travel_ratio", record), [1, 3, -2])
-
-
-def test_layers_that_never_moved_have_no_travel_ratio() -> None:
-    assert np.isnan(metric("log10_travel_ratio", over_time("travel", np.zeros((R, 3))))).all()
-
-
-def test_dead_fraction_is_the_mean_over_the_layers_at_the_end() -> None:
-    record = over_time("dead_fraction", np.ones((R, 2)), np.array([[0.5, 0.1], [0, 0], [np.nan, 0]]))
-    np.testing.assert_allclose(metric("dead_fraction", record), [0.3, 0, np.nan])
-
-
-@pytest.mark.parametrize("name", ["input_shift", "gradient_change"])
-def test_shift_and_change_leave_the_first_layer_out_and_average_over_the_probes(name: str) -> None:
-    record = over_time(name, np.array([[9.0, 1, 2]] * R), np.array([[9.0, 3, 6]] * R))
-    np.testing.assert_allclose(metric(name, record), 3)
-    assert np.isnan(metric(name, over_time(name, np.ones((R, 1))))).all()
-
-
-def test_drift_of_the_median_layer_is_that_of_the_layers_above_the_first() -> None:
-    shift = np.tile([1e9, 1.0, 100.0, 2.0], (R, 1))
-    np.testing.assert_allclose(metric("median_input_shift", make(4, input_shift=shift)), 2.0)
-
-
-def test_shift_depth_correlation_is_spearmans_of_the_mean_over_the_steps() -> None:
-    drift = np.random.default_rng(0).exponential(size=(R, 5, 8))
-    drift[1, :, 3] = drift[1, :, 5]  # a tie
-    record = make(8)
-    record = replace(record, series={**record.series, "input_shift": drift})
-    expected = [stats.spearmanr(row.mean(axis=0)[1:], range(7)).statistic for row in drift]
-    np.testing.assert_allclose(metric("shift_depth_correlation", record), expected, rtol=1e-12)
-
-
-def test_shift_depth_correlation_has_no_value_without_order() -> None:
-    rising = np.tile(np.arange(5.0), (R, 1))
-    rising[1, 2] = np.nan
-    rising[2] = 1.0
-    found = metric("shift_depth_correlation", make(5, input_shift=rising))
-    np.testing.assert_array_equal(found, [1.0, np.nan, np.nan])
-    assert np.isnan(metric("shift_depth_correlation", make(2, input_shift=rising[:, :2]))).all()
-
-
-def test_largest_fall_is_by_the_layer_that_is_missed_most() -> None:
-    without = np.array([[np.nan, 0.85, 0.3], [np.nan, 0.95, 0.92], [np.nan, 0.1, 0.1]])
-    record = make(3, diverged_at=[-1, -1, 4])
-    record = replace(record, series={**record.series, "accuracy_without_layer": without})
-    np.testing.assert_allclose(metric("largest_fall", record), [0.6, -0.02, 0.0])
-
-
-def test_norms_are_the_last_and_the_largest_and_infinite_where_it_diverged() -> None:
-    norms = np.array([[1.0, 5.0, 2.0], [3.0, 1.0, 1.5], [1.0, np.nan, np.nan]])
-    record = make(3, diverged_at=[-1, -1, 1])
-    record = replace(record, series={**record.series, "weight_norm": norms, "gradient_norm": norms})
-    np.testing.assert_array_equal(metric("final_weight_norm", record), [2.0, 1.5, np.inf])
-    np.testing.assert_array_equal(metric("largest_gradient_norm", record), [5.0, 3.0, np.inf])
-
-
-def test_zero_gradient_share_is_the_largest_of_both_looks_and_of_the_layers_above_the_first() -> None:
-    shares = np.zeros((R, 2, 4))
-    shares[:, :, 0] = np.nan
-    shares[1, 0, 2], shares[1, 1, 3], shares[2, 1, 1:] = 0.2, 0.3, np.nan
-    record = make(4)
-    record = replace(record, series={**record.series, "zero_gradient_fraction": shares})
-    np.testing.assert_array_equal(metric("zero_gradient_share", record), [0.0, 0.3, np.nan])
-
-
-def test_steps_to_loss_counts_until_the_mean_of_twenty_steps_is_there() -> None:
-    falling = np.r_[np.full(30, 2.0), np.full(30, 0.5)]
-    losses = np.stack([falling, np.full(60, 1.0), np.full(60, 1.1)])
-    # 2.0 (20 - n)/20 + 0.5 n/20 <= 1 from n = 14 of the low steps on.
-    np.testing.assert_array_equal(metric("steps_to_loss", make(train_loss=losses)), [44, 20, np.inf])
-    assert np.isinf(metric("steps_to_loss", make(train_loss=np.zeros((R, 19))))).all()
-    losses[0, 10] = np.nan
-    assert metric("steps_to_loss", make(train_loss=losses))[0] == 44
-
-
-def test_steps_to_a_loss_that_no_arm_names_are_no_number() -> None:
-    record = make(train_loss=np.ones((R, 60)))
-    training = {**record.configuration["training"], "stop_loss": None}
-    untold = replace(record, configuration={**record.configuration, "training": training})
-    assert np.isnan(metric("steps_to_loss", untold)).all()
-
-
-def test_a_metric_of_ones_own_is_a_function_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    source = """
-def gap(record):
-    return 1 - record.series["test_accuracy"]
-
-def one(record):
-    return 3.0
-
-def broken(record):
-    return record.series["test_acuracy"]
-"""
-    (tmp_path / "own_metrics_a.py").write_text(source)
-    np.testing.assert_allclose(named("own_metrics_a:gap")(make()), [0.1] * R)
-    assert named("test_error") is FUNCTIONS["test_error"]
-    with pytest.raises(
-        UserError, match=r"^metric own_metrics_a:one: gives \(\); it must give one number per seed, \(3,\)$"
-    ):
-        named("own_metrics_a:one")(make())
-    with pytest.raises(
-        UserError, match=r"^metric own_metrics_a:broken: KeyError: 'test_acuracy' \(own_metrics_a.py:9\)$"
-    ):
-        named("own_metrics_a:broken")(make())
-
-
-def test_the_factor_of_a_network_of_ones_own_is_not_known() -> None:
-    record = make()
-    for configuration in ({"model": {"factory": "a:b"}}, {}):
-        own = replace(record, configuration=configuration)
-        assert np.isnan(metric("factor_error", own)).all()
-
-
-def test_what_diverged_counts_as_chance_infinite_or_nothing() -> None:
-    record = make(diverged_at=[3, -1, -1], validation_loss=[[1.0, 0.5]] * R)
-    np.testing.assert_array_equal(metric("validation_loss", record), [np.inf, 0.5, 0.5])
-    np.testing.assert_array_equal(metric("psnr", record), [0, 20, 20])
-    np.testing.assert_array_equal(metric("diverged", record), [1, 0, 0])
-    np.testing.assert_allclose(metric("generalisation_gap", record), [0, 0.1, 0.1])
-
-
-def own(names: str, mixing: str, **series: Any) -> Record:
-    """A record of a network of one's own, its layers in the order of their first call."""
-    record = make(len(names.split()), **series)
-    labels = {"layer": names.split(), "mixing": mixing.split()}
-    return replace(record, configuration={"model": {"factory": "nets:make"}}, labels=labels)
-
-
-def test_layers_of_a_network_of_ones_own_are_those_that_mix_units_and_have_a_value_but_the_output() -> None:
-    clean = gradient(SLOPES, depth=4)
-    names = ["first", "norm", "projection", "second", "third", "fourth", "head", "never_called"]
-    columns = {name: np.full(R, np.nan) for name in names}
-    columns |= dict(zip(("first", "second", "third", "fourth"), clean.T, strict=True))
-    columns |= {"norm": np.full(R, 1e3), "head": np.full(R, 1e9)}
-    mixing = " ".join(name for name in names if name != "norm")
-    values = np.stack([columns[name] for name in names], axis=1)
-    record = own(" ".join(names), mixing, gradient_rms=values, signal_rms=values, update_ratio=values)
-    plain = make(4, gradient_rms=clean, signal_rms=clean, update_ratio=clean)
-    for name in ("gradient_slope", "gradient_fit_r2", "signal_slope", "update_ratio_spread"):
-        np.testing.assert_array_equal(metric(name, record), metric(name, plain), err_msg=name)
-    module = replace(record, configuration={"module": {"factory": "nets:Lit"}})
-    np.testing.assert_array_equal(metric("gradient_slope", module), metric("gradient_slope", plain))
-
-
-def test_what_an_activation_does_is_told_of_the_layer_before_it_whatever_that_is() -> None:
-    values = np.tile([np.nan, 0.2, 0.4, np.nan], (R, 1))
-    record = own("first norm second head", "first second head", saturated_fraction=values, dead_fraction=values)
-    np.testing.assert_allclose(metric("saturated_fraction", record), 0.3)
-    np.testing.assert_allclose(metric("dead_fraction", record), 0.3)
-
-
-def test_weights_through_which_nothing_was_seen_to_flow_count_where_they_have_a_value() -> None:
-    flow = np.tile([np.nan, np.nan, 1.0, 1.0], (R, 1))
-    record = own("hidden_1 hidden_2 last head", "hidden_1 hidden_2 last head", gradient_rms=flow)
-    changed = {**record.series, "travel": np.tile([1.0, 2.0, 10.0, 1e9], (R, 1))[:, None, :]}
-    np.testing.assert_allclose(metric("log10_travel_ratio", replace(record, series=changed)), 1.0)
-
-
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"diverged", "steps_to_loss"}))
-def test_what_a_record_does_not_have_is_no_number(name: str) -> None:
-    series = {"diverged_at": np.full(R, -1)}
-    for record in (own("a b", "a b"), make()):
-        found = metric(name, replace(record, series=series))
-        assert found.shape == (R,)
-        assert np.isnan(found).all()
-    holes = {each: np.full((R, 1, 2), np.nan) for each in ("gradient_rms", "signal_rms", "travel", "update_ratio")}
-    assert np.isnan(metric(name, replace(own("a b", "a b"), series=series | holes))).all()
