@@ -225,6 +225,7 @@ def tell(rows: list[dict[str, Any]]) -> None:
     mutants = [row for row in rows if "harm" in row]
     ill = [row for row in mutants if is_ill(row["harm"])]
     well = [row for row in mutants if row["harm"] == "no harm"]
+    looked = [row for row in well if "findings" in row]
     click.echo(
         f"{len(mutants)} mutants of {len({row['script'] for row in mutants})} scripts: {len(ill)} ill, ", nl=False
     )
@@ -236,7 +237,7 @@ def tell(rows: list[dict[str, Any]]) -> None:
             strict = share(row["expected"] in codes(row) for row in these)
             click.echo(f"{name or 'all'}: any finding {found}; right code {named}; the fault's own {strict}")
         healthy = [row for row in rows if "harm" not in row]
-        click.echo(f"without harm: {share(bool(codes(row)) for row in well)} with findings")
+        click.echo(f"without harm: {share(bool(codes(row)) for row in looked)} with findings")
         click.echo(f"originals: {share(bool(codes(row)) for row in healthy)} with findings")
         for row in [*[row for row in ill if not right(row)], *[row for row in (*well, *healthy) if codes(row)]]:
             said = ", ".join(codes(row)) or row.get("ended") or "nothing"
