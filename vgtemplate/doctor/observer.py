@@ -60,6 +60,8 @@ class Observer(Watcher):
         self._step, self._kept, self._is_heard = Step(-1, briefly), [], False
         if briefly:
             return
+        # Where a script ends by itself nothing is held any more.
+        self.evidence.kept_graphs = self._num_kept()
         self._names = {each: name for name, each in self.model.named_parameters() if not is_lazy(each)}
         self._ledger.names = self._names
         if not self.evidence.steps and not self.evidence.constant:
@@ -246,8 +248,11 @@ class Observer(Watcher):
 
     def _conclude(self) -> None:
         self.evidence.still_constant = self._alike()
-        # The newest may well be at hand still.
-        self.evidence.kept_graphs = sum(mark is not None and mark() is not None for mark in self._marks[:-2])
+        self.evidence.kept_graphs = max(self.evidence.kept_graphs, self._num_kept())
+
+    def _num_kept(self) -> int:
+        """Return how many earlier steps' graphs somebody holds; the newest two may well be at hand still."""
+        return sum(mark is not None and mark() is not None for mark in self._marks[:-2])
 
 
 def _shapes(tensors: Iterable[Tensor]) -> Counter[torch.Size]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakSet
@@ -55,7 +56,13 @@ class ScriptWatch:
         self._parts: dict[int, set[int]] = {}
         self._moved: WeakSet[Optimizer] = WeakSet()
         self._left_out: set[int] = set()
-        self._is_over = False
+        self._strangers: set[int] = set()
+        """Modules, by identity, of which no optimiser has anything."""
+        self._copies: list[weakref.ref[nn.Module]] = []
+        """Those of them that run and could be trained: one may be a copy of what an optimiser has, or the other way."""
+        self._stepped: set[int] = set()
+        """Identities of the parameters of the optimisers that have stepped while no network was known."""
+        self._is_copy = self._is_over = False
 
     def start(self) -> None:
         """From here on."""
@@ -75,8 +82,15 @@ class ScriptWatch:
         # On the device "meta" shapes are worked out, nothing else.
         if not torch.is_grad_enabled() or any(isinstance(x, torch.Tensor) and x.is_meta for x in args):
             return
+        # To look through the memory takes time: once per network, unless one is moved after all.
+        if id(module) in self._strangers and not any(id(each) in self._stepped for each in module.parameters()):
+            return
         known = set(module._forward_pre_hooks)
         self._guard(self._find, module.parameters)
+        if self._loop is None and has_optimisers():
+            self._strangers |= {id(each) for each in module.modules()}
+            if any(each.requires_grad for each in module.parameters()):
+                self._copies.append(weakref.ref(module))
         # Torch has listed the hooks of this call already.
         for number, hook in list(module._forward_pre_hooks.items()):
             if number not in known:
@@ -96,7 +110,10 @@ class ScriptWatch:
             # No module was called that it moves: where forward() is called by its name, torch calls no hook. Not for
             # ever, since to look through the memory takes time, and what moves images alone has no network.
             self._guard(self._find, lambda: moved_by(optimizer), False)
-        if self._observer is not None and self.num_steps <= _SETTLED:
+        if self._loop is None:
+            self._stepped |= {id(each) for each in moved_by(optimizer)}
+            self._guard(self._find_copied, optimizer)
+        if self._observer is not None and not self._is_copy and self.num_steps <= _SETTLED:
             self._guard(self._check, optimizer, self._observer)
 
     def _guard(self, function: Callable[..., None], *args: Any) -> None:
@@ -109,20 +126,35 @@ class ScriptWatch:
             self.report.notes.append(f"the doctor has withdrawn ({type(error).__name__}: {error})")
             self._leave_alone()
 
-    def _find(self, near: Callable[[], Iterable[Any]], is_called: bool = True) -> None:
+    def _find_copied(self, optimizer: Optimizer) -> None:
+        """Take what runs for the network where an optimiser's own parameters get no gradient, and its do."""
+        if any(each.grad is not None for each in moved_by(optimizer)):
+            return
+        modules = [module for each in self._copies if (module := each()) is not None]
+        reached = [each for module in modules for each in module.parameters() if each.grad is not None]
+        if reached:
+            self._find(lambda: reached, False, optimizer)
+
+    def _find(
+        self, near: Callable[[], Iterable[Any]], is_called: bool = True, of_copy: Optimizer | None = None
+    ) -> None:
+        """Look for the network of which some parameters are near, and some an optimiser's, but for that of a copy."""
         owned = keras.owned()
         if has_optimisers():
             owned |= {id(each) for optimiser in find_optimisers() for each in moved_by(optimiser)}
-        network = find_network({id(each) for each in near()} if owned else set(), owned, self._left_out)
+        close = {id(each) for each in near()} if owned else set()
+        network = find_network(close, owned if of_copy is None else close, self._left_out)
         if network is None:
             return
+        self._is_copy = of_copy is not None
         self._forward.remove()
         self._parts = {id(part): {id(each) for each in part.parameters()} for part in parts(network)}
         if self._found is not None:
             self._found(network)
         self._observer = Observer(network)
         self._observer.held = owned
-        self._loop = Loop(self._observer, [], self._is_due, stays=True, is_called=is_called)
+        given = [] if of_copy is None else [of_copy]
+        self._loop = Loop(self._observer, given, self._is_due, stays=True, is_called=is_called)
         self._loop.start(sets_hooks=False)
 
     def _is_due(self, step: int) -> bool | str:

@@ -65,6 +65,7 @@ class Loop:
         """Begin nothing yet.
 
         Args:
+            optimizers: those that are watched, whatever they have; none: all that have a weight of the network.
             is_due: says of a step, counted from 0, whether it is watched, or whether it is "briefly".
             stays: what is computed after the forward pass is seen as well, as a loss is.
             is_called: False where methods of the modules are called by name: all of a step is seen then.
@@ -74,7 +75,7 @@ class Loop:
         self._is_due, self._stays, self._is_called = is_due, stays, is_called
         self._counts: dict[Optimizer, int] = {}
         self._stepped: list[Optimizer] = []
-        self.hooks = OptimiserHooks(watcher, self._note_step)
+        self.hooks = OptimiserHooks(watcher, self._note_step, optimizers)
         self._forwards: list[Any] = []
         self._called: set[nn.Module] = set()
         self._depth = 0

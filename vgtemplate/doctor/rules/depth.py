@@ -174,9 +174,8 @@ def _saturated(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _head(evidence: Evidence) -> Iterator[Finding]:
-    losses = evidence.losses()
     calls = [step.losses[0] for step in evidence.steps if len(step.losses) == 1]
-    if not calls or learns(evidence) or len(calls) < len(losses):
+    if not calls or learns(evidence) or len(calls) < len(evidence.steps):
         return
     flat = float(np.median([call.values.get("flat", 0.0) for call in calls]))
     _, last, floor = beside_constant(evidence)

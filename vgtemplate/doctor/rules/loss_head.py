@@ -58,12 +58,17 @@ def _twice(call: LossCall) -> tuple[str, str, str, str] | None:
     if call.kind in CLASSES and made.startswith("logsoftmax") and before.startswith(("softmax", "sigmoid", "tanh")):
         cause = "log_softmax takes logits, of any sign and size; these cannot leave their range"
         return f"what log_softmax was handed was made by {call.made_before}", cause, _DROP, "certain"
+    if call.kind == "binary_cross_entropy" and made.startswith("sigmoid") and before.startswith(_BOUNDED):
+        cause = "the last sigmoid takes logits, of any sign and size; these cannot leave their range"
+        return f"what the sigmoid was handed was made by {call.made_before}", cause, _DROP_FIRST, "certain"
     if call.kind == "binary_cross_entropy_with_logits" and made.startswith(("sigmoid", "softmax", "relu")):
         cause = "binary_cross_entropy_with_logits applies the sigmoid itself and takes logits of any sign"
         return f"its input was made by {call.made_by}, in [{_range(call)}]", cause, _DROP, "certain"
     return None
 
 
+_BOUNDED = ("sigmoid", "softmax", "relu", "tanh")
+_DROP_FIRST = "hand the sigmoid the layer's output, without the activation in front of it"
 _DROP = "hand the loss the layer's output, without the activation in front of it"
 
 

@@ -82,13 +82,14 @@ def _least_norm(move: Move) -> float:
 def overall_ratios(steps: list[list[Move]]) -> Array:
     """Return the update of all matrices together relative to their size, by step; one that begins at zero hides none.
 
-    Each counts by its number of entries, of which only some were kept.
+    Each counts by its number of entries, of which only some were kept; how large it is at least, as in `ratios`.
     """
     found = []
     for step in steps:
         shares = [math.prod(each.known.shape) / each.entries for each in step]
         way = sum(share * each.way for share, each in zip(shares, step, strict=True))
-        size = sum(share * each.size for share, each in zip(shares, step, strict=True))
+        sizes = (max(each.size, _least_norm(each) ** 2) for each in step)
+        size = sum(share * each for share, each in zip(shares, sizes, strict=True))
         found.append(math.sqrt(way / size) if size > 0 else float("nan"))
     return np.array(found, dtype=np.float64)
 
