@@ -34,7 +34,7 @@ COMMITS = {
     "karpathy/minGPT": "37baab71b9abea1b76ab957409a1cc2fbfba8a26",
 }
 """By repository on github.com: the commit."""
-LIMIT_S = 180.0
+LIMIT_S = 400.0
 
 
 @dataclass(frozen=True)

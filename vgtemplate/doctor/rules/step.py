@@ -18,7 +18,7 @@ _MANY_STEPS, _NOWHERE, _RISES = 30, 2e-3, 1.5
 """After so many steps a way of less than this share of the weights' size has taught nothing; a warm-up goes on."""
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
-_STAYS = 0.95
+_STAYS, _FALLEN = 0.95, 0.5
 _FEW_WEIGHTS = 16
 """Gradients of so few entries point against each other by chance: that of one weight has a sign and nothing else."""
 _COLLAPSED = 0.02
@@ -114,7 +114,8 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
     stays = len(rests) > 4 and float(np.median(rests[-3:])) > _STAYS * float(np.median(rests[:3]))
     least = _STRAIGHT_BACK if stays else _BACK
     # A loss that has fallen and rests may rest at its minimum, where batches pull to and fro.
-    may_rest = stays and sum(math.prod(each.shape) for each in evidence.parameters.values()) < _FEW_WEIGHTS
+    has_fallen = bool(np.median(rests) < _FALLEN * losses[0])
+    may_rest = has_fallen and sum(math.prod(each.shape) for each in evidence.parameters.values()) < _FEW_WEIGHTS
     is_in_vain = not learns(evidence) or (stays and not may_rest)
     if is_bounded and float(np.median(later)) < least and is_in_vain:
         yield Finding(
