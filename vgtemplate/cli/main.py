@@ -115,8 +115,7 @@ def main() -> None:
                 signal.signal(number, _stop)
         send_again_what_is_swallowed(_stop)
         _require_working_folder()
-        # Without its standalone mode click returns the code of an Exit rather than raising it.
-        sys.exit(vgt.main(prog_name="vgt", standalone_mode=False))
+        sys.exit(_call())
     except UserError as error:
         sys.exit(_say(f"error: {error}", 2))
     except ModuleNotFoundError as error:
@@ -138,6 +137,18 @@ def main() -> None:
         _stop_at_once_from_now_on()
 
 
+def _call() -> int:
+    """Run the command; what a library has made of Stopped, as pydantic makes an error of its own, is Stopped again."""
+    try:
+        # Without its standalone mode click returns the code of an Exit rather than raising it.
+        code: int = vgt.main(prog_name="vgt", standalone_mode=False)
+    except Exception as error:
+        if not _heard:
+            raise
+        raise Stopped(_STOPPED, _heard[0]) from error
+    return code
+
+
 def _require_working_folder() -> None:
     """Raise UserError in a folder that was deleted, where no relative path means anything."""
     try:
@@ -147,6 +158,8 @@ def _require_working_folder() -> None:
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_heard: list[int] = []
+"""The signals that have asked this process to end."""
 _STOPPED = "stopped; the same command goes on from here"
 _STOPPED_AT_ONCE = b"stopped at once; the same command goes on from the last checkpoint\n"
 
@@ -154,6 +167,7 @@ _STOPPED_AT_ONCE = b"stopped at once; the same command goes on from the last che
 def _stop(number: int, _: object) -> None:
     """End with what was done so far kept. Ctrl-C too: at a KeyboardInterrupt Lightning exits with a code of its own."""
     _stop_at_once_from_now_on()
+    _heard.append(number)
     raise Stopped(_STOPPED, number)
 
 

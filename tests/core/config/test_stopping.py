@@ -1,4 +1,4 @@
-"""A signal ends the program wherever it comes, also where Python prints an exception and forgets it."""
+"""A signal ends the program wherever it comes, also where Python forgets an exception, or a library makes another."""
 
 from __future__ import annotations
 
@@ -19,8 +19,17 @@ thing = Thing()
 kept = weakref.ref(thing, lambda _: signal.raise_signal(signal.{name}))
 del thing
 """
+_IN_A_SERIALISER = """
+class Model(pydantic.BaseModel):
+    number: int = 0
+
+    @pydantic.field_serializer("number")
+    def written(self, number): signal.raise_signal(signal.{name})
+Model().model_dump_json()
+"""
 _PROGRAM = """
 import signal, time, weakref
+import pydantic
 import click
 from vgtemplate.cli import main
 
@@ -36,7 +45,7 @@ main.main()
 """
 
 
-@pytest.mark.parametrize("body", [_IN_A_DESTRUCTOR, _IN_A_WEAK_REFERENCES_CALLBACK])
+@pytest.mark.parametrize("body", [_IN_A_DESTRUCTOR, _IN_A_WEAK_REFERENCES_CALLBACK, _IN_A_SERIALISER])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_signal_that_python_swallows_ends_the_program_with_one_line(body: str, name: str) -> None:
     program = _PROGRAM.format(body=body.format(name=name).replace("\n", "\n    "))
