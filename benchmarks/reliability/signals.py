@@ -6,6 +6,7 @@ is forked with everything loaded, since to load takes five times as long as all 
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from benchmarks.reliability.commands import COMMANDS, Command, copy_folder, star
 from benchmarks.reliability.processes import SIGNALS, Ended
 from benchmarks.reliability.tally import Tally
 
+_BAR = re.compile(r"━|\b\d+/\d+ loss ")
 _YOUNG = 0.03
 _LOADING = 4
 """One moment while everything is loaded for so many of those afterwards."""
@@ -110,8 +112,8 @@ def wrong_end(ended: Ended, moment: Moment) -> list[str]:
     is_young = (moment.while_loading or moment.share < _YOUNG) and ended.code == -moment.number
     if ended.code != 128 + moment.number and not is_young:
         return [*faults, f"exit code {ended.code}: {ended.errors[-300:]}"]
-    # The bar of a training stays as it was last.
-    lines = [line for line in ended.errors.splitlines() if line.strip() and "━" not in line]
+    # The bar of a training stays as it was last; before the first step it is made of spaces.
+    lines = [line for line in ended.errors.splitlines() if line.strip() and not _BAR.search(line)]
     if not is_young and (len(lines) != 1 or "stopped" not in lines[0]):
         faults.append(f"{len(lines)} lines: {ended.errors[-300:]}")
     return faults
