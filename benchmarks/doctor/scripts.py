@@ -174,7 +174,9 @@ def diagnose(script: Script, folder: Path, data: Path) -> dict[str, Any]:
     report.unlink(missing_ok=True)
     vgt = [sys.executable, "-m", "vgtemplate", "diagnose", "--stop", "--json", str(report)]
     quiet = {"MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
-    quiet["PYTHONPATH"] = str(fetch(folder, script.repository))  # instead of its `pip install -e .`
+    # Instead of the repository's own `pip install -e .`.
+    paths = [str(fetch(folder, script.repository)), os.environ.get("PYTHONPATH", "")]
+    quiet["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     started = time.perf_counter()
     try:
         call = [*vgt, *shlex.split(script.call)]

@@ -108,6 +108,7 @@ def main() -> None:
     """Run the command line: exit code 2 and one line for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM."""
     warnings.formatwarning = as_note
     spell_out_what_cannot_be_encoded()
+    _heard.clear()
     try:
         for number in _SIGNALS:
             # What is ignored stays ignored, as Ctrl-C is by what runs in the background.

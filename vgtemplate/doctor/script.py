@@ -82,15 +82,8 @@ class ScriptWatch:
         # On the device "meta" shapes are worked out, nothing else.
         if not torch.is_grad_enabled() or any(isinstance(x, torch.Tensor) and x.is_meta for x in args):
             return
-        # To look through the memory takes time: once per network, unless one is moved after all.
-        if id(module) in self._strangers and not any(id(each) in self._stepped for each in module.parameters()):
-            return
         known = set(module._forward_pre_hooks)
-        self._guard(self._find, module.parameters)
-        if self._loop is None and has_optimisers():
-            self._strangers |= {id(each) for each in module.modules()}
-            if any(each.requires_grad for each in module.parameters()):
-                self._copies.append(weakref.ref(module))
+        self._guard(self._find_by, module)
         # Torch has listed the hooks of this call already.
         for number, hook in list(module._forward_pre_hooks.items()):
             if number not in known:
@@ -111,7 +104,6 @@ class ScriptWatch:
             # ever, since to look through the memory takes time, and what moves images alone has no network.
             self._guard(self._find, lambda: moved_by(optimizer), False)
         if self._loop is None:
-            self._stepped |= {id(each) for each in moved_by(optimizer)}
             self._guard(self._find_copied, optimizer)
         if self._observer is not None and not self._is_copy and self.num_steps <= _SETTLED:
             self._guard(self._check, optimizer, self._observer)
@@ -126,8 +118,19 @@ class ScriptWatch:
             self.report.notes.append(f"the doctor has withdrawn ({type(error).__name__}: {error})")
             self._leave_alone()
 
+    def _find_by(self, module: nn.Module) -> None:
+        """Look for the network at a module's call: once per module, which takes time, unless it is moved by now."""
+        if id(module) in self._strangers and not any(id(each) in self._stepped for each in module.parameters()):
+            return
+        self._find(module.parameters)
+        if self._loop is None and has_optimisers():
+            self._strangers |= {id(each) for each in module.modules()}
+            if any(each.requires_grad for each in module.parameters()):
+                self._copies.append(weakref.ref(module))
+
     def _find_copied(self, optimizer: Optimizer) -> None:
-        """Take what runs for the network where an optimiser's own parameters get no gradient, and its do."""
+        """Watch what has run if its parameters have gradients and the optimiser's have none, which are copies then."""
+        self._stepped |= {id(each) for each in moved_by(optimizer)}
         if any(each.grad is not None for each in moved_by(optimizer)):
             return
         modules = [module for each in self._copies if (module := each()) is not None]

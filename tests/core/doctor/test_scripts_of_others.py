@@ -152,3 +152,21 @@ def test_image_that_is_moved_alone_is_no_copy_and_is_not_looked_for_at_each_call
     report, looks = watched(IMAGE, monkeypatch)
     assert (report.codes, report.steps) == ([], [])
     assert looks < 15
+
+
+def test_steps_after_the_watch_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Report] = []
+    watch = script.ScriptWatch(2, told.append)
+    watch.start()
+    try:
+        model = nn.Linear(4, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        for step in range(20):
+            if told:
+                monkeypatch.setattr(script, "moved_by", lambda optimizer: pytest.fail("it was looked at"))
+            assert bool(told) == (step >= 2)
+            optimizer.zero_grad()
+            model(torch.randn(8, 4)).square().mean().backward()
+            optimizer.step()
+    finally:
+        watch.end()
