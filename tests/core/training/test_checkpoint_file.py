@@ -9,33 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from tests.core.training.broken_off import break_off
 from tests.core.training.test_checkpoint import BASE, SEEDS
-from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.errors import Stopped, UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record
 from vgtemplate.training.run import train_arm
 from vgtemplate.training.trainer import Checkpoints, Hardware
-
-
-def stopped_at(step: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Train in this process up to a step and leave the checkpoint of it."""
-
-    class OverError(Exception):
-        pass
-
-    original = Checkpointer.on_train_batch_start
-
-    def end(self: Any, trainer: Any, *arguments: Any) -> None:
-        original(self, trainer, *arguments)
-        if trainer.global_step == step:
-            raise OverError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpointer, "on_train_batch_start", end)
-        with pytest.raises(OverError):
-            train(folder)
-    return folder / "training.ckpt"
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +27,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The checkpoint of a training that was stopped at step 5."""
-    with pytest.MonkeyPatch.context() as patch:
-        return stopped_at(5, tmp_path_factory.mktemp("stopped"), patch).read_bytes()
+    folder = tmp_path_factory.mktemp("stopped")
+    break_off(5, lambda: train(folder))
+    return (folder / "training.ckpt").read_bytes()
 
 
 @pytest.fixture

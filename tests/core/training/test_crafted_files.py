@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.core.training.broken_off import break_off
 from vgtemplate.callbacks.archives import form_of
-from vgtemplate.callbacks.checkpointer import Checkpointer
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.schema import ArmConfig
 from vgtemplate.records import Record
@@ -30,10 +30,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class OverError(Exception):
-    """Ends a training in the middle."""
-
-
 def train(folder: Path, seeds: tuple[int, ...] = (0, 1), **settings: Any) -> Record:
     config = ArmConfig.model_validate(SETTINGS | settings)
     return train_arm("arm", config, seeds, folder, Hardware("cpu"), checkpoints=Checkpoints(folder, 0.0))[0]
@@ -41,17 +37,7 @@ def train(folder: Path, seeds: tuple[int, ...] = (0, 1), **settings: Any) -> Rec
 
 def stop(folder: Path, **arguments: Any) -> Path:
     """Train up to step 3 and leave the checkpoint of it."""
-    original = Checkpointer.on_train_batch_start
-
-    def end(self: Any, trainer: Any, *others: Any) -> None:
-        original(self, trainer, *others)
-        if trainer.global_step == 3:
-            raise OverError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkpointer, "on_train_batch_start", end)
-        with pytest.raises(OverError):
-            train(folder, **arguments)
+    break_off(3, lambda: train(folder, **arguments))
     return folder / "training.ckpt"
 
 
