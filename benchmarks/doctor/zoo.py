@@ -25,6 +25,7 @@ from benchmarks.doctor import (
     public,
 )
 from benchmarks.doctor.case import Case
+from benchmarks.doctor.fifth import shelves as fifth
 from benchmarks.doctor.fourth import shelves as fourth
 from benchmarks.doctor.second import shelves as second
 from benchmarks.doctor.third import shelves as third
@@ -51,7 +52,9 @@ HALVES = ("calibration", "held-out")
 SECOND = "second"
 THIRD = "third"
 FOURTH = "fourth"
-_LATER = {case.name: which for which, zoo in ((SECOND, second), (THIRD, third), (FOURTH, fourth)) for case in zoo.CASES}
+FIFTH = "fifth"
+_ZOOS = {SECOND: second, THIRD: third, FOURTH: fourth, FIFTH: fifth}
+_LATER = {case.name: which for which, zoo in _ZOOS.items() for case in zoo.CASES}
 
 
 def half(name: str) -> str:
@@ -68,6 +71,6 @@ def cases(which: str | None = None, only: Iterable[str] = ()) -> list[Case]:
     starts = tuple(only)
     return [
         case
-        for case in [*first, *second.CASES, *third.CASES, *fourth.CASES]
+        for case in [*first, *second.CASES, *third.CASES, *fourth.CASES, *fifth.CASES]
         if (which is None or half(case.name) == which) and (not starts or case.name.startswith(starts))
     ]

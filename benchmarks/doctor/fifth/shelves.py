@@ -1,0 +1,12 @@
+"""All of the fifth zoo's trainings."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from benchmarks.doctor.case import Case
+from benchmarks.doctor.fifth import ill_links, ill_owners
+
+SHELVES: tuple[ModuleType, ...] = (ill_links, ill_owners)
+CASES: tuple[Case, ...] = tuple(case for shelf in SHELVES for case in shelf.CASES)
+"""All of them, in any order."""
