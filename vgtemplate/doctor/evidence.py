@@ -67,6 +67,11 @@ class ParameterStep:
     after: Array = field(default_factory=_nothing)
     """The entries' values before and after the optimiser's step; empty where it did not step."""
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the gradient, or what was kept of it, is not finite."""
+        return not (np.isfinite(self.gradient_norm) and np.isfinite(self.gradient).all())
+
 
 @dataclass
 class LayerStep:
@@ -86,6 +91,8 @@ class LayerStep:
     saturated: float = float("nan")
     """Of an activation that is flat at both ends: the share of flat ones, among some samples."""
     dtype: str = ""
+    by_place: Array = field(default_factory=_nothing)
+    """Of the first layer, where it puts out a sequence, (B, T, E): the RMS of dL/dz at each place, (T,)."""
 
 
 @dataclass(frozen=True)

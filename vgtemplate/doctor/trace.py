@@ -274,6 +274,9 @@ class Trace:
             lost = (present & (sizes < _SMALL_HALF)).sum() / present.sum().clamp_min(1)
             lost = torch.where(present.any(), lost, torch.ones_like(lost))
             self._keep(lost, lambda host: setattr(note, "lost", float(host[0])))
+        if row.name in self._layers[:1] and values.dim() == 3:
+            sizes = torch.linalg.vector_norm(values, dim=(0, 2), dtype=precision)
+            self._keep(sizes, lambda host: setattr(note, "by_place", host))
         return norm.square().reshape(1)
 
     @property

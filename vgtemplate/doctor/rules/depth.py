@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vgtemplate.doctor.evidence import BOUNDED, Array, Evidence
+from vgtemplate.doctor.evidence import BOUNDED, WINDOW, Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import beside_constant, learns
 from vgtemplate.measure import DEAD
@@ -19,7 +19,7 @@ _FAR = 100.0
 _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.8, 0.9
-_FLAT_HEAD = 0.8
+_FLAT_HEAD, _STILL = 0.8, 1e-6
 _ALIKE, _SAME = 5e-3, 1e-6
 
 
@@ -179,7 +179,18 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
         return
     flat = float(np.median([call.values.get("flat", 0.0) for call in calls]))
     _, last, floor = beside_constant(evidence)
-    if flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
+    if calls[0].made_before.lower() in BOUNDED and _stands_still(evidence):
+        # What scales or shifts it lets no gradient through either.
+        yield Finding(
+            "saturated-output",
+            (f"{calls[0].made_before} before {calls[0].made_by}, at {calls[0].place}",),
+            evidence.steps[0].number,
+            f"no gradient comes back through {calls[0].made_before} any more, and the loss stays at {last:.3g}",
+            "the output lies on the flat ends of its activation for every sample",
+            "smaller weights in the last layer, scaled inputs, a smaller learning rate",
+            LIKELY,
+        )
+    elif flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
         yield Finding(
             "saturated-output",
             (f"{calls[0].made_by} at {calls[0].place}",),
@@ -189,6 +200,12 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
             "smaller weights in the last layer, or a loss that takes logits (binary_cross_entropy_with_logits)",
             LIKELY,
         )
+
+
+def _stands_still(evidence: Evidence) -> bool:
+    """Say whether hardly anything is left of the largest gradient in the newest steps."""
+    largest = [max((note.gradient_norm for note in step.parameters.values()), default=0.0) for step in evidence.steps]
+    return len(largest) > WINDOW and bool(np.max(largest[-WINDOW:]) <= _STILL * np.max(largest[:WINDOW]))
 
 
 def _collapse(evidence: Evidence) -> Iterator[Finding]:

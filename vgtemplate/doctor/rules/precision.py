@@ -21,8 +21,8 @@ _AT_ZERO = ("log", "div", "rsqrt", "reciprocal", "norm", "loss", "entropy")
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
     """Look for the first value that is not finite, and for gradients below what half precision holds."""
-    for step in evidence.steps:
-        if (found := _first(evidence, step)) is not None:
+    for step in evidence.all_steps():
+        if (found := (_first_briefly if step.is_brief else _first)(evidence, step)) is not None:
             yield found
             break
     yield from _underflow(evidence)
@@ -45,10 +45,24 @@ def _first(evidence: Evidence, step: Step) -> Finding | None:
     if np.isfinite(step.loss) and gradients:
         return _backward(evidence, step, gradients)
     if not np.isfinite(step.loss) and step.nodes:
-        seen = f"the loss is {step.loss}, and every value that was seen before it is finite"
-        cause = "the loss's last steps put out what is not finite: a logarithm of 0, a division by 0, an exponential"
-        return Finding("nan-forward", ("the loss",), step.number, seen, cause, "look at the loss's arguments", LIKELY)
+        return _in_the_loss(step)
     return None
+
+
+def _in_the_loss(step: Step) -> Finding:
+    seen = f"the loss is {step.loss}, and every value that was seen before it is finite"
+    cause = "the loss's last steps put out what is not finite: a logarithm of 0, a division by 0, an exponential"
+    return Finding("nan-forward", ("the loss",), step.number, seen, cause, "look at the loss's arguments", LIKELY)
+
+
+def _first_briefly(evidence: Evidence, step: Step) -> Finding | None:
+    """Tell of a step that was looked at briefly by its loss, and by some entries of weights and gradients."""
+    if step.is_scaled or not all(np.isfinite(note.before).all() for note in step.parameters.values()):
+        return None
+    names = [name for name, note in step.parameters.items() if note.is_broken]
+    if not names:
+        return None
+    return _backward(evidence, step, names) if np.isfinite(step.loss) else _in_the_loss(step)
 
 
 def _overflows_in_half(bad: BadOperation, spoils: bool) -> bool:
@@ -146,17 +160,10 @@ def _rounds_away(evidence: Evidence) -> Iterator[Finding]:
     """Look for steps that are smaller than the distance between two numbers of half precision."""
     if not evidence.is_moved or learns(evidence):
         return
-    lost: dict[str, float] = {}
-    for each in evidence.parameters.values():
-        if each.is_matrix and each.dtype in ("float16", "bfloat16"):
-            notes = [step.parameters[each.name] for step in evidence.all_steps() if each.name in step.parameters]
-            shares = [
-                float((note.after == note.before)[note.gradient != 0].mean())
-                for note in notes
-                if len(note.after) == len(note.before) == len(note.gradient) and note.gradient.any()
-            ]
-            if shares and (share := float(np.median(shares))) > _STANDS:
-                lost[each.name] = share
+    halves = [each for each in evidence.parameters.values() if each.dtype in ("float16", "bfloat16")]
+    # The gains of normalisations hardly move beside matrices that do.
+    asked = [each for each in halves if each.is_matrix] or halves
+    lost = {each.name: share for each in asked if (share := _share_that_stands(evidence, each.name)) > _STANDS}
     if lost:
         yield Finding(
             "precision-underflow",
@@ -167,3 +174,14 @@ def _rounds_away(evidence: Evidence) -> Iterator[Finding]:
             "keep the weights in float32 (autocast computes in half precision), or round at random",
             LIKELY,
         )
+
+
+def _share_that_stands(evidence: Evidence, name: str) -> float:
+    """Return the share of a parameter's entries that have a gradient and are the same after a step; the median."""
+    notes = [step.parameters[name] for step in evidence.all_steps() if name in step.parameters]
+    shares = [
+        float((note.after == note.before)[note.gradient != 0].mean())
+        for note in notes
+        if len(note.after) == len(note.before) == len(note.gradient) and note.gradient.any()
+    ]
+    return float(np.median(shares)) if shares else 0.0

@@ -83,7 +83,8 @@ def _trained_elsewhere(evidence: Evidence, name: str) -> bool:
     """Say whether the weights move by other means, as those of a teacher that follows its student."""
     part = name.rpartition(".")[0]
     for each in evidence.parameters.values():
-        if part and each.name.startswith(part):
+        # The weights beside it that an optimiser moves say nothing of it.
+        if part and each.name.startswith(part) and not each.is_trained:
             notes = [step.parameters[each.name].before for step in evidence.steps if each.name in step.parameters]
             if len(notes) > 1 and not np.array_equal(notes[0], notes[-1]):
                 return True

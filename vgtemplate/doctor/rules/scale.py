@@ -9,10 +9,11 @@ import numpy as np
 from vgtemplate.doctor.evidence import NORMALISATIONS, Evidence
 from vgtemplate.doctor.losses import DISTANCES
 from vgtemplate.doctor.report import LIKELY, Finding
+from vgtemplate.doctor.rules.learning import learns
 from vgtemplate.text import write_count
 
 _LARGE, _SMALL, _SPREAD = 10.0, 1e-3, 1e3
-_LARGE_TARGET = 30.0
+_LARGE_TARGET, _SMALL_TARGET = 30.0, 1e-3
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -52,13 +53,18 @@ def _targets(evidence: Evidence) -> Iterator[Finding]:
             size, spread = call.values.get("target_rms", 0.0), call.values.get("target_std", 0.0)
             if call.kind not in DISTANCES | {"difference"} or call.target_is_class or not np.isfinite(size):
                 continue
-            if size > _LARGE_TARGET and size > 10 * call.values.get("rms", 0.0):
+            output = call.values.get("rms", 0.0)
+            is_large = size > _LARGE_TARGET and size > 10 * output
+            is_small = 0 < size < _SMALL_TARGET and 10 * size < output and not learns(evidence)
+            if is_large or is_small:
                 yield Finding(
                     "unscaled-targets",
                     (f"{call.kind} at {call.place}",),
                     step.number,
-                    f"targets of RMS {size:.3g} (spread {spread:.3g}), outputs of RMS {call.values['rms']:.3g}",
-                    "the outputs have to grow before anything is learned, and the loss is as large as their square",
+                    f"targets of RMS {size:.3g} (spread {spread:.3g}), outputs of RMS {output:.3g}",
+                    "the outputs have to grow before anything is learned, and the loss is as large as their square"
+                    if is_large
+                    else "beside the outputs the targets are all zero, and so is the loss when it has hardly begun",
                     "standardise the targets, and scale the predictions back afterwards",
                     LIKELY,
                 )

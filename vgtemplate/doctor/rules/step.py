@@ -47,7 +47,12 @@ def _too_large(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     every = overall_ratios(steps)
     is_wild = bool(np.isfinite(every).any() and np.nanmedian(every) > _WILD)
     is_wild |= _is_thrown(losses, peak)
-    if len(losses) < 3 or not np.isfinite(losses[0]) or (learns(evidence) and not is_wild):
+    if (
+        len(losses) < 3
+        or not np.isfinite(losses[0])
+        or (learns(evidence) and not is_wild)
+        or _ends_in_backward(evidence)
+    ):
         return
     first = abs(float(losses[0])) + 1e-12
     finite = losses[np.isfinite(losses)]
@@ -75,6 +80,18 @@ def _too_large(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
         "a learning rate 10 times smaller, warm-up, or clipping",
         LIKELY,
     )
+
+
+def _ends_in_backward(evidence: Evidence) -> bool:
+    """Say whether a backward pass has put out what is not finite, of a loss that no step had thrown up before."""
+    steps = evidence.all_steps()
+    highest = steps[0].loss
+    for step in steps:
+        highest = max(highest, step.loss)
+        is_broken = any(note.is_broken for note in step.parameters.values())
+        if is_broken or not np.isfinite(step.loss):
+            return is_broken and not step.is_scaled and highest < _DIVERGED * abs(steps[0].loss)
+    return False
 
 
 def _is_thrown(losses: Array, peak: float) -> bool:
