@@ -5,8 +5,20 @@ from __future__ import annotations
 from types import ModuleType
 
 from benchmarks.doctor.case import Case
-from benchmarks.doctor.fifth import ill_links, ill_owners
+from benchmarks.doctor.fifth import (
+    ill_depth,
+    ill_flat,
+    ill_links,
+    ill_owners,
+    ill_time,
+)
 
-SHELVES: tuple[ModuleType, ...] = (ill_links, ill_owners)
+SHELVES: tuple[ModuleType, ...] = (
+    ill_depth,
+    ill_time,
+    ill_flat,
+    ill_links,
+    ill_owners,
+)
 CASES: tuple[Case, ...] = tuple(case for shelf in SHELVES for case in shelf.CASES)
 """All of them, in any order."""
