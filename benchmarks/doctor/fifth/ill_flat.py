@@ -17,7 +17,7 @@ from benchmarks.doctor.fifth.ill_parts import ce, copies, dice, fit, keep, mlp, 
 CASES: list[Case] = []
 
 
-@keep(CASES, "weights-by-randn", "saturated-units", "dense", 120)
+@keep(CASES, "weights-by-randn", "saturated-units", "dense", 60)
 def by_randn(seed: int, ill: bool) -> Training:
     """github.com/karpathy/nn-zero-to-hero/issues/66: W = torch.randn(...) before each tanh, as a first lesson has it.
 

@@ -8,6 +8,7 @@ from benchmarks.doctor.case import Case
 from benchmarks.doctor.fifth import (
     ill_depth,
     ill_flat,
+    ill_heads,
     ill_links,
     ill_owners,
     ill_time,
@@ -17,6 +18,7 @@ SHELVES: tuple[ModuleType, ...] = (
     ill_depth,
     ill_time,
     ill_flat,
+    ill_heads,
     ill_links,
     ill_owners,
 )
