@@ -21,6 +21,7 @@ SHELVES: tuple[ModuleType, ...] = (
     ill_heads,
     ill_links,
     ill_owners,
+    ill_loops,
 )
 CASES: tuple[Case, ...] = tuple(case for shelf in SHELVES for case in shelf.CASES)
 """All of them, in any order."""
