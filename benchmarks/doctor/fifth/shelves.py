@@ -10,6 +10,7 @@ from benchmarks.doctor.fifth import (
     ill_flat,
     ill_heads,
     ill_links,
+    ill_loops,
     ill_owners,
     ill_time,
 )
