@@ -7,10 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-import psutil
-
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How, Worker
+from vgtemplate.memory import total_memory
 
 
 class Place(NamedTuple):
@@ -91,8 +90,8 @@ class Processes:
 
 
 def room_megabytes() -> float:
-    """Return how many megabytes the tensors of all jobs may take together: half of the machine's memory."""
-    return psutil.virtual_memory().total / 2e6
+    """Return how many megabytes the tensors of all jobs may take together: half of what there is."""
+    return total_memory() / 2e6
 
 
 def asked_threads() -> int | None:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import psutil
-
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.schema import ArmConfig
+from vgtemplate.memory import free_memory
 from vgtemplate.text import write_count
 
 _KERNEL = 9
@@ -59,9 +58,9 @@ def needed_bytes(
 def require_memory(
     config: ArmConfig, input_shape: Sequence[int], num_outputs: int, num_seeds: int, batch_size: int
 ) -> None:
-    """Raise UserError, with the numbers, if this machine has not the memory for a population on its processor."""
+    """Raise UserError, with the numbers, if there is not the memory here for a population on its processor."""
     needed = needed_bytes(config, input_shape, num_outputs, num_seeds, batch_size)
-    available = psutil.virtual_memory().available + psutil.swap_memory().free
+    available = free_memory()
     if needed <= available:
         return
     assert config.built_in is not None

@@ -17,6 +17,7 @@ from vgtemplate.cli.origin import find_origin
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.data.files import data_root, is_present
+from vgtemplate.memory import total_memory
 
 _LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "lightning", "mlflow", "numpy", "scipy", "pydantic", "click")
 _COLUMNS = (Column("what"), Column("here", folds=True))
@@ -40,8 +41,6 @@ def info(as_json: bool) -> None:
 
 def describe() -> dict[str, Any]:
     """Return versions, machine, devices and data of this installation, JSON-ready."""
-    import psutil
-
     results = results_dir()
     return {
         "vgtemplate": _version("vgtemplate"),
@@ -50,7 +49,7 @@ def describe() -> dict[str, Any]:
         "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "cores": os.cpu_count(),
-        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
+        "memory": f"{total_memory() / 1e9:.0f} GB",
         "processor and devices": _devices(),
         "threads": os.environ.get("OMP_NUM_THREADS", "not limited"),
         "data": {"folder": _without_home(data_root()), "there": [n for n in DATASETS if _is_there(n)]},
