@@ -23,7 +23,7 @@ import torch
 from benchmarks.price import lightning_seconds, product_rate, products, shape_of
 from benchmarks.suite import Options, Row
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.lab.crew import num_cores
+from vgtemplate.limits import num_cores
 
 
 def _family_megabytes(parent: psutil.Process) -> float:

@@ -43,7 +43,7 @@ ROOMS = {
     "atomic": Room(0, names(""), names("")),
     "locking": Room(0, names(""), names("filelock")),
     "text": Room(0, names(""), names("")),
-    "memory": Room(0, names(""), names("psutil")),
+    "limits": Room(0, names(""), names("psutil")),
     "measure": Room(0, names(""), names("torch")),
     "stacking": Room(0, names(""), names("numpy")),
     "lightning": Room(0, names(""), names("pytorch_lightning lightning")),
@@ -59,11 +59,11 @@ ROOMS = {
     "prediction": Room(4, names("text config records theory metrics nn"), names("numpy pydantic")),
     "figures": Room(5, names("atomic text config records theory prediction metrics"), never=HEAVY),
     "callbacks": Room(6, names("atomic lightning config measure nn tracking watching doctor figures")),
-    "training": Room(7, names("atomic text memory lightning stacking config data metrics nn callbacks records")),
+    "training": Room(7, names("atomic text limits lightning stacking config data metrics nn callbacks records")),
     "jobs": Room(8, names("locking config data records training"), names("filelock")),
     "cli": Room(
         9,
-        names("atomic text memory config records theory data metrics doctor tracking prediction figures training jobs"),
+        names("atomic text limits config records theory data metrics doctor tracking prediction figures training jobs"),
     ),
 }
 LATE = re.compile(
@@ -199,7 +199,7 @@ READERS = {
     "cli/commands/ui.py webbrowser.open": "an address, no file",
     "atomic.py os.open": "a folder, to flush it",
     "training/usage.py _STATUS.read_text": "what the kernel says of this process",
-    "memory.py path.read_text": "what the kernel says of limits",
+    "limits.py path.read_text": "what the kernel says of limits",
     "training/processor.py cpuinfo.read_text": "what the kernel says of the machine",
     "config/yaml.py yaml.load": "a text in memory",
     "callbacks/loggers.py Image.open": "bytes in memory",

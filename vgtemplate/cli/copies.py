@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vgtemplate.config.inputs import read_input
+from vgtemplate.limits import num_cores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,7 +62,7 @@ def train_copies(script: Script, steps: int, copies: Sequence[Copy]) -> list[Tri
     """Train copies of a script, some at once where there are cores for it; one after the other on a GPU."""
     import torch
 
-    at_once = 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // 4)
+    at_once = 1 if torch.cuda.is_available() else max(1, num_cores() // 4)
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda copy: _train_copy(script, steps, copy), copies))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.worker import How, Worker
-from vgtemplate.memory import total_memory
+from vgtemplate.limits import num_cores, total_memory
 
 
 class Place(NamedTuple):
@@ -104,10 +104,3 @@ def share_of_cores(number: int) -> int:
     """Return the threads of each of so many workers: its share of the cores, and no more than OMP_NUM_THREADS says."""
     share = max(1, num_cores() // number)
     return min(share, asked_threads() or share)
-
-
-def num_cores() -> int:
-    """Return the number of processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

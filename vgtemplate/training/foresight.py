@@ -9,7 +9,7 @@ from itertools import pairwise
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.network import ModelConfig
 from vgtemplate.config.schema import ArmConfig
-from vgtemplate.memory import free_memory
+from vgtemplate.limits import free_memory
 from vgtemplate.text import write_count
 
 _KERNEL = 9

@@ -17,7 +17,7 @@ from vgtemplate.cli.origin import find_origin
 from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.catalogue import DATASETS
 from vgtemplate.data.files import data_root, is_present
-from vgtemplate.memory import total_memory
+from vgtemplate.limits import num_cores, total_memory
 
 _LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "lightning", "mlflow", "numpy", "scipy", "pydantic", "click")
 _COLUMNS = (Column("what"), Column("here", folds=True))
@@ -48,7 +48,7 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "cores": os.cpu_count(),
+        "cores": num_cores(),
         "memory": f"{total_memory() / 1e9:.0f} GB",
         "processor and devices": _devices(),
         "threads": os.environ.get("OMP_NUM_THREADS", "not limited"),

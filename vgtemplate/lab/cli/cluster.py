@@ -17,10 +17,10 @@ from vgtemplate.cli.paths import results_dir
 from vgtemplate.config.errors import UserError
 from vgtemplate.config.extras import require
 from vgtemplate.data import files
-from vgtemplate.lab.crew import num_cores
 from vgtemplate.lab.plan import Task
 from vgtemplate.lab.schedule import Row, longest_task, plan_rows
 from vgtemplate.lab.worker import How
+from vgtemplate.limits import num_cores
 from vgtemplate.text import describe_seconds, write_count
 
 _SLURM_JOBS = 4

@@ -1,4 +1,4 @@
-"""How much memory there is: a container's limit counts as the machine's own does."""
+"""What this process may use: a container's limit counts as the machine's own does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vgtemplate import memory
+from vgtemplate import limits
 
 MEGABYTE = 2**20
 
@@ -19,8 +19,8 @@ MEGABYTE = 2**20
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for the control groups, of which there are none yet."""
-    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
-    monkeypatch.setattr(memory, "_MOUNT", tmp_path / "cgroup")
+    monkeypatch.setattr(limits, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(limits, "_MOUNT", tmp_path / "cgroup")
     return tmp_path
 
 
@@ -31,11 +31,11 @@ def write(folder: Path, **files: object) -> None:
 
 
 def test_without_a_limit_it_is_the_machines(groups: Path) -> None:
-    assert memory.total_memory() == psutil.virtual_memory().total
+    assert limits.total_memory() == psutil.virtual_memory().total
     write(groups / "cgroup" / "job", memory__max="max", memory__current=5)
     (groups / "own").write_text("0::/job\n")
-    assert memory.total_memory() == psutil.virtual_memory().total
-    assert 0 < memory.free_memory() <= memory.total_memory() + psutil.swap_memory().total
+    assert limits.total_memory() == psutil.virtual_memory().total
+    assert 0 < limits.free_memory() <= limits.total_memory() + psutil.swap_memory().total
 
 
 def test_limit_of_version_2_and_what_can_be_given_back(groups: Path) -> None:
@@ -48,30 +48,48 @@ def test_limit_of_version_2_and_what_can_be_given_back(groups: Path) -> None:
         memory__current=90 * MEGABYTE,
         memory__stat=stat,
     )
-    assert memory.total_memory() == 100 * MEGABYTE
-    assert memory.free_memory() == 40 * MEGABYTE
+    assert limits.total_memory() == 100 * MEGABYTE
+    assert limits.free_memory() == 40 * MEGABYTE
 
 
 def test_innermost_limit_need_not_be_the_narrowest(groups: Path) -> None:
     (groups / "own").write_text("0::/a/b\n")
     write(groups / "cgroup" / "a" / "b", memory__max=90 * MEGABYTE, memory__current=0)
     write(groups / "cgroup" / "a", memory__max=50 * MEGABYTE, memory__current=45 * MEGABYTE)
-    assert memory.total_memory() == 50 * MEGABYTE
-    assert memory.free_memory() == 5 * MEGABYTE
+    assert limits.total_memory() == 50 * MEGABYTE
+    assert limits.free_memory() == 5 * MEGABYTE
 
 
 def test_container_under_version_1_does_not_see_its_path(groups: Path) -> None:
     (groups / "own").write_text("9:cpu:/docker/0a\n4:memory:/docker/0a\n0::/docker/0a\n")
     write(groups / "cgroup" / "memory", memory__limit_in_bytes=64 * MEGABYTE, memory__usage_in_bytes=80 * MEGABYTE)
-    assert memory.total_memory() == 64 * MEGABYTE
-    assert memory.free_memory() == 0
+    assert limits.total_memory() == 64 * MEGABYTE
+    assert limits.free_memory() == 0
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "-1", "9223372036854771712", "10**9"])
 def test_what_is_no_limit_is_none(groups: Path, content: str) -> None:
     (groups / "own").write_text("4:memory:/\n")
     write(groups / "cgroup" / "memory", memory__limit_in_bytes=content)
-    assert memory.total_memory() == psutil.virtual_memory().total
+    assert limits.total_memory() == psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 2), ("1 100000", 1)]
+)
+def test_share_of_time_counts_as_cores(groups: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (groups / "own").write_text("0::/job/step\n")
+    write(groups / "cgroup" / "job", cpu__max=quota)
+    assert limits.num_cores() == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(-1, 8), (400_000, 4), ("", 8)])
+def test_share_of_time_of_version_1(groups: Path, monkeypatch: pytest.MonkeyPatch, quota: object, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (groups / "own").write_text("4:cpu,cpuacct:/docker/0a\n")
+    write(groups / "cgroup" / "cpu", cpu__cfs_quota_us=quota, cpu__cfs_period_us=100_000)
+    assert limits.num_cores() == cores
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""How much memory there is for this process: the machine's, or what a container or a batch system grants of it."""
+"""What this process may use of the machine: memory and cores, or what a container or a batch system grants of them."""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,9 +29,25 @@ def free_memory() -> int:
     return int(min([psutil.virtual_memory().available + psutil.swap_memory().free, *left]))
 
 
+def num_cores() -> int:
+    """Return the number of processor cores that this process may use, at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(math.ceil(share) for share in _shares_of_time())]))
+
+
+def _shares_of_time() -> Iterator[float]:
+    """Yield how many cores' time each control group that this process is in has at most."""
+    for folder in _folders("cpu"):
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        if not quota:
+            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        if quota.strip().isdecimal() and period.strip().isdecimal() and int(period):
+            yield int(quota) / int(period)
+
+
 def _granted() -> Iterator[tuple[int, int]]:
     """Yield the limit of each control group that this process is in, and what its processes have taken."""
-    for folder in _folders():
+    for folder in _folders("memory"):
         for name, (taken, spare) in _NAMES.items():
             limit = _number(folder / name)
             # Version 1 has a number beyond all memory where there is no limit.
@@ -37,12 +55,13 @@ def _granted() -> Iterator[tuple[int, int]]:
                 yield limit, max(0, (_number(folder / taken) or 0) - _entry(folder / "memory.stat", spare))
 
 
-def _folders() -> Iterator[Path]:
-    """Yield the folders of this process's memory groups, from the innermost one out; limits of all of them hold."""
+def _folders(kind: str) -> Iterator[Path]:
+    """Yield the folders of this process's groups of a kind, from the innermost one out; limits of all of them hold."""
     for line in _read(_OWN).splitlines():
         kinds, _, path = line.partition(":")[2].partition(":")
-        if kinds in ("", "memory"):
-            mount = _MOUNT / kinds
+        if not kinds or kind in kinds.split(","):
+            # Version 1 has a tree per kind, under the kind's own name too where several share one.
+            mount = _MOUNT / kind if kinds else _MOUNT
             # In a container the outer part of the path may not be there, and its own group is the root.
             inside = mount / path.strip("/")
             yield from (folder for folder in (inside, *inside.parents) if folder == mount or mount in folder.parents)
