@@ -8,9 +8,11 @@ from benchmarks.doctor.case import Case
 from benchmarks.doctor.fifth import (
     ill_depth,
     ill_flat,
+    ill_halves,
     ill_heads,
     ill_links,
     ill_loops,
+    ill_numbers,
     ill_owners,
     ill_time,
 )
@@ -23,6 +25,8 @@ SHELVES: tuple[ModuleType, ...] = (
     ill_links,
     ill_owners,
     ill_loops,
+    ill_numbers,
+    ill_halves,
 )
 CASES: tuple[Case, ...] = tuple(case for shelf in SHELVES for case in shelf.CASES)
 """All of them, in any order."""
