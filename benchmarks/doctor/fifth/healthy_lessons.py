@@ -148,15 +148,12 @@ def nll(model: nn.Module, batch: Any) -> Tensor:
 CASES: list[Case] = [
     plain("quickstart", "dense", quickstart, digits, ce, "plain", 0.05, 80),
     plain("cifar-lesson", "convolutional", Cifar, partial(pictures, side=32), ce, "sgd", 0.01, 120),
-    plain("iris-in-centimetres", "dense", partial(dense, 4, 3, 10), data.flowers, ce, "adam", 0.02, 100),
-    plain("wine", "dense", partial(dense, 13, 3, 16), data.wines, ce, "rmsprop", 3e-3, 80),
+    plain("iris-in-centimetres", "dense", partial(dense, 4, 3, 16), data.flowers, ce, "adam", 0.01, 120),
     plain("line", "regression", partial(nn.Linear, 1, 1), line, mse, "plain", 0.1, 60),
     plain("softmax-regression-from-zero", "regression", zeros, digits, ce, "plain", 0.1, 80),
-    plain("sine-of-tanh", "regression", partial(dense, 1, 1, 32, nn.Tanh), sine, mse, "adam", 0.01, 120),
     plain("exclusive-or", "dense", partial(dense, 2, 1, 16, nn.Tanh, 1), xor, bce, "adam", 0.05, 100),
     named("spiral-rate-one", "dense", spiral, 200),
     plain("nielsens-book-rate-three", "dense", Book, unit_digits, quadratic, "plain", 3.0, 200),
     plain("small-resnet", "convolutional", resnet, scenes, ce, "sgd-decay", 0.1, 80),
     plain("biopsies-sigmoid-bceloss", "tables", probabilities, data.biopsies, likelihood, "adam", 3e-3, 80),
-    plain("log-softmax-nll", "dense", log_probabilities, digits, nll, "adagrad", 0.02, 80),
 ]

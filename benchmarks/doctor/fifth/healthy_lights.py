@@ -1,5 +1,7 @@
 """Healthy LightningModules; their classes are in `healthy_lit_usual` and `healthy_lit_other`."""
 
+# ruff: noqa: E501 - a case is a line
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,12 +12,17 @@ from typing import Any
 import torch
 
 from benchmarks.doctor.case import Batches, Case, Training
-from benchmarks.doctor.data import digits, discs, moons, rare_tokens
+from benchmarks.doctor.data import digits, discs, moons, pictures, rare_tokens, waves
 from benchmarks.doctor.fifth import healthy_data as data
-from benchmarks.doctor.fifth.healthy_lessons import resnet, unit_digits
-from benchmarks.doctor.fifth.healthy_parts import dense, loader, named
+from benchmarks.doctor.fifth.healthy_lessons import log_probabilities, nll, resnet, sine, unit_digits
+from benchmarks.doctor.fifth.healthy_loops import Again
+from benchmarks.doctor.fifth.healthy_pairs import Barlow
+from benchmarks.doctor.fifth.healthy_parts import ce, dense, loader, mae, mse, named, own
+from benchmarks.doctor.fifth.healthy_pictures import dice_and_entropy, double
+from benchmarks.doctor.fifth.healthy_rows import Coral, ordinal
+from benchmarks.doctor.fifth.healthy_series import Beats, BothWays
 from benchmarks.doctor.fifth.healthy_tuned import swapped, trained
-from benchmarks.doctor.fourth.data import scenes
+from benchmarks.doctor.fourth.data import masks, scenes
 
 
 def module(where: str, name: str, *given: Any) -> Any:
@@ -59,6 +66,19 @@ def places(seed: int) -> Batches:
     return Batches((torch.randn(2048, 2, generator=data.dice(seed)),), 64, seed)
 
 
+def task(
+    name: str, net: Any, batches: Any, loss: Any, way: str, rate: float, steps: int = 60, size: int = 32, **trainer: Any
+) -> Case:
+    """Return a case of a template's module round an ordinary network."""
+
+    def make(seed: int) -> Training:
+        return Training(
+            module("usual", "Task", net(), loss, way, rate), loader(batches(seed), seed, size), trainer=trainer
+        )
+
+    return named(f"light-{name}", "Lightning", make, steps)
+
+
 usual, other = partial(light, where="usual"), partial(light, where="other")
 CASES: list[Case] = [
     usual("classifier", "Lightning", kind="Classifier", batches=digits),
@@ -86,4 +106,13 @@ CASES: list[Case] = [
     other("slow-copy-in-a-hook", "Lightning", kind="Views", batches=digits, steps=80, size=64),
     other("heads-in-turn", "Lightning", kind="Turns", batches=digits, steps=100, size=64),
     other("tuned-at-2e-5", "Lightning", kind="Tiny", batches=digits, steps=50, size=64, given=teacher, falls=False),
+    task("wine", partial(dense, 13, 3, 16), data.wines, ce, "rmsprop", 3e-3, 80),
+    task("sine-of-tanh", partial(dense, 1, 1, 32, torch.nn.Tanh), sine, mse, "adam", 0.01, 150, 100),
+    task("log-softmax-nll", log_probabilities, digits, nll, "adagrad", 0.02, 80, gradient_clip_val=1.0),
+    task("both-ways", BothWays, waves, ce, "adam", 5e-3, 60, gradient_clip_val=0.5, gradient_clip_algorithm="value"),
+    task("residual-forecasts", Beats, data.loads, mae, "adam", 2e-3, 80, accumulate_grad_batches=2),
+    task("stars-in-order", Coral, data.stars, ordinal, "adamw", 1e-2, 80),
+    task("barlow-twins", Barlow, digits, own, "adam", 5e-3, 100, 64),
+    task("computed-again", Again, partial(pictures, side=16), ce, "adamw", 5e-3, 60, 16),
+    task("masks-by-nadam", lambda: torch.nn.Sequential(double(3, 12), double(12, 12), torch.nn.Conv2d(12, 1, 1)), masks, dice_and_entropy, "nadam", 3e-3, 60, 16),
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.doctor.fifth.healthy_agents import room
+from benchmarks.doctor.fifth.healthy_pairs import normed
 from benchmarks.doctor.fifth.healthy_parts import by, dense, follow
 
 
@@ -223,7 +224,7 @@ class Quasi(pl.LightningModule):
         return F.cross_entropy(self.net(batch[0]), batch[1])
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.LBFGS(self.parameters(), lr=0.5, max_iter=4)
+        return torch.optim.LBFGS(self.parameters(), lr=1.0, max_iter=4, line_search_fn="strong_wolfe")
 
 
 class Views(pl.LightningModule):
@@ -231,7 +232,7 @@ class Views(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.online, self.predictor = dense(64, 24, 64), dense(24, 24, 48)
+        self.online, self.predictor = normed(64, 24), normed(24, 24, 48)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -277,4 +278,3 @@ class Tiny(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), lr=2e-5, weight_decay=0.01)
-

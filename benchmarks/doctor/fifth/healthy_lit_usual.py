@@ -123,7 +123,7 @@ class Recommender(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.user, self.item, self.top = nn.Embedding(60, 12), nn.Embedding(80, 12), dense(24, 1, 32)
+        self.user, self.item, self.top = nn.Embedding(60, 12), nn.Embedding(80, 12), dense(24, 1, 32, nn.GELU)
         nn.init.normal_(self.user.weight, std=0.1)
         nn.init.normal_(self.item.weight, std=0.1)
 
@@ -172,7 +172,7 @@ class Transfer(pl.LightningModule):
         return F.cross_entropy(self.head(h), batch[1])
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(filter(lambda p: p.requires_grad, self.parameters()), lr=0.1, momentum=0.9)
+        return torch.optim.SGD(filter(lambda p: p.requires_grad, self.parameters()), lr=0.02, momentum=0.9)
 
 
 class Letters(pl.LightningModule):
@@ -253,3 +253,19 @@ class Payments(pl.LightningModule):
         optimizer = torch.optim.Adam(self.parameters(), lr=5e-3)
         rule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rule, "monitor": "loss"}}
+
+
+class Task(pl.LightningModule):
+    """Any network with any loss and optimiser, as a team's template has it."""
+
+    def __init__(self, net: nn.Module, loss: Any, way: str, rate: float) -> None:
+        super().__init__()
+        self.net, self.loss, self.way, self.rate = net, loss, way, rate
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = self.loss(self.net, batch)
+        self.log("train/loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return by(self.way, self.parameters(), self.rate)

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR, Re
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.doctor.case import Case, Training
-from benchmarks.doctor.data import digits, moons, pictures
+from benchmarks.doctor.data import digits, moons
 from benchmarks.doctor.fifth import healthy_data as data
 from benchmarks.doctor.fifth.healthy_lessons import resnet
 from benchmarks.doctor.fifth.healthy_parts import by, ce, dense, down, follow, named, plain
@@ -259,7 +259,6 @@ CASES: list[Case] = [
     plain("hardest-third", "dense", partial(dense, 64, 10, 64), digits, hardest, "sgd", 0.05, 80),
     named("lbfgs-line-search", "closures", closures, 20),
     plain("scripted", "dense", scripted, digits, ce, "rmsprop", 2e-3, 60),
-    plain("computed-again", "checkpointing", Again, partial(pictures, side=16), ce, "adamw", 5e-3, 60),
     named("cut-and-mixed", "robust losses", mixed, 100),
     named("noisy-labels", "noisy labels", noisy, 120, falls=False),
     named("trained-to-the-end", "trained to the end", finished, 50, falls=False),

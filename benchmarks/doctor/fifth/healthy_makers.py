@@ -194,7 +194,7 @@ class Quantised(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.decoder = dense(64, 4 * 8, 96), dense(32, 64, 96)
+        self.encoder, self.decoder = dense(64, 4 * 8, 96, nn.SiLU), dense(32, 64, 96, nn.SiLU)
         self.register_buffer("book", torch.randn(32, 8))
         self.register_buffer("size", torch.ones(32))
         self.register_buffer("sums", self.book.clone())
@@ -218,7 +218,7 @@ class Coupling(nn.Module):
 
     def __init__(self, flip: bool) -> None:
         super().__init__()
-        self.flip, self.net = flip, dense(1, 2, 48)
+        self.flip, self.net = flip, dense(1, 2, 48, nn.Tanh)
         nn.init.zeros_(self.net[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.net[-1].bias)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import discs
 from benchmarks.doctor.fifth import healthy_data as data
 from benchmarks.doctor.fifth.healthy_parts import by, ce, down, named, plain
-from benchmarks.doctor.fourth.data import grainy, masks, scenes
+from benchmarks.doctor.fourth.data import grainy, scenes
 
 
 def double(inputs: int, outputs: int) -> nn.Sequential:
@@ -212,10 +212,9 @@ CASES: list[Case] = [
     plain("mobilenet-hard-gates", "convolutional", mobilenet, scenes, ce, "sgd", 0.05, 100),
     plain("centres-focal-prior", "detection", partial(heat_net, -2.19), data.spots, centres, "adam", 5e-3, 60),
     plain("heat-map-small-loss", "detection", heat_net, data.spots, element_wise, "adam", 2e-3, 60),
-    plain("crowd-summed-loss", "counting", heat_net, data.spots, summed, "adam", 5e-3, 80),
+    plain("crowd-summed-loss", "counting", heat_net, data.spots, summed, "adam", 2e-3, 150),
     plain("vit-class-token-from-zero", "transformers", ViT, scenes, ce, "adamw", 2e-3, 200),
     plain("bytes-into-a-norm", "convolutional", camera, data.bytes_, ce, "adam", 3e-3, 80),
     plain("group-norm-batches-of-two", "convolutional", grouped, partial(scenes, size=2), ce, "adam", 3e-3, 200),
-    plain("masks-by-nadam", "segmentation", lambda: nn.Sequential(double(3, 12), double(12, 12), nn.Conv2d(12, 1, 1)), masks, dice_and_entropy, "nadam", 3e-3, 40),
     named("perceptual-frozen-eye", "restoration", perceptual, 60),
 ]  # fmt: skip

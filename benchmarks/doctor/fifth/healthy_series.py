@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.doctor.case import Batches, Case, Training
-from benchmarks.doctor.data import adding, digits, tail, waves
+from benchmarks.doctor.data import adding, digits, tail
 from benchmarks.doctor.fifth import healthy_data as data
-from benchmarks.doctor.fifth.healthy_parts import by, ce, down, mae, mse, named, plain
+from benchmarks.doctor.fifth.healthy_parts import by, ce, down, mse, named, plain
 from benchmarks.doctor.fourth.data import orbits
 
 
@@ -242,9 +242,7 @@ CASES: list[Case] = [
     plain("last-readings-tanh", "recurrent", partial(Last, nn.RNN), partial(tail, length=30), mse, "rmsprop", 3e-3, 80),
     plain("megawatts-reversible", "forecasting", Reversible, megawatts, mse, "adam", 5e-3, 80),
     named("endless-stream-detached", "recurrent", truncated, 120),
-    plain("residual-forecasts", "forecasting", Beats, data.loads, mae, "adam", 2e-3, 80),
     plain("stock-lesson", "forecasting", Stock, prices, mse, "adam", 1e-2, 120),
-    plain("both-ways", "recurrent", BothWays, waves, ce, "adam", 5e-3, 60),
     plain("causal-weight-norm", "forecasting", Causal, data.loads, mse, "radam", 1e-2, 80),
     plain("quantiles-ahead", "forecasting", lambda: nn.Sequential(nn.Linear(48, 64), nn.Softplus(), nn.Linear(64, 24)), data.loads, pinball, "adamw", 5e-3, 80),
     plain("differential-equation", "dynamics", Flow, orbits, lambda m, b: m(b[0]), "adam", 1e-2, 60),

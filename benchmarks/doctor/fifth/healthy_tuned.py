@@ -16,7 +16,7 @@ from benchmarks.doctor.fifth.healthy_parts import by, ce, dense, down, named
 from benchmarks.doctor.fourth.data import grainy, scenes
 
 
-def trained(net: Any, batches: Any, steps: int = 60, rate: float = 5e-3) -> Any:
+def trained(net: Any, batches: Any, steps: int = 100, rate: float = 2e-3) -> Any:
     """Return a network after some training."""
     optimizer = by("adam", net.parameters(), rate)
     for _, batch in zip(range(steps), batches, strict=False):
@@ -52,7 +52,7 @@ class Probe(nn.Module):
 def probed(seed: int) -> Training:
     """A linear probe: the head alone is given to the optimiser."""
     model = Probe(trained(resnet(), scenes(seed)))
-    return Training(model, swapped(seed), by("sgd", model.head.parameters(), 0.1), ce)
+    return Training(model, swapped(seed), by("sgd", model.head.parameters(), 0.02), ce)
 
 
 class LoRA(nn.Module):
@@ -87,13 +87,13 @@ def by_layers(seed: int) -> Training:
 
 def gently(seed: int) -> Training:
     """All of it again on what it knows nearly, at 1e-5: the loss is low and hardly falls."""
-    model = trained(resnet(), scenes(seed), 80)
+    model = trained(resnet(), scenes(seed), 120)
     return Training(model, scenes(seed), by("adamw", model.parameters(), 1e-5), ce)
 
 
 def tented(seed: int) -> Training:
     """TENT: scales and shifts of norms alone learn, from the entropy of what it says of strange pictures."""
-    model = trained(resnet(), scenes(seed), 80)
+    model = trained(resnet(), scenes(seed), 120)
     model.requires_grad_(False)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
