@@ -9,11 +9,22 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Evidence
 from vgtemplate.doctor.report import Finding
-from vgtemplate.doctor.rules import connectivity, depth, loss_head, precision, registration, scale, step, time
+from vgtemplate.doctor.rules import (
+    connectivity,
+    depth,
+    direction,
+    loss_head,
+    precision,
+    registration,
+    scale,
+    step,
+    time,
+)
 
 CODES = (
-    *("loss-head-mismatch", "unregistered-parameters", "not-in-optimizer", "symmetric-initialisation"),
-    *("disconnected-parameters", "stuck-at-zero", "frozen-buffers-move", "stale-gradients", "graph-grows"),
+    *("loss-head-mismatch", "wrong-direction", "unregistered-parameters", "not-in-optimizer"),
+    *("symmetric-initialisation", "disconnected-parameters", "stuck-at-zero", "frozen-buffers-move"),
+    *("stale-gradients", "graph-grows"),
     *("precision-overflow", "unscaled-inputs", "unscaled-targets", "batchnorm-tiny-batch"),
     *("exploding-time", "vanishing-time", "exploding-depth", "vanishing-depth", "dead-units"),
     *("oscillation", "step-too-large", "overflow-forward", "nan-forward", "nan-backward", "precision-underflow"),
@@ -25,6 +36,7 @@ _RESTLESS = ("step-too-large", "oscillation")
 _FLAT = ("saturated-output", "signal-collapse")
 _EXPLAINS = {
     "loss-head-mismatch": ("vanishing-depth", "step-too-small", *_RESTLESS, *_FLAT),
+    "wrong-direction": ("dead-units", "saturated-units", *_RESTLESS, *_NOT_FINITE, *_FLAT),
     "symmetric-initialisation": (
         *("disconnected-parameters", "stuck-at-zero", "vanishing-depth", "dead-units", "signal-collapse"),
     ),
@@ -41,8 +53,8 @@ _EXPLAINS = {
 }
 """By finding: what follows from it, stands behind it, and is not said besides."""
 _FAMILIES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    *(loss_head.rules, registration.rules, connectivity.rules, scale.rules, precision.rules, step.rules),
-    *(time.rules, depth.rules),
+    *(loss_head.rules, direction.rules, registration.rules, connectivity.rules, scale.rules),
+    *(precision.rules, step.rules, time.rules, depth.rules),
 )
 
 

@@ -294,6 +294,16 @@ def rated(rate: float, optimizer: Any = torch.optim.Adam, steps: int = 40) -> Tr
     return plain(model, optimizer=optimizer(model.parameters(), rate), steps=steps)
 
 
+def signed(sign: int) -> Training:
+    model = stack(32, 2, nn.Tanh)
+    return plain(model, lambda m, b: sign * entropy(m, b), optimizer=adam(model, 0.01))
+
+
+def turned(maximize: bool) -> Training:
+    model = stack(32, 2, nn.Tanh)
+    return plain(model, optimizer=torch.optim.SGD(model.parameters(), 0.1, maximize=maximize))
+
+
 def tiny(batch: int) -> Training:
     model = nn.Sequential(nn.Linear(16, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 4))
     return plain(model, batches=classes(batch, 40))
@@ -357,6 +367,8 @@ FAULTS: dict[str, tuple[Callable[[], Training], Callable[[], Training]]] = {
     "graph-grows (penalty)": (lambda: penalised(True), lambda: penalised(False)),
     "unscaled-inputs": (lambda: scaled_inputs(255.0), lambda: scaled_inputs(1.0)),
     "unscaled-targets": (lambda: scaled_targets(1e4), lambda: scaled_targets(1.0)),
+    "wrong-direction": (lambda: signed(-1), lambda: signed(1)),
+    "wrong-direction (maximize)": (lambda: turned(True), lambda: turned(False)),
     "batchnorm-tiny-batch": (lambda: tiny(2), lambda: tiny(32)),
     "exploding-time": (lambda: recurrent(2.5, 40, "relu"), lambda: recurrent(1.0, 10)),
     "vanishing-time": (lambda: recurrent(0.5, 60), lambda: recurrent(1.0, 10)),

@@ -113,3 +113,25 @@ def test_gradient_that_is_no_number_is_found_in_whatever_step_it_comes(step: int
     report = diagnose(model, batches, loss, ill.adam(model, 0.05), 40)
     assert report.codes == ["nan-backward"]
     assert report.findings[0].since_step == step
+
+
+def test_loss_that_climbs_by_small_steps_is_not_well() -> None:
+    """A momentum above one: every step is small, and each is larger than the one before."""
+    torch.manual_seed(0)
+    model = ill.stack(24, 2, nn.ReLU)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=1.06)
+    assert codes(model, ill.entropy, ill.classes(), optimizer, 100) == ["step-too-large"]
+
+
+def test_gradient_that_float16_rounds_to_zero_is_not_cut() -> None:
+    torch.manual_seed(0)
+    model = ill.stack(24, 2, nn.ReLU)
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.float16):
+            out = model(batch[0])
+        return 1e-7 * F.cross_entropy(out.float(), batch[1])
+
+    found = codes(model, loss, ill.classes(), torch.optim.SGD(model.parameters(), 0.1))
+    assert "precision-underflow" in found
+    assert "disconnected-parameters" not in found

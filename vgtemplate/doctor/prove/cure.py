@@ -159,6 +159,7 @@ _OFFERS: dict[str, Callable[[Finding, Report], tuple[Cure, ...]]] = {
     "signal-collapse": _by_depth,
 }
 _NOT_FROM_OUTSIDE = {
+    "wrong-direction": "the sign stands in the training's own code",
     "disconnected-parameters": "what cuts the path stands in the network's own code",
     "graph-grows": "what is carried over is kept by the training's own code",
 }

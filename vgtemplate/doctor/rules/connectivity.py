@@ -116,7 +116,13 @@ def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
     )
     is_flooded = any(step.inputs is not None and step.inputs.rms > _FLOOD for step in evidence.steps[:1])
     has_zeros = any(kind == "zero" for kind in evidence.still_constant.values())
-    return bool(dead & near) or is_flooded or has_zeros or not parameter.is_matrix
+    return bool(dead & near) or is_flooded or has_zeros or _is_rounded_away(evidence) or not parameter.is_matrix
+
+
+def _is_rounded_away(evidence: Evidence) -> bool:
+    """Say whether float16 has rounded what comes back to zero at some layer."""
+    notes = [note for step in evidence.steps if not step.is_scaled for note in step.layers.values()]
+    return any(note.dtype == "float16" and note.lost > _MOST for note in notes)
 
 
 def _kept(evidence: Evidence) -> Iterator[Finding]:

@@ -37,6 +37,19 @@ def cosines(evidence: Evidence) -> Array:
     return np.array(found)
 
 
+def climbs(evidence: Evidence) -> float:
+    """Return the cosine between a step and its gradient, the median over the watched steps; usually below zero."""
+    found = []
+    for step in evidence.all_steps():
+        pairs = [(_update(note), note.gradient) for note in step.parameters.values()]
+        pairs = [(way, gradient) for way, gradient in pairs if len(way) == len(gradient) > 0]
+        if pairs:
+            way, gradient = (np.concatenate([pair[place] for pair in pairs]) for place in (0, 1))
+            size = np.linalg.norm(way) * np.linalg.norm(gradient)
+            found += [float(way @ gradient / size)] if np.isfinite(size) and size > 0 else []
+    return float(np.median(found)) if found else float("nan")
+
+
 class Move(NamedTuple):
     """What a step has done to the kept entries of a matrix: squares of its way and size, their number."""
 

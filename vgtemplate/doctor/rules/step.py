@@ -13,7 +13,7 @@ from vgtemplate.doctor.rules.learning import beside_constant, is_trained_already
 from vgtemplate.doctor.rules.motion import Move, cosines, moves, overall_ratios, ratios, straightness
 
 _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
-_DIVERGED, _THROWN = 3.0, 10.0
+_DIVERGED, _THROWN, _STRAY = 3.0, 10.0, 1.5
 _MANY_STEPS, _NOWHERE, _RISES = 30, 2e-3, 1.5
 """After so many steps a way of less than this share of the weights' size has taught nothing; a warm-up goes on."""
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
@@ -63,7 +63,9 @@ def _too_large(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     # A step whose loss alone is not finite, as of a batch without a target, has not thrown the weights away.
     breaks = not np.isfinite(losses[-1]) and len(finite) > 1
     collapse = _collapse(evidence)
-    if peak > _LARGE_RATIO and (rises or breaks):
+    _, own, floor = beside_constant(evidence)
+    is_astray = evidence.num_optimisers == 1 and rises and own > _STRAY * floor > 0
+    if (peak > _LARGE_RATIO and (rises or breaks)) or is_astray:
         how = f"the loss goes from {losses[0]:.3g} to {'NaN' if breaks else f'{finite.max():.3g}'}"
     elif collapse is not None and ratio > 0.01 and _is_stuck(evidence):
         how = collapse
