@@ -14,6 +14,7 @@ from benchmarks.doctor.fifth import (
     ill_loops,
     ill_numbers,
     ill_owners,
+    ill_steps,
     ill_time,
 )
 
@@ -27,6 +28,7 @@ SHELVES: tuple[ModuleType, ...] = (
     ill_loops,
     ill_numbers,
     ill_halves,
+    ill_steps,
 )
 CASES: tuple[Case, ...] = tuple(case for shelf in SHELVES for case in shelf.CASES)
 """All of them, in any order."""
