@@ -6,6 +6,18 @@ from types import ModuleType
 
 from benchmarks.doctor.case import Case
 from benchmarks.doctor.fifth import (
+    healthy_agents,
+    healthy_lessons,
+    healthy_lights,
+    healthy_loops,
+    healthy_makers,
+    healthy_pairs,
+    healthy_pictures,
+    healthy_rows,
+    healthy_sentences,
+    healthy_series,
+    healthy_tuned,
+    healthy_words,
     ill_depth,
     ill_flat,
     ill_halves,
@@ -19,6 +31,18 @@ from benchmarks.doctor.fifth import (
 )
 
 SHELVES: tuple[ModuleType, ...] = (
+    healthy_agents,
+    healthy_lessons,
+    healthy_lights,
+    healthy_loops,
+    healthy_makers,
+    healthy_pairs,
+    healthy_pictures,
+    healthy_rows,
+    healthy_sentences,
+    healthy_series,
+    healthy_tuned,
+    healthy_words,
     ill_depth,
     ill_time,
     ill_flat,
