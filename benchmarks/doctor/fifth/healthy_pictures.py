@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
-from benchmarks.doctor.data import discs
+from benchmarks.doctor.data import discs, pictures
 from benchmarks.doctor.fifth import healthy_data as data
 from benchmarks.doctor.fifth.healthy_parts import by, ce, down, named, plain
 from benchmarks.doctor.fourth.data import grainy, scenes
@@ -81,7 +81,7 @@ def convnext() -> nn.Module:
     """Return a stem of patches and six blocks."""
     blocks = [NextBlock(24, 1e-6) for _ in range(6)]
     return nn.Sequential(
-        nn.Conv2d(3, 24, 4, 4), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3)
+        nn.Conv2d(3, 24, 4, 4), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 4)
     )
 
 
@@ -208,7 +208,7 @@ small = partial(discs, size=2, side=32)
 CASES: list[Case] = [
     plain("unet-batches-of-two", "segmentation", UNet, small, dice_and_entropy, "adam", 3e-3, 60),
     plain("unet-deep-supervision", "segmentation", partial(UNet, True), discs, supervised_deeply, "rmsprop", 2e-3, 60),
-    plain("convnext-scaled-by-a-millionth", "convolutional", convnext, scenes, ce, "adamw", 4e-3, 180),
+    plain("convnext-scaled-by-a-millionth", "convolutional", convnext, partial(pictures, side=16), ce, "adamw", 4e-3, 120),
     plain("mobilenet-hard-gates", "convolutional", mobilenet, scenes, ce, "sgd", 0.05, 100),
     plain("centres-focal-prior", "detection", partial(heat_net, -2.19), data.spots, centres, "adam", 5e-3, 60),
     plain("heat-map-small-loss", "detection", heat_net, data.spots, element_wise, "adam", 2e-3, 60),
