@@ -165,7 +165,10 @@ def decibels(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "sparsity-too-dear", "dead-units", "autoencoders", 150)
 def sparse(seed: int, ill: bool) -> Training:
-    """A sparse autoencoder whose L1 weighs too much: units are pushed under zero and never come back."""
+    """A sparse autoencoder whose L1 weighs too much: units are pushed under zero and never come back.
+
+    Symptom as in github.com/decoderesearch/SAELens/issues/67 (a large number of dead features).
+    """
 
     class Coder(nn.Module):
         def __init__(self) -> None:

@@ -39,7 +39,7 @@ def steep(seed: int, ill: bool) -> Training:
     class Chosen(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.s, self.gate, self.net = nn.Parameter(torch.randn(8)), nn.Sigmoid(), mlp(8, 32, 1)
+            self.s, self.gate, self.net = nn.Parameter(torch.randn(8) - 0.5), nn.Sigmoid(), mlp(8, 32, 1)
 
         def forward(self, x: Tensor) -> Any:
             return self.net(x * self.gate((100.0 if ill else 1.0) * self.s))
@@ -108,7 +108,7 @@ def sigmoid_end(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "mean-over-padding", "signal-collapse", "text", 80)
 def padding(seed: int, ill: bool) -> Training:
-    """Sentences of four to ten words, padded to 256; h.mean(1) is taken without the mask.
+    """github.com/autoliuweijie/BERT-whitening-pytorch/issues/13: h.mean(1) without the mask; here padded to 256.
 
     What is common to all texts, the padding, is 97 % of the mean: outputs are all but equal.
     """
@@ -156,7 +156,8 @@ def places(seed: int, ill: bool) -> Training:
 def decay(seed: int, ill: bool) -> Training:
     """weight_decay=0.1 was right for AdamW; torch.optim.Adam adds it to the gradient, and all weights go to zero.
 
-    Symptom: the same chances for every input.
+    After github.com/mlfoundations/open_clip/issues/32, which asks why it is so large there. Symptom: the same
+    chances for every input.
     """
 
     class Heard(nn.Module):
@@ -192,7 +193,7 @@ def one_number(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "experts-by-deepcopy", "symmetric-initialisation", "mixtures", 120)
 def experts(seed: int, ill: bool) -> Training:
-    """`clones(module, n)` of the Annotated Transformer, by deepcopy, used for what stands side by side.
+    """github.com/meta-pytorch/torchtune/issues/2270: clones by deepcopy start alike; here they stand side by side.
 
     Eight twins under an even gate get the same slopes, so they stay one expert.
     """
@@ -216,7 +217,8 @@ def experts(seed: int, ill: bool) -> Training:
 def equals(seed: int, ill: bool) -> Training:
     """A mixture density network whose last layer starts at zero: all Gaussians are the same one for ever.
 
-    Symptom: it predicts the mean of two branches. Cure: spread the biases of the means.
+    Symptom as in discuss.pytorch.org/t/108250: constants; here the mean of two branches. Cure: spread the biases of
+    the means.
     """
     g = dice(seed)
     x = torch.rand(768, 1, generator=g) * 2 - 1

@@ -20,7 +20,8 @@ CASES: list[Case] = []
 def view(seed: int, ill: bool) -> Training:
     """A tagger by Conv1d gives (B, classes, T); .reshape(-1, classes) makes it fit the targets (B * T), and mixes all.
 
-    Symptom: the loss falls a little and stays. Cure: transpose(1, 2) before.
+    After github.com/vitrioil/Speech-Separation/issues/4. Symptom: the loss falls a little and stays.
+    Cure: transpose(1, 2) before.
     """
     words = torch.randint(0, 20, (512, 12), generator=dice(seed))
     tags = (words % 5 + words.roll(1, 1) % 2) % 5
@@ -43,7 +44,10 @@ def view(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "zero-for-minus-one", "loss-head-mismatch", "metric learning", 120)
 def pairs(seed: int, ill: bool) -> Training:
-    """CosineEmbeddingLoss wants 1 and -1; targets are 1 and 0. For 0 it gives no loss: all vectors become one."""
+    """CosineEmbeddingLoss wants 1 and -1; targets are 1 and 0. For 0 it gives no loss: all vectors become one.
+
+    After github.com/pytorch/pytorch/issues/23782 and 49917: it takes any target.
+    """
     x, y = digits(seed).tensors
     order = torch.randperm(len(x), generator=dice(seed))
     alike = torch.where(torch.arange(len(x)) % 2 == 0, order, torch.arange(len(x)).roll(1))
@@ -96,7 +100,7 @@ def scores(seed: int, ill: bool) -> Training:
 def twice(seed: int, ill: bool) -> Training:
     """ToTensor has divided by 255, and the training loop divides by 255 again: pictures between 0 and 0.004.
 
-    After datascience.stackexchange.com/questions/39929, the other way round. The biases are all that is seen.
+    github.com/4uiiurz1/pytorch-nested-unet/issues/62, github.com/magenta/magenta/pull/925.
     """
     net = nn.Sequential(
         nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 4)

@@ -40,9 +40,9 @@ def angle(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "fake-detached-for-generator", "disconnected-parameters", "generative")
 def detached_fake(seed: int, ill: bool) -> Training:
-    """Copied line in a hand-made GAN: the generator's loss is of D(fake.detach()), as the critic's rightly is.
+    """github.com/nikhilsinghmus/image2reverb/issues/37: the generator's loss too is of D(fake.detach()).
 
-    Symptom: the critic wins, samples stay noise.
+    Symptom: the critic is ahead from the start, samples stay noise.
     """
     net = nn.ModuleDict({"g": mlp(4, 32, 2), "d": mlp(2, 32, 1, act=lambda: nn.LeakyReLU(0.2))})
     opt_g, opt_d = (torch.optim.Adam(net[k].parameters(), 2e-3, betas=(0.5, 0.999)) for k in "gd")

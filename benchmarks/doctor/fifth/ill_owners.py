@@ -96,7 +96,10 @@ def layer_decay(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "parameter-unsqueezed", "unregistered-parameters", "transformers")
 def unsqueezed(seed: int, ill: bool) -> Training:
-    """self.pos = nn.Parameter(0.02 * torch.randn(n, d)).unsqueeze(0): a view is no Parameter, nothing is registered."""
+    """After github.com/pytorch/pytorch/issues/17484 (.to("cuda")): nn.Parameter(...).unsqueeze(0) is no Parameter.
+
+    The view is a plain tensor, nothing is registered.
+    """
 
     class Small(nn.Module):
         def __init__(self) -> None:
@@ -114,7 +117,7 @@ def unsqueezed(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "queries-as-buffer", "unregistered-parameters", "attention")
 def queries(seed: int, ill: bool) -> Training:
-    """Learned queries are put in by register_buffer, "so that they move to the device": they are never learned."""
+    """github.com/imbue-ai/slot_attention/issues/8: what should be learned is put in by register_buffer."""
 
     class Pooled(nn.Module):
         def __init__(self) -> None:

@@ -77,7 +77,10 @@ def momentum(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "factor-is-the-rate", "step-too-small", "transformers", 100)
 def factor(seed: int, ill: bool) -> Training:
-    """LambdaLR wants a factor; the lambda gives the rate itself, so that 1e-3 becomes 1e-6."""
+    """github.com/pytorch/pytorch/issues/78917, github.com/lhoyer/MIC/issues/60: LambdaLR wants a factor, not a rate.
+
+    The lambda gives the rate itself, so that 2e-3 becomes 4e-6.
+    """
 
     class Encoder(nn.Module):
         def __init__(self) -> None:
@@ -137,7 +140,8 @@ def divided(seed: int, ill: bool) -> Training:
 def by_class(seed: int, ill: bool) -> Training:
     """No shuffle, and the folder is sorted by class: each batch is of one digit, and the net says that one next.
 
-    Symptom: the loss falls to nothing and jumps back, again and again.
+    After datascience.stackexchange.com/questions/42326 ("whipsawing", as an answer calls it). Symptom: the loss
+    falls to nothing and jumps back, again and again.
     """
     x, y = digits(seed).tensors
     order = y.argsort(stable=True)

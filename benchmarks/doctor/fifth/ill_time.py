@@ -109,7 +109,10 @@ def positive(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "gate-without-sigmoid", "exploding-time", "forecasting", 100)
 def open_gate(seed: int, ill: bool) -> Training:
-    """An LSTM written by hand; the forget gate has lost its sigmoid, so a cell may keep more than all it has."""
+    """An LSTM by hand whose forget gate has lost its sigmoid, so a cell may keep more than all it has.
+
+    After github.com/muditbhargava66/PyxLSTM/issues/15 (an exp there).
+    """
 
     class Cell(nn.Module):
         def __init__(self) -> None:
@@ -145,6 +148,7 @@ def euler(seed: int, ill: bool) -> Training:
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b = nn.Linear(4, 32), nn.Linear(32, 4)
+            nn.init.xavier_normal_(self.b.weight)
 
         def forward(self, x: Tensor) -> Any:
             path = []
@@ -158,7 +162,7 @@ def euler(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "meter-of-tensors", "graph-grows", "convolutional", 40)
 def meter(seed: int, ill: bool) -> Training:
-    """AverageMeter.update(loss) where update(loss.item()) was meant; what it gives as average is shown.
+    """github.com/lyq133/LIC-HPCM/issues/4, github.com/visionml/pytracking/pull/313: AverageMeter.update(loss).
 
     Symptom: memory grows by the batch. Its sum holds every graph.
     """
