@@ -172,7 +172,7 @@ def grouped() -> nn.Module:
     """Return a network with group norms, for batches of two."""
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, 2, 1), nn.GroupNorm(4, 16), nn.Mish(), nn.Conv2d(16, 32, 3, 2, 1), nn.GroupNorm(8, 32),
-        nn.Mish(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(32, 3),
+        nn.Mish(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(32, 4),
     )  # fmt: skip
 
 
@@ -215,6 +215,6 @@ CASES: list[Case] = [
     plain("crowd-summed-loss", "counting", heat_net, data.spots, summed, "adam", 2e-3, 150),
     plain("vit-class-token-from-zero", "transformers", ViT, scenes, ce, "adamw", 2e-3, 200),
     plain("bytes-into-a-norm", "convolutional", camera, data.bytes_, ce, "adam", 3e-3, 80),
-    plain("group-norm-batches-of-two", "convolutional", grouped, partial(scenes, size=2), ce, "adam", 3e-3, 200),
+    plain("group-norm-batches-of-two", "convolutional", grouped, partial(pictures, size=2, side=16), ce, "adam", 3e-3, 150),
     named("perceptual-frozen-eye", "restoration", perceptual, 60),
 ]  # fmt: skip

@@ -236,7 +236,7 @@ class Timed(nn.Module):
 
 megawatts = partial(data.loads, level=800.0, scale=60.0)
 CASES: list[Case] = [
-    plain("forget-gates-open", "recurrent", Forgetful, partial(adding, length=16), mse, "adam", 1e-2, 150),
+    plain("forget-gates-open", "recurrent", Forgetful, partial(adding, length=8), mse, "adam", 1e-2, 200),
     named("identity-recurrence-clipped", "recurrent", identity, 100),
     plain("last-readings-gru", "recurrent", partial(Last, nn.GRU), tail, mse, "adam", 1e-2, 80),
     plain("last-readings-tanh", "recurrent", partial(Last, nn.RNN), partial(tail, length=30), mse, "rmsprop", 3e-3, 80),
