@@ -135,3 +135,41 @@ def test_gradient_that_float16_rounds_to_zero_is_not_cut() -> None:
     found = codes(model, loss, ill.classes(), torch.optim.SGD(model.parameters(), 0.1))
     assert "precision-underflow" in found
     assert "disconnected-parameters" not in found
+
+
+class Block(nn.Module):
+    """Moves points by what it knows of them, as a graph network that respects turns does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.know, self.move = nn.Linear(17, 16), nn.Linear(16, 1)
+
+    def forward(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(self.know(torch.cat([h, x], 1)))
+        return h, x + self.move(h)
+
+
+class Points(nn.Module):
+    """Three blocks; where the last one moves the points to is not asked, or is asked without gradients."""
+
+    def __init__(self, reads: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.blocks, self.out, self.reads = nn.ModuleList(Block() for _ in range(3)), nn.Linear(16, 4), reads
+
+    def forward(self, h: Tensor) -> Tensor:
+        x = h[:, :1]
+        for index, block in enumerate(self.blocks):
+            if self.reads == "cut" and index == 1:
+                x = x.detach()
+            h, x = block(h, x)
+        result: Tensor = self.out(h)
+        return result
+
+
+@pytest.mark.parametrize("reads", ["whole", "cut"])
+def test_what_a_last_block_puts_out_for_the_next_one_is_no_cut(reads: str) -> None:
+    model = Points(reads)
+    assert codes(model, ill.entropy, ill.classes(), ill.adam(model, 3e-3)) == ["disconnected-parameters"] * (
+        reads == "cut"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -80,7 +81,7 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
         is_layer = all(at_zero[each.module])
         is_zero = is_layer and weights.any() and not _is_flat(evidence, each)
         is_never = not any(has) and (is_layer or each.is_matrix)
-        if len(has) > _FEW and (is_never or is_zero):
+        if len(has) > _FEW and (is_never or is_zero) and not _is_left_over(evidence, each.name):
             cut.append(each)
     # Where nothing comes to any of them the reason may be elsewhere, unless none ever has a gradient at all.
     is_loss = len(cut) == len(known) and not any(any(_history(evidence, each.name)[0]) for each in cut)
@@ -101,6 +102,21 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
         "the path to the loss is cut: detach(), no_grad(), .data, argmax, rounding, or an output that nobody uses",
         "take out what cuts it, or freeze these parameters and leave them out of the optimiser",
     )
+
+
+def _is_left_over(evidence: Evidence, name: str) -> bool:
+    """Say whether it is part of a last block, and what it puts out is for a block behind, which is not there.
+
+    Of the same block other parameters get gradients, and of each block before it the same parameter does.
+    """
+    found = re.match(r"(.*?)(\d+)(\..+)", name)
+    if found is None:
+        return False
+    start, number, rest = found.groups()
+    before = {f"{start}{index}{rest}" for index in range(int(number))}
+    alive = {each for each in evidence.parameters if _history(evidence, each)[1].any()}
+    is_last = f"{start}{int(number) + 1}{rest}" not in evidence.parameters
+    return bool(before) and before <= alive and is_last and any(each.startswith(f"{start}{number}.") for each in alive)
 
 
 def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
