@@ -100,7 +100,10 @@ def no_norms(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "neighbours-summed", "exploding-depth", "graph nets", 60)
 def neighbours(seed: int, ill: bool) -> Training:
-    """Messages of neighbours are summed where they should be averaged; graphs are dense, layers are seven."""
+    """Messages of neighbours are summed where they should be averaged; graphs are dense, layers are seven.
+
+    After github.com/keras-team/keras-io/pull/2304 (features explode where degrees are high).
+    """
 
     class Messages(nn.Module):
         def __init__(self) -> None:
@@ -194,7 +197,10 @@ def sparse(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "sum-over-pixels", "dead-units", "segmentation", 80, "step-too-large")
 def pixels(seed: int, ill: bool) -> Training:
-    """reduction="sum" over the 256 pixels of a picture, under a rate for means: two steps, and every ReLU is off."""
+    """reduction="sum" over the 256 pixels of a picture, under a rate for means: two steps, and every ReLU is off.
+
+    After github.com/jax-ml/jax/pull/3113 (np.sum in a lesson, with a rate that only small batches bore).
+    """
     net = nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 1, 1)
     )

@@ -135,7 +135,10 @@ def padding(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "places-drown-patches", "signal-collapse", "transformers", 60)
 def places(seed: int, ill: bool) -> Training:
-    """Tokens start at deviation 0.02, places at torch.randn(1, n, d), and a LayerNorm follows: only places are left."""
+    """Places start as torch.randn(1, n, d) (github.com/lucidrains/vit-pytorch/issues/134), patches at 0.02.
+
+    A LayerNorm follows, and only the places are left.
+    """
 
     class Small(nn.Module):
         def __init__(self) -> None:

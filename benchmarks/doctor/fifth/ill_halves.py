@@ -62,6 +62,7 @@ def total(seed: int, ill: bool) -> Training:
 def pixels(seed: int, ill: bool) -> Training:
     """Squared distances |a|^2 - 2ab + |b|^2 of corners in pixels, in float16: 300^2 is too much already.
 
+    After github.com/NVIDIA/cuvs/issues/914 (infinite distances).
     Cure: coordinates as shares of the picture.
     """
     g = dice(seed)
@@ -104,7 +105,7 @@ def autocast(seed: int, ill: bool) -> Training:
 def small_number(seed: int, ill: bool) -> Training:
     """log(p + 1e-8) guards in float32; in float16 1e-8 is 0, and a sure discriminator's log(0) is -inf.
 
-    Cure: log-sigmoid, in float32.
+    After github.com/pyg-team/pytorch_geometric/pull/2106. Cure: log-sigmoid, in float32.
     """
     g = dice(seed)
     x = torch.randn(768, 8, generator=g)

@@ -114,7 +114,8 @@ def twice(seed: int, ill: bool) -> Training:
 def prices(seed: int, ill: bool) -> Training:
     """Shares of 40 to 4,000 go into an LSTM as they are; only the target, tomorrow's change, was scaled.
 
-    Every gate is at its bound, each company gives a constant. Cure: changes of the logarithm.
+    Every gate is at its bound, each company gives a constant.
+    Cure, as in datascience.stackexchange.com/questions/40425: changes of the logarithm.
     """
     g = dice(seed)
     noise = torch.randn(768, 31, generator=g)

@@ -61,7 +61,10 @@ def eighth(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "two-optimisers-one-cleared", "stale-gradients", "fine-tuning", 150)
 def one_cleared(seed: int, ill: bool) -> Training:
-    """Body and head have an optimiser each; both step, and zero_grad is called on the head's alone."""
+    """Body and head have an optimiser each; both step, and zero_grad is called on the head's alone.
+
+    After github.com/Lightning-AI/pytorch-lightning/issues/15045, which asks whether this happens there.
+    """
     net = nn.ModuleDict({"body": mlp(8, 32, 32), "head": nn.Linear(32, 1)})
     body = torch.optim.SGD(net["body"].parameters(), 0.1, momentum=0.9)
     head = torch.optim.SGD(net["head"].parameters(), 0.03, momentum=0.9)
@@ -215,7 +218,7 @@ def devices(seed: int, ill: bool) -> Training:
 def micro(seed: int, ill: bool) -> Training:
     """Memory is short, so a batch of 16 became eight of two with accumulated gradients, "which is the same".
 
-    Not for a batch norm. Cure here: a group norm.
+    Not for a batch norm: github.com/giotto-ai/giotto-deep/issues/75. Cure here: a group norm.
     """
 
     def norm(n: int) -> nn.Module:

@@ -32,7 +32,10 @@ def sgd_rate(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "summed-over-the-picture", "step-too-large", "autoencoders", 80)
 def summed(seed: int, ill: bool) -> Training:
-    """A VAE's loss from the paper, summed over the pixels, under SGD with a rate for a mean."""
+    """A VAE's loss from the paper, summed over the pixels, under SGD with a rate for a mean.
+
+    After github.com/Alibaba-MIIL/ASL/issues/56: with SGD a sum is far less stable than a mean.
+    """
 
     class Vae(nn.Module):
         def __init__(self) -> None:

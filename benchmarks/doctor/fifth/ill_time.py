@@ -192,7 +192,10 @@ def meter(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "episodes-never-cleared", "graph-grows", "reinforcement", 40)
 def episodes(seed: int, ill: bool) -> Training:
-    """REINFORCE whose list of log chances is not emptied after an episode; retain_graph=True silences the error."""
+    """REINFORCE whose list of log chances is not emptied after an episode; retain_graph=True silences the error.
+
+    After github.com/pytorch/examples/issues/151.
+    """
     policy = nn.Linear(4, 3)
     best = torch.randn(4, 3, generator=dice(seed))
     saved: list[Tensor] = []
