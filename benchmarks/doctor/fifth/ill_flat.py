@@ -71,7 +71,7 @@ def highway(seed: int, ill: bool) -> Training:
     return fit(Highway(), rows(seed, x, x[:, 1:2] * x[:, 2:3] + 1.5 * (x[:, :1].abs() - 0.8)), mse, "adam", 5e-3)
 
 
-@keep(CASES, "marks-out-of-fifty", "saturated-output", "tables", 150)
+@keep(CASES, "marks-out-of-fifty", "saturated-output", "tables", 150, "step-too-large")
 def marks(seed: int, ill: bool) -> Training:
     """A public question ("TensorFlow regression model giving same prediction every time"): 50 * sigmoid(...), lr 0.05.
 
