@@ -126,6 +126,8 @@ class LossCall:
     target_shape: tuple[int, ...]
     target_is_class: bool
     softmax_axis: int | None = None
+    mixes_axes: bool = False
+    """Whether channels were taken for classes after a reshape that does not move their axis."""
     takes_logarithm: bool = False
     """Of a Poisson loss: whether its input is the rate's logarithm."""
     values: dict[str, float] = field(default_factory=dict)

@@ -17,7 +17,10 @@ CLASSES = {"cross_entropy", "nll_loss"}
 BINARY = {"binary_cross_entropy", "binary_cross_entropy_with_logits"}
 DISTANCES = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
 DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
-SIGNS = {"soft_margin_loss", "hinge_embedding_loss"}
+PAIRS = {"cosine_embedding_loss", "margin_ranking_loss"}
+"""Losses of two inputs, whose target is the third argument."""
+SIGNS = {"soft_margin_loss", "hinge_embedding_loss"} | PAIRS
+"""Losses whose targets are -1 and 1."""
 LOSSES = CLASSES | BINARY | DISTANCES | SIGNS | {"kl_div", "poisson_nll_loss", "ctc_loss"}
 _VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "ToCopy", "Clone", "Select", "TBackward")
 _JOINTS = ("CatBackward", "StackBackward")
@@ -65,6 +68,16 @@ def _name_of(node: Any) -> str:
     return "" if node is None else str(node.name()).rstrip("0123456789").removesuffix("Backward")
 
 
+def _mixes_axes(tensor: Tensor) -> bool:
+    """Say whether (B, C, ...), as a convolution puts it out, was made to (B * ..., C) without its axes being moved."""
+    node: Any = tensor.grad_fn
+    shape: tuple[int, ...] = ()
+    while node is not None and node.name().startswith(("ViewBackward", "UnsafeViewBackward")):
+        shape, node = tuple(getattr(node, "_saved_self_sym_sizes", ())), node.next_functions[0][0]
+    is_by_channel = node is not None and "Convolution" in node.name() and len(shape) > 2
+    return is_by_channel and tensor.dim() == 2 and tensor.shape[1] == shape[1] and tensor.shape[0] > shape[0]
+
+
 def _axis_of(node: Any) -> int | None:
     axis = getattr(node, "_saved_dim", None)
     # A sum or mean has several. Autograd keeps a negative axis as an unsigned number.
@@ -73,6 +86,8 @@ def _axis_of(node: Any) -> int | None:
 
 def arguments(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Return a loss function's input and target."""
+    if name in PAIRS:
+        return args[0] if args else kwargs.get("input1"), args[2] if len(args) > 2 else kwargs.get("target")
     first = args[0] if args else kwargs.get("input")
     second = args[1] if len(args) > 1 else kwargs.get("target", kwargs.get("other"))
     return (second, first) if name in ("__rsub__", "rsub") else (first, second)
@@ -97,8 +112,9 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
     x, y = given.detach(), target.detach()
     if not x.numel() or not y.numel():
         return call
+    call.mixes_axes = name in CLASSES and _mixes_axes(given)
     numbers = _of_input(call, x)
-    if not is_class:
+    if not is_class or name in SIGNS:
         numbers["target_low"], numbers["target_high"] = torch.aminmax(y)
     if name == "poisson_nll_loss":
         call.takes_logarithm = bool(args[2] if len(args) > 2 else kwargs.get("log_input", True))

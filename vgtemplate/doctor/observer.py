@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from vgtemplate.doctor.evidence import Evidence, LayerStep, Parameter, ParameterStep, Step
 from vgtemplate.doctor.graph import Mark, walk
+from vgtemplate.doctor.hidden import hidden
 from vgtemplate.doctor.ledger import Ledger, alike
 from vgtemplate.doctor.network import moved_by
 from vgtemplate.doctor.trace import Trace
@@ -44,6 +45,7 @@ class Observer(Watcher):
         self._module_hooks: list[Any] = []
         self._before_call: Callable[..., None] = lambda *_: None
         self._after_call: Callable[..., None] = lambda *_: None
+        self._hidden: dict[int, tuple[str, tuple[int, ...]]] = {}
         self._marks: list[weakref.ref[Mark] | None] = []
         self._host: Mapping[int, Array] | None = None
         self._is_paused = self._is_heard = self._hears = False
@@ -69,6 +71,7 @@ class Observer(Watcher):
         modules = dict(self.model.named_modules())
         self._ledger.begin(modules)
         self.trace.begin(self._step, self.model, self._names)
+        self._hidden = hidden(modules, self.trace.known)
         for name, module in modules.items():
             if isinstance(module, torch.jit.ScriptModule):
                 self.measurements.note(SCRIPTED)
@@ -111,6 +114,7 @@ class Observer(Watcher):
         step.nodes = max(step.nodes, graph.nodes)
         # A function of the user's own is seen here alone.
         self.trace.used |= graph.leaves & self.trace.known
+        step.unregistered |= {name: shape for leaf, (name, shape) in self._hidden.items() if leaf in graph.leaves}
         self._marks.append(graph.mark)
 
     def _note_backward(self, parameter: Tensor) -> None:

@@ -21,8 +21,9 @@ _FLOOD = 100.0
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
     """Look at who gets a gradient."""
-    yield from _stuck(evidence)
-    yield from _cut(evidence)
+    stuck = list(_stuck(evidence))
+    yield from stuck
+    yield from _cut(evidence, bool(stuck))
     yield from _grows(evidence)
     yield from _kept(evidence)
 
@@ -52,19 +53,21 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
         if len(has) > _FEW and all(has) and not weights.any() and not gradients.any():
             found.append(each)
     zeros = [each for each in found if each.is_matrix or "bias" not in each.name]
-    if len(zeros) < 2 or len(zeros) == len(matrices):
+    if not zeros or len(zeros) == len(matrices) or (len(zeros) == 1 and _lets_nothing_back(evidence)):
         return
     yield Finding(
         "stuck-at-zero",
         tuple(each.name for each in zeros),
         0,
         f"weights and gradients are exactly 0 in all of {write_count(len(evidence.steps), 'step')}",
-        "each is multiplied by another that is zero, so neither ever gets a gradient",
-        "start one of the two at random values",
+        "each is multiplied by another that is zero, so neither ever gets a gradient"
+        if len(zeros) > 1
+        else "what is done with it has no slope at zero, as its square, its ReLU, or a product with another zero",
+        "start one of the two at random values" if len(zeros) > 1 else "start it a little above zero",
     )
 
 
-def _cut(evidence: Evidence) -> Iterator[Finding]:
+def _cut(evidence: Evidence, is_stuck: bool) -> Iterator[Finding]:
     cut: list[Parameter] = []
     reached = False
     at_zero: dict[str, list[bool]] = {}
@@ -76,11 +79,11 @@ def _cut(evidence: Evidence) -> Iterator[Finding]:
         reached |= bool(gradients.any())
     for each in known:
         has, _, weights = _history(evidence, each.name)
-        # Nothing comes to any of the layer's parameters: to one alone there may be nothing to learn from, as to the
-        # last bias of a network whose derivative is what is fitted.
+        # Nothing comes to any of the layer's parameters: to a bias alone there may be nothing to learn from, as to the
+        # last one of a network whose derivative is what is fitted.
         is_layer = all(at_zero[each.module])
-        is_zero = is_layer and weights.any() and not _is_flat(evidence, each)
-        is_never = not any(has) and (is_layer or each.is_matrix)
+        is_zero = is_layer and weights.any() and not is_stuck and not _is_flat(evidence, each)
+        is_never = not any(has) and (is_layer or "bias" not in each.name.rpartition(".")[2])
         if len(has) > _FEW and (is_never or is_zero) and not _is_left_over(evidence, each.name):
             cut.append(each)
     # Where nothing comes to any of them the reason may be elsewhere, unless none ever has a gradient at all.
@@ -121,8 +124,7 @@ def _is_left_over(evidence: Evidence, name: str) -> bool:
 
 def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
     """Say whether a gradient of exactly zero has another reason than a cut."""
-    slopes = evidence.best_slopes()
-    dead = {name for name, best in slopes.items() if (best < DEAD).mean() > _MOST}
+    slopes, dead = evidence.best_slopes(), _dead(evidence)
     place = evidence.order.index(parameter.module) if parameter.module in evidence.order else None
     # Dead units let nothing back to the layers before them, and hand nothing on to the layer behind them.
     near = (
@@ -130,9 +132,22 @@ def _is_flat(evidence: Evidence, parameter: Parameter) -> bool:
         if place is not None
         else {name for name in slopes if name in parameter.name}
     )
-    is_flooded = any(step.inputs is not None and step.inputs.rms > _FLOOD for step in evidence.steps[:1])
     has_zeros = any(kind == "zero" for kind in evidence.still_constant.values())
-    return bool(dead & near) or is_flooded or has_zeros or _is_rounded_away(evidence) or not parameter.is_matrix
+    is_none = _is_flooded(evidence) or has_zeros or _is_rounded_away(evidence) or not parameter.is_matrix
+    return bool(dead & near) or is_none
+
+
+def _lets_nothing_back(evidence: Evidence) -> bool:
+    """Say whether some layer lets no gradient back, whatever it is that stands before it."""
+    return bool(_dead(evidence)) or _is_flooded(evidence) or _is_rounded_away(evidence)
+
+
+def _dead(evidence: Evidence) -> set[str]:
+    return {name for name, best in evidence.best_slopes().items() if (best < DEAD).mean() > _MOST}
+
+
+def _is_flooded(evidence: Evidence) -> bool:
+    return any(step.inputs is not None and step.inputs.rms > _FLOOD for step in evidence.steps[:1])
 
 
 def _is_rounded_away(evidence: Evidence) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from vgtemplate.doctor.evidence import Evidence, LossCall
-from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES, SIGNS
+from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES, PAIRS, SIGNS
 from vgtemplate.doctor.report import LIKELY, Finding
 
 CODE = "loss-head-mismatch"
@@ -118,8 +118,22 @@ def _one_class(call: LossCall) -> tuple[str, str, str, str] | None:
     return None
 
 
+def _mixed(call: LossCall) -> tuple[str, str, str, str] | None:
+    if not call.mixes_axes:
+        return None
+    cause = (
+        "a convolution's channels were made to rows of classes by view or reshape: each row mixes places and classes"
+    )
+    return (
+        f"input {call.input_shape}",
+        cause,
+        "move the channels last before: output.movedim(1, -1).flatten(0, -2)",
+        "certain",
+    )
+
+
 def _shapes(call: LossCall) -> tuple[str, str, str, str] | None:
-    if call.kind in CLASSES or call.input_shape == call.target_shape or _is_meant(call):
+    if call.kind in CLASSES | PAIRS or call.input_shape == call.target_shape or _is_meant(call):
         return None
     try:
         together = int(np.prod(np.broadcast_shapes(call.input_shape, call.target_shape)))
@@ -177,4 +191,14 @@ def _out_of_reach(call: LossCall) -> tuple[str, str, str, str] | None:
 
 
 _REACH = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "softmax": (0.0, 1.0)}
-_RULES: tuple[_Rule, ...] = (_one_class, _twice, _axis, _no_logarithm, _shapes, _targets, _several, _out_of_reach)
+_RULES: tuple[_Rule, ...] = (
+    _one_class,
+    _twice,
+    _axis,
+    _mixed,
+    _no_logarithm,
+    _shapes,
+    _targets,
+    _several,
+    _out_of_reach,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import learns
 from vgtemplate.text import write_count
 
-_LARGE, _SMALL, _SPREAD = 10.0, 1e-3, 1e3
+_LARGE, _SMALL, _RATHER_SMALL, _SPREAD = 10.0, 1e-3, 1e-2, 1e3
 _LARGE_TARGET, _SMALL_TARGET = 30.0, 1e-3
 
 
@@ -21,6 +22,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
     yield from _inputs(evidence)
     yield from _targets(evidence)
     yield from _symmetric(evidence)
+    yield from _twins(evidence)
 
 
 def _inputs(evidence: Evidence) -> Iterator[Finding]:
@@ -30,11 +32,8 @@ def _inputs(evidence: Evidence) -> Iterator[Finding]:
     number, inputs = seen[0]
     rms, spread = inputs.rms, inputs.largest_feature / max(inputs.smallest_feature, 1e-300)
     is_uneven = spread > _SPREAD and inputs.largest_feature > _LARGE
-    if (
-        not np.isfinite(rms)
-        or inputs.followed_by in NORMALISATIONS
-        or not (rms > _LARGE or 0 < rms < _SMALL or is_uneven)
-    ):
+    is_small = 0 < rms < _SMALL or (0 < rms < _RATHER_SMALL and not learns(evidence))
+    if not np.isfinite(rms) or inputs.followed_by in NORMALISATIONS or not (rms > _LARGE or is_small or is_uneven):
         return
     yield Finding(
         "unscaled-inputs",
@@ -87,6 +86,28 @@ def _symmetric(evidence: Evidence) -> Iterator[Finding]:
             f"the weights are {what} at the start, and still are after {write_count(len(evidence.steps), 'step')}",
             "units that start alike get the same gradient and stay alike: a layer has the power of one unit",
             "draw the weights at random (nn.init.kaiming_normal_, xavier_uniform_)",
+        )
+
+
+def _twins(evidence: Evidence) -> Iterator[Finding]:
+    """Find layers that start as copies of each other, as by deepcopy, and are trained and still are."""
+    first, last = evidence.steps[0].parameters, evidence.steps[-1].parameters
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, each in evidence.parameters.items():
+        if each.is_matrix and each.is_trained and each.is_owned and name in first and name in last:
+            start, end = first[name].before, last[name].after
+            if len(start) == len(end) > 1 and np.ptp(start) > 0 and not np.array_equal(start, end):
+                groups.setdefault((each.shape, start.tobytes(), end.tobytes()), []).append(name)
+    found = [name for names in groups.values() if len(names) > 1 for name in names]
+    if found and len(evidence.steps) > 2:
+        yield Finding(
+            "symmetric-initialisation",
+            tuple(found),
+            0,
+            f"{len(found)} matrices are copies of others at the start, and still are after"
+            f" {write_count(len(evidence.steps), 'step')}",
+            "layers that start alike and stand side by side get the same gradient: several have the power of one",
+            "draw each anew, in place of copying one (copy.deepcopy, [layer] * n)",
         )
 
 
