@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -173,3 +174,138 @@ def test_what_a_last_block_puts_out_for_the_next_one_is_no_cut(reads: str) -> No
     assert codes(model, ill.entropy, ill.classes(), ill.adam(model, 3e-3)) == ["disconnected-parameters"] * (
         reads == "cut"
     )
+
+
+class Mixture(nn.Module):
+    """The mean of experts; copies of one, or drawn one by one."""
+
+    def __init__(self, copies: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        made = [ill.stack(8, 1, nn.Tanh) for _ in range(4)]
+        self.experts = nn.ModuleList([copy.deepcopy(made[0]) for _ in made] if copies else made)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([expert(x) for expert in self.experts]).mean(0)
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_experts_that_are_copies_stay_one(copies: bool) -> None:
+    model = Mixture(copies)
+    found = codes(model, ill.entropy, ill.classes(), ill.adam(model, 3e-3))
+    assert found == ["symmetric-initialisation"] * copies
+
+
+def test_copies_one_behind_the_other_do_not_stay_alike() -> None:
+    """As `nn.TransformerEncoder` makes its layers."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(16, 16), nn.Tanh())
+    model = nn.Sequential(*(copy.deepcopy(layer) for _ in range(3)), nn.Linear(16, 4))
+    assert codes(model, ill.entropy, ill.classes(), ill.adam(model, 3e-3)) == []
+
+
+class Tagger(nn.Module):
+    """A class for each of eight places, by a convolution: (B, C, T)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv1d(2, 16, 3, padding=1), nn.ReLU(), nn.Conv1d(16, 4, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.net(x.view(-1, 2, 8))
+        return result
+
+
+def tags() -> list[Any]:
+    return [
+        (x, (x.view(-1, 2, 8)[:, 0] > 0).long() + 2 * (x.view(-1, 2, 8)[:, 1] > 0).long()) for x, _ in ill.classes()
+    ]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_channels_are_not_classes_by_view(moves: bool) -> None:
+    model = Tagger()
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        out = model(batch[0])
+        return F.cross_entropy((out.transpose(1, 2) if moves else out).reshape(-1, 4), batch[1].flatten())
+
+    assert codes(model, loss, tags(), ill.adam(model, 1e-2)) == ["loss-head-mismatch"] * (not moves)
+
+
+@pytest.mark.parametrize("takes", [(1, -1), (1, 0)])
+def test_pairs_are_alike_or_not_by_sign(takes: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    model = ill.stack(16, 1, nn.Tanh)
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        is_alike = batch[1] == batch[1].roll(1)
+        target = torch.where(is_alike, *map(torch.tensor, takes))
+        return F.cosine_embedding_loss(model(batch[0]), model(batch[0].roll(1, 0)), target, margin=0.2)
+
+    found = codes(model, loss, ill.classes(), ill.adam(model, 1e-2))
+    assert ("loss-head-mismatch" in found) == (takes == (1, 0))
+
+
+class Scaled(nn.Module):
+    """Inputs times a weight of their own, which some function makes of a parameter."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        start = 0.1 if function == "started" else 0.0
+        self.factor, self.function = nn.Parameter(torch.full((16,), start)), function
+        self.net = ill.stack(16, 1, nn.Tanh)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.function == "values":
+            return self.net(x * torch.tensor([float(each.exp()) for each in self.factor]))
+        if self.function == "relu":
+            return self.net(x) + 0.1 * F.relu(self.factor[:1]) * x[:, :4]
+        return self.net(x) + 0.1 * self.factor[:4] ** 2 * x[:, :4]
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        ("square", ["stuck-at-zero"]),
+        ("relu", ["stuck-at-zero"]),
+        ("started", []),
+        ("values", ["disconnected-parameters"]),
+    ],
+)
+def test_one_parameter_that_no_gradient_moves(function: str, found: list[str]) -> None:
+    model = Scaled(function)
+    assert codes(model, ill.entropy, ill.classes(), ill.adam(model, 3e-3)) == found
+
+
+class Placed(nn.Module):
+    """Adds what it knows of places; a parameter, or only a view of one."""
+
+    def __init__(self, is_view: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        place = nn.Parameter(0.1 * torch.randn(16))
+        self.place = place.unsqueeze(0) if is_view else place
+        self.net = ill.stack(16, 1, nn.Tanh)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.net(x + self.place)
+        return result
+
+
+@pytest.mark.parametrize("is_view", [True, False])
+def test_view_of_a_parameter_is_none(is_view: bool) -> None:
+    model = Placed(is_view)
+    report = diagnose(model, ill.classes(), ill.entropy, ill.adam(model, 3e-3), 20)
+    assert report.codes == ["unregistered-parameters"] * is_view
+    assert [each.where for each in report.findings] == [("place",)] * is_view
+
+
+@pytest.mark.parametrize("scale", [2e-3, 1.0])
+def test_inputs_may_be_divided_twice(scale: float) -> None:
+    torch.manual_seed(0)
+    model = ill.stack(24, 2, nn.ReLU)
+    found = codes(model, ill.entropy, ill.classes(scale=scale), torch.optim.SGD(model.parameters(), 0.05))
+    assert ("unscaled-inputs" in found) == (scale < 1)
