@@ -13,6 +13,7 @@ from scipy.stats import binom
 from benchmarks.doctor import symptoms, zoo
 from benchmarks.doctor.case import CODES, Case, Training, steps_of
 from benchmarks.doctor.check import check
+from benchmarks.doctor.fifth import shelves as fifth
 from benchmarks.doctor.fourth import shelves as fourth
 from benchmarks.doctor.peers import RULES, names_of_peers
 from benchmarks.doctor.second import shelves
@@ -22,12 +23,13 @@ from benchmarks.doctor.third import shelves as third
 SECOND = zoo.cases(zoo.SECOND)
 THIRD = zoo.cases(zoo.THIRD)
 FOURTH = zoo.cases(zoo.FOURTH)
+FIFTH = zoo.cases(zoo.FIFTH)
 OWN = [case for half in zoo.HALVES for case in zoo.cases(half) if not case.name.startswith("public-")]
-BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD, *FOURTH]}
+BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD, *FOURTH, *FIFTH]}
 
 
 def test_names_are_unique() -> None:
-    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD) + len(FOURTH)
+    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD) + len(FOURTH) + len(FIFTH)
 
 
 def test_there_are_enough_of_both_kinds() -> None:
@@ -45,7 +47,7 @@ def test_every_code_has_four_instances_and_is_in_both_halves() -> None:
 
 
 def test_labels_are_codes_and_the_ill_ones_have_a_cured_twin() -> None:
-    for case in [*OWN, *SECOND, *THIRD, *FOURTH]:
+    for case in [*OWN, *SECOND, *THIRD, *FOURTH, *FIFTH]:
         if case.kind == "healthy":
             assert (case.label, case.also, case.cured) == ("none", frozenset(), None)
         else:
@@ -103,6 +105,14 @@ def test_the_fourth_zoo_is_large_enough_and_has_every_code() -> None:
 
 def test_the_fourth_zoo_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> None:
     assert shelves.digest(fourth.CASES) == fourth.FIXED
+
+
+def test_the_fifth_zoo_has_three_of_every_code_and_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> None:
+    counts = Counter(case.label for case in FIFTH)
+    assert counts.pop("none") >= 150
+    assert counts == dict.fromkeys(CODES, 3)
+    assert {zoo.half(case.name) for case in FIFTH} == {zoo.FIFTH}
+    assert shelves.digest(fifth.CASES) == fifth.FIXED
 
 
 STEPPED = (

@@ -309,3 +309,66 @@ def test_inputs_may_be_divided_twice(scale: float) -> None:
     model = ill.stack(24, 2, nn.ReLU)
     found = codes(model, ill.entropy, ill.classes(scale=scale), torch.optim.SGD(model.parameters(), 0.05))
     assert ("unscaled-inputs" in found) == (scale < 1)
+
+
+@pytest.mark.parametrize("gain", [1.0, 5 / 3 / 8])
+def test_units_that_are_flat_from_the_start_are_told_though_the_last_layer_learns(gain: float) -> None:
+    """Weights by torch.randn, as a first lesson has them: four of five outputs of tanh are at its ends."""
+    torch.manual_seed(0)
+    model = ill.stack(64, 5, nn.Tanh, outputs=1)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0, gain)
+    found = codes(model, ill.squared, ill.values(), torch.optim.SGD(model.parameters(), 0.01))
+    assert ("saturated-units" in found) == (gain == 1.0)
+
+
+@pytest.mark.parametrize("rate", [3e-6, 3e-3])
+def test_small_steps_that_all_lead_one_way_are_too_small(rate: float) -> None:
+    torch.manual_seed(0)
+    model = ill.stack(24, 2, nn.Tanh)
+    assert codes(model, ill.entropy, ill.classes(), ill.adam(model, rate), 60) == ["step-too-small"] * (rate < 1e-3)
+
+
+class SumOfAll(nn.Module):
+    """Each layer is handed the sum of all before it, or their mean."""
+
+    def __init__(self, is_mean: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.entry, self.out, self.is_mean = nn.Linear(16, 32), nn.Linear(32, 1), is_mean
+        self.layers = nn.ModuleList([nn.Linear(32, 32) for _ in range(15)])
+        for layer in self.layers:
+            nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = [self.entry(x)]
+        for layer in self.layers:
+            total = torch.stack(kept).sum(0)
+            kept.append(F.relu(layer(total / len(kept) if self.is_mean else total)))
+        result: Tensor = self.out(kept[-1])
+        return result
+
+
+@pytest.mark.parametrize("is_mean", [True, False])
+def test_explosion_that_training_undoes_is_told_where_the_loss_begins_far_off(is_mean: bool) -> None:
+    model = SumOfAll(is_mean)
+    found = codes(model, ill.squared, ill.values(), ill.adam(model, 2e-3))
+    assert ("exploding-depth" in found) == (not is_mean)
+
+
+def test_loss_that_comes_up_again_swings() -> None:
+    """Least squares with a momentum next to one: as a pendulum, they are back at their start after 40 steps."""
+    torch.manual_seed(0)
+    model = nn.Linear(16, 1)
+    (x, _), *_ = ill.values(batch=512)
+    rule = torch.randn(16, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.0031, momentum=0.9999)
+    assert codes(model, ill.squared, [(x, x @ rule)], optimizer, 40) == ["oscillation"]
+
+
+def test_gradients_that_point_to_and_fro_at_the_end_of_learning_are_no_fault() -> None:
+    torch.manual_seed(0)
+    model = ill.stack(24, 2, nn.Tanh, outputs=1)
+    optimizer = torch.optim.RMSprop(model.parameters(), 3e-3)
+    assert codes(model, ill.squared, ill.values(batch=512), optimizer, 200) == []

@@ -80,8 +80,8 @@ def flat() -> Any:
     model = nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
     with torch.no_grad():
         model[2].weight.mul_(1e-6)
-        model[2].bias.fill_(1.0)
-    return ill.plain(model, optimizer=ill.sgd(model, 1e-3), steps=15)
+        model[2].bias.fill_(30.0)
+    return ill.plain(model, optimizer=ill.sgd(model, 1e-2), steps=20)
 
 
 def unscaled() -> Any:

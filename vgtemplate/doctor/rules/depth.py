@@ -14,13 +14,15 @@ from vgtemplate.text import write_count
 
 _VANISHES, _EXPLODES = -2.5, 2.5
 """Decades of dL/dz over all layers."""
+_VANISHED, _FAR_EXPLODES = -4.5, 1.5
+"""The same of a network that learns nevertheless, and of one whose loss begins far above that of any constant."""
 _FEW_LAYERS = 3
-_FAR = 100.0
+_FAR, _THROWN = 100.0, 10.0
 _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
-_SATURATED, _FROM_THE_START = 0.8, 0.9
+_SATURATED, _FROM_THE_START = 0.75, 0.75
 _FLAT_HEAD, _STILL = 0.8, 1e-6
-_ALIKE, _SAME = 5e-3, 1e-6
+_ALIKE, _SAME = 1.5e-2, 1e-6
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -67,7 +69,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         what, scale = "dL/dW", 2.0
     # In a game of two the losses say nothing of who learns, and the path leads through both.
     is_learning = learns(evidence)
-    if len(names) < _FEW_LAYERS or evidence.num_optimisers > 1 or (is_learning and not _begins_far_off(evidence)):
+    if len(names) < _FEW_LAYERS or evidence.num_optimisers > 1:
         return
     falls = np.array([_fall(row) for row in logs])
     finite = falls[np.isfinite(falls)]
@@ -77,7 +79,9 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
     if _is_one_jump(logs[0]):
         return
-    if first < scale * _VANISHES and middle < scale * _VANISHES / 2 and not is_learning:
+    is_far = _begins_far_off(evidence)
+    vanishes, explodes = _VANISHED if is_learning else _VANISHES, _FAR_EXPLODES if is_far else _EXPLODES
+    if first < scale * vanishes and middle < scale * vanishes / 2:
         code, seen = "vanishing-depth", f"falls by 10^{-first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = (
             "every layer multiplies the gradient by a number below 1: its activation's derivative, or weights too small"
@@ -85,7 +89,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
         cure = (
             "ReLU-like activations with He initialisation (tanh with Xavier), a normalisation, or residual connections"
         )
-    elif first > scale * _EXPLODES and middle > scale * _EXPLODES / 2 and not falls[0] < scale * _EXPLODES / 2:
+    elif _grows(falls, scale * explodes) and (is_far or not is_learning):
         code, seen = "exploding-depth", f"grows by 10^{first:.1f} on its way back from {names[-1]} to {names[0]}"
         cause = "every layer multiplies the gradient by a number above 1: weights too large"
         cure = "He or Xavier initialisation, a normalisation, residual connections; clipping against single jumps"
@@ -96,10 +100,18 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(code, (names[0], names[-1]), number, seen, cause, cure, LIKELY)
 
 
+def _grows(falls: Array, least: float) -> bool:
+    """Say whether the gradient grows on its way back, at the start and at most steps."""
+    finite = falls[np.isfinite(falls)]
+    return bool(np.median(finite[:3]) > least and np.median(finite) > least / 2 and not falls[0] < least / 2)
+
+
 def _begins_far_off(evidence: Evidence) -> bool:
     """Say whether the loss begins so far above the best constant's that training has to undo the initial weights."""
+    losses = evidence.losses()
     first, _, floor = beside_constant(evidence)
-    return bool(np.isfinite(floor) and first > _FAR * floor > 0)
+    # What the first steps have thrown up is no matter of the weights they started from.
+    return bool(np.isfinite(floor) and first > _FAR * floor > 0 and losses[0] > np.median(losses[:3]) / _THROWN)
 
 
 def _is_one_jump(row: Array) -> bool:

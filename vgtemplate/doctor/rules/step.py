@@ -16,12 +16,16 @@ _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
 _DIVERGED, _THROWN, _STRAY = 3.0, 10.0, 1.5
 _MANY_STEPS, _NOWHERE, _RISES = 30, 2e-3, 1.5
 """After so many steps a way of less than this share of the weights' size has taught nothing; a warm-up goes on."""
+_SMALL_AND_STRAIGHT, _SAME_WAY, _HARDLY = 3e-4, 0.8, 0.97
+"""Steps below this share that all point one way, while hardly any of the loss is gone."""
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
-_STAYS, _FALLEN = 0.95, 0.5
+_STAYS, _FALLEN, _ALL_LEARNED = 0.95, 0.5, 0.1
 _FEW_WEIGHTS = 16
 """Gradients of so few entries point against each other by chance: that of one weight has a sign and nothing else."""
 _COLLAPSED = 0.02
+_SMOOTH, _DOWN, _UP = 5, 0.6, 0.85
+"""Losses that are taken together; of the first loss: what is far down, and what is up again."""
 _FADED, _ALIVE, _LEFT = 1e-4, 0.1, 0.2
 """Of what it was at first: a step that has come to nothing, a gradient that has not, a loss that could still fall."""
 _TINY_BATCH = 4
@@ -34,6 +38,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
         steps = moves(evidence)
         yield from _too_large(evidence, steps)
         yield from _oscillates(evidence)
+        yield from _swings(evidence)
         yield from _too_small(evidence, steps)
         yield from _fades(evidence, steps)
     yield from _tiny_batch(evidence)
@@ -135,6 +140,7 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
     # A loss that has fallen and rests may rest at its minimum, where batches pull to and fro.
     has_fallen = bool(np.median(rests) < _FALLEN * losses[0])
     may_rest = has_fallen and sum(math.prod(each.shape) for each in evidence.parameters.values()) < _FEW_WEIGHTS
+    may_rest |= bool(np.median(rests) < _ALL_LEARNED * losses[0])
     is_in_vain = not learns(evidence) or (stays and not may_rest)
     if is_bounded and float(np.median(later)) < least and is_in_vain:
         yield Finding(
@@ -144,6 +150,27 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
             f"the gradients of following steps point against each other (median cosine {np.median(later):.2f})",
             "each step jumps across the valley, and the next one back",
             "a learning rate 2 to 4 times smaller",
+            LIKELY,
+        )
+
+
+def _swings(evidence: Evidence) -> Iterator[Finding]:
+    """Find a loss that goes far down and comes up again, as under a momentum that carries the weights past."""
+    losses = evidence.losses()
+    first, _, floor = beside_constant(evidence)
+    if len(losses) < _MANY_STEPS or evidence.num_optimisers > 1 or not np.isfinite([*losses, floor]).all():
+        return
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(losses, _SMOOTH), axis=1)
+    lowest, last = int(np.argmin(medians)), float(medians[-1])
+    is_own = np.isclose(first, np.median(losses[:3]), rtol=1e-3)
+    if is_own and medians[lowest] < _DOWN * losses[0] and last > _UP * max(losses[0], floor):
+        yield Finding(
+            "oscillation",
+            ("the optimiser",),
+            evidence.all_steps()[lowest].number,
+            f"the loss goes from {losses[0]:.3g} down to {medians[lowest]:.3g} and up again to {last:.3g}",
+            "the steps, or the momentum that adds them up, carry the weights past where the loss was low",
+            "a learning rate 2 to 4 times smaller, or a momentum further from 1",
             LIKELY,
         )
 
@@ -159,6 +186,7 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     watched = evidence.all_steps()
     number, rises = watched[-1].number - watched[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
     goes_nowhere = number >= _MANY_STEPS and number * largest < _NOWHERE and not rises
+    goes_nowhere |= number >= _MANY_STEPS and _is_on_its_way(evidence, largest) and last > _HARDLY * first
     if (largest < _SMALL_RATIO or goes_nowhere) and any(gradients) and not is_trained_already(evidence):
         yield Finding(
             "step-too-small",
@@ -171,6 +199,13 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
             "a learning rate 10 to 1000 times larger",
             LIKELY,
         )
+
+
+def _is_on_its_way(evidence: Evidence, largest: float) -> bool:
+    """Say whether small steps all lead the same way, so that larger ones would lead there sooner."""
+    turns = cosines(evidence)
+    same = np.isfinite(turns).any() and np.nanmedian(turns) > _SAME_WAY
+    return bool(same and straightness(evidence) > _SAME_WAY and 0 < largest < _SMALL_AND_STRAIGHT)
 
 
 def _round(number: float) -> int:
