@@ -372,3 +372,13 @@ def test_gradients_that_point_to_and_fro_at_the_end_of_learning_are_no_fault() -
     model = ill.stack(24, 2, nn.Tanh, outputs=1)
     optimizer = torch.optim.RMSprop(model.parameters(), 3e-3)
     assert codes(model, ill.squared, ill.values(batch=512), optimizer, 200) == []
+
+
+@pytest.mark.parametrize("side", [1, 12])
+def test_two_large_pictures_have_statistics_that_two_numbers_have_not(side: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1))
+    generator = torch.Generator().manual_seed(1)
+    batches = [torch.randn(2, 1, side, side, generator=generator) for _ in range(40)]
+    loss = lambda m, b: F.mse_loss(m(b), b.abs())  # noqa: E731 - as a user writes it
+    assert codes(model, loss, batches, ill.adam(model, 1e-2)) == ["batchnorm-tiny-batch"] * (side == 1)

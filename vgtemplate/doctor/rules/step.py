@@ -254,7 +254,8 @@ def _tiny_batch(evidence: Evidence) -> Iterator[Finding]:
     small = {}
     for name, seen in counts.items():
         values, samples = np.median([each[0] for each in seen]), np.median([each[1] for each in seen])
-        if samples <= 2 or (samples <= _TINY_BATCH and values <= _FEW_VALUES):
+        # Of pictures each place counts: two large ones have statistics that two numbers have not.
+        if (samples <= 2 and values <= 4 * _FEW_VALUES) or (samples <= _TINY_BATCH and values <= _FEW_VALUES):
             small[name] = int(values), int(samples)
     if small:
         values, samples = next(iter(small.values()))
