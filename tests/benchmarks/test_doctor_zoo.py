@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.stats import binom
 
-from benchmarks.doctor import symptoms, zoo
+from benchmarks.doctor import again, symptoms, zoo
 from benchmarks.doctor.case import CODES, Case, Training, steps_of
 from benchmarks.doctor.check import check
 from benchmarks.doctor.fifth import shelves as fifth
@@ -19,6 +20,7 @@ from benchmarks.doctor.peers import RULES, names_of_peers
 from benchmarks.doctor.second import shelves
 from benchmarks.doctor.tally import clopper_pearson, tally
 from benchmarks.doctor.third import shelves as third
+from benchmarks.doctor.workers import diagnose_case
 
 SECOND = zoo.cases(zoo.SECOND)
 THIRD = zoo.cases(zoo.THIRD)
@@ -247,3 +249,13 @@ def test_the_peers_say_what_their_rules_say() -> None:
     broken = names_of_peers(BY_NAME["nan-backward--norm-at-zero"], 0)
     assert all("exploding-depth" in codes for codes in broken.values())
     assert names_of_peers(BY_NAME["mlp-relu-sgd"], 0)["gradient norm 1e-6 to 100"] == set()
+
+
+def test_rules_say_the_same_of_what_was_kept_as_beside_the_training(tmp_path: Path) -> None:
+    chosen = [BY_NAME[name] for name in ("f5-deep-q-lesson", "loss-head-mismatch--view-for-permute")]
+    again.keep(chosen, tmp_path)
+    times = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert len(times) == 2
+    again.keep(chosen, tmp_path)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == times
+    assert again.judge(chosen, tmp_path) == {case.name: diagnose_case(case)["codes"] for case in chosen}
