@@ -71,7 +71,7 @@ class Observer(Watcher):
         modules = dict(self.model.named_modules())
         self._ledger.begin(modules)
         self.trace.begin(self._step, self.model, self._names)
-        self._hidden = hidden(modules, self.trace.known)
+        self._hidden = self.guard(hidden, modules, self.trace.known) or {}
         for name, module in modules.items():
             if isinstance(module, torch.jit.ScriptModule):
                 self.measurements.note(SCRIPTED)

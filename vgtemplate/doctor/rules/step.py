@@ -203,8 +203,9 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
 
 def _is_on_its_way(evidence: Evidence, largest: float) -> bool:
     """Say whether small steps all lead the same way, so that larger ones would lead there sooner."""
-    turns = cosines(evidence)
-    same = np.isfinite(turns).any() and np.nanmedian(turns) > _SAME_WAY
+    turns, (_, _, floor) = cosines(evidence), beside_constant(evidence)
+    # Where it is not known how far there is to go, as in fine-tuning, small steps may be meant.
+    same = np.isfinite(floor) and np.isfinite(turns).any() and np.nanmedian(turns) > _SAME_WAY
     return bool(same and straightness(evidence) > _SAME_WAY and 0 < largest < _SMALL_AND_STRAIGHT)
 
 
