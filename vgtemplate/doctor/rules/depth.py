@@ -22,7 +22,7 @@ _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.75, 0.75
 _FLAT_HEAD, _STILL = 0.8, 1e-6
-_ALIKE, _SAME = 1.5e-2, 1e-6
+_ALIKE, _APART, _SAME = 1.5e-2, 0.05, 1e-6
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -232,7 +232,7 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
     # An output that is itself next to zero tells nothing of that.
     hidden = names[:-1] if all(spreads[name] < _ALIKE for name in names[-4:-1]) and len(names) > 4 else names
     alive = max((index for index, name in enumerate(hidden) if spreads[name] >= _ALIKE), default=-1)
-    if not spreads[names[0]] > 10 * _ALIKE and not all(value < _SAME for value in spreads.values()):
+    if not spreads[names[0]] > _APART and not all(value < _SAME for value in spreads.values()):
         return
     if found := hidden[alive + 1 :]:
         yield Finding(
