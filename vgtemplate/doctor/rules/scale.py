@@ -104,7 +104,7 @@ def _twins(evidence: Evidence) -> Iterator[Finding]:
             "symmetric-initialisation",
             tuple(found),
             0,
-            f"{len(found)} matrices are copies of others at the start, and still are after"
+            f"{write_count(len(found), 'parameter')} are copies of others at the start, and still are after"
             f" {write_count(len(evidence.steps), 'step')}",
             "layers that start alike and stand side by side get the same gradient: several have the power of one",
             "draw each anew, in place of copying one (copy.deepcopy, [layer] * n)",
