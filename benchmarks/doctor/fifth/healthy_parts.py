@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.doctor.case import Batches, Case, Loss, Training, healthy, seeded
+from benchmarks.doctor.fourth.parts import bce as bce
+from benchmarks.doctor.fourth.parts import mae as mae
+from benchmarks.doctor.fourth.parts import mse as mse
 
 WAYS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "plain": torch.optim.SGD,
@@ -97,21 +100,6 @@ def dense(inputs: int, outputs: int, width: int = 64, act: Any = nn.ReLU, depth:
 def ce(model: nn.Module, batch: Any) -> Tensor:
     """Cross entropy of logits with the last of the batch."""
     return F.cross_entropy(model(*batch[:-1]), batch[-1])
-
-
-def mse(model: nn.Module, batch: Any) -> Tensor:
-    """Mean squared error."""
-    return F.mse_loss(model(*batch[:-1]), batch[-1])
-
-
-def mae(model: nn.Module, batch: Any) -> Tensor:
-    """Mean absolute error."""
-    return F.l1_loss(model(*batch[:-1]), batch[-1])
-
-
-def bce(model: nn.Module, batch: Any) -> Tensor:
-    """Binary cross entropy of logits."""
-    return F.binary_cross_entropy_with_logits(model(*batch[:-1]), batch[-1])
 
 
 def per_token(model: nn.Module, batch: Any) -> Tensor:

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.doctor.case import Batches, Case, Training, ill, optimizer_of
+from benchmarks.doctor.fourth.parts import bce as bce
+from benchmarks.doctor.fourth.parts import mse as mse
 
 Build = TypeVar("Build", bound=Callable[..., Training])
 
@@ -49,19 +51,9 @@ def ce(model: nn.Module, batch: Any) -> Tensor:
     return F.cross_entropy(model(*batch[:-1]).flatten(0, -2), batch[-1].flatten())
 
 
-def mse(model: nn.Module, batch: Any) -> Tensor:
-    """Mean squared error."""
-    return F.mse_loss(model(*batch[:-1]), batch[-1])
-
-
 def copies(model: nn.Module, batch: Any) -> Tensor:
     """Mean squared error of the model's copy of its input."""
     return F.mse_loss(model(batch[0]), batch[0])
-
-
-def bce(model: nn.Module, batch: Any) -> Tensor:
-    """Binary cross entropy of logits."""
-    return F.binary_cross_entropy_with_logits(model(*batch[:-1]), batch[-1])
 
 
 def mlp(*widths: int, act: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:

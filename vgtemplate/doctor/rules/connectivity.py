@@ -69,14 +69,13 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
 
 def _cut(evidence: Evidence, is_stuck: bool) -> Iterator[Finding]:
     cut: list[Parameter] = []
-    reached = False
+    alive = {name for name in evidence.parameters if _history(evidence, name)[1].any()}
     at_zero: dict[str, list[bool]] = {}
     owned = [each for each in evidence.parameters.values() if each.is_trained and each.is_owned]
     known = [each for each in owned if each.is_used or (each.is_used_apart and _rests(evidence, each.name))]
     for each in known:
         gradients = _history(evidence, each.name)[1]
         at_zero.setdefault(each.module, []).append(not np.nan_to_num(gradients, nan=1.0).any())
-        reached |= bool(gradients.any())
     for each in known:
         has, _, weights = _history(evidence, each.name)
         # Nothing comes to any of the layer's parameters: to a bias alone there may be nothing to learn from, as to the
@@ -84,11 +83,11 @@ def _cut(evidence: Evidence, is_stuck: bool) -> Iterator[Finding]:
         is_layer = all(at_zero[each.module])
         is_zero = is_layer and weights.any() and not is_stuck and not _is_flat(evidence, each)
         is_never = not any(has) and (is_layer or "bias" not in each.name.rpartition(".")[2])
-        if len(has) > _FEW and (is_never or is_zero) and not _is_left_over(evidence, each.name):
+        if len(has) > _FEW and (is_never or is_zero) and not _is_left_over(evidence, each.name, alive):
             cut.append(each)
     # Where nothing comes to any of them the reason may be elsewhere, unless none ever has a gradient at all.
     is_loss = len(cut) == len(known) and not any(any(_history(evidence, each.name)[0]) for each in cut)
-    if not cut or not (reached or is_loss):
+    if not cut or not (is_loss or any(each.name in alive for each in known)):
         return
     never = [each.name for each in cut if not any(_history(evidence, each.name)[0])]
     steps = write_count(len(evidence.steps), "step")
@@ -107,7 +106,7 @@ def _cut(evidence: Evidence, is_stuck: bool) -> Iterator[Finding]:
     )
 
 
-def _is_left_over(evidence: Evidence, name: str) -> bool:
+def _is_left_over(evidence: Evidence, name: str, alive: set[str]) -> bool:
     """Say whether it is part of a last block, and what it puts out is for a block behind, which is not there.
 
     Of the same block other parameters get gradients, and of each block before it the same parameter does.
@@ -117,7 +116,6 @@ def _is_left_over(evidence: Evidence, name: str) -> bool:
         return False
     start, number, rest = found.groups()
     before = {f"{start}{index}{rest}" for index in range(int(number))}
-    alive = {each for each in evidence.parameters if _history(evidence, each)[1].any()}
     is_last = f"{start}{int(number) + 1}{rest}" not in evidence.parameters
     return bool(before) and before <= alive and is_last and any(each.startswith(f"{start}{number}.") for each in alive)
 

@@ -191,27 +191,23 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
         return
     flat = float(np.median([call.values.get("flat", 0.0) for call in calls]))
     _, last, floor = beside_constant(evidence)
-    if calls[0].made_before.lower() in BOUNDED and _stands_still(evidence):
-        # What scales or shifts it lets no gradient through either.
-        yield Finding(
-            "saturated-output",
-            (f"{calls[0].made_before} before {calls[0].made_by}, at {calls[0].place}",),
-            evidence.steps[0].number,
-            f"no gradient comes back through {calls[0].made_before} any more, and the loss stays at {last:.3g}",
-            "the output lies on the flat ends of its activation for every sample",
-            "smaller weights in the last layer, scaled inputs, a smaller learning rate",
-            LIKELY,
-        )
+    made, before = calls[0].made_by, calls[0].made_before
+    # What scales or shifts it lets no gradient through either.
+    if before.lower() in BOUNDED and _stands_still(evidence):
+        made, seen = before, f"no gradient comes back through {before} any more"
     elif flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
-        yield Finding(
-            "saturated-output",
-            (f"{calls[0].made_by} at {calls[0].place}",),
-            evidence.steps[0].number,
-            f"{flat:.0%} of the outputs lie on the flat ends of {calls[0].made_by}, and the loss stays at {last:.3g}",
-            "the output is sure of itself before it has learned, and its derivative lets hardly any gradient through",
-            "smaller weights in the last layer, or a loss that takes logits (binary_cross_entropy_with_logits)",
-            LIKELY,
-        )
+        seen = f"{flat:.0%} of the outputs lie on the flat ends of {made}"
+    else:
+        return
+    yield Finding(
+        "saturated-output",
+        (f"{made} at {calls[0].place}",),
+        evidence.steps[0].number,
+        f"{seen}, and the loss stays at {last:.3g}",
+        "the output is sure of itself before it has learned, and its derivative lets hardly any gradient through",
+        "smaller weights in the last layer, or a loss that takes logits (binary_cross_entropy_with_logits)",
+        LIKELY,
+    )
 
 
 def _stands_still(evidence: Evidence) -> bool:
