@@ -50,7 +50,7 @@ def squares(seed: int) -> Training:
     def step(model: Any, optimizers: Any, batch: Any, number: int) -> Tensor:
         x = batch[0]
         fake = g(torch.randn(len(x), 8))
-        loss = 0.5 * ((d(x) - 1).square().mean() + d(fake.detach()).square().mean())
+        loss: Tensor = 0.5 * ((d(x) - 1).square().mean() + d(fake.detach()).square().mean())
         down(optimizers[1], loss)
         down(optimizers[0], 0.5 * (d(fake) - 1).square().mean())
         return loss

@@ -192,3 +192,85 @@ class Muon(torch.optim.Optimizer):
                     a = x @ x.T
                     x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
                 p.add_(x, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+
+
+class Process(nn.Module):
+    """An exact Gaussian process on the features of a net."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = dense(2, 16, 2, act=nn.Tanh)
+        self.log_scale, self.log_noise, self.log_long = (nn.Parameter(torch.tensor(v)) for v in (0.0, 0.0, 0.0))
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        z = self.net(x) / self.log_long.exp()
+        k = self.log_scale.exp() * torch.exp(-0.5 * (z[:, None] - z[None]).square().sum(-1))
+        low = torch.linalg.cholesky(k + (self.log_noise.exp() + 1e-4) * torch.eye(len(x)))
+        a = torch.cholesky_solve(y[:, None], low)[:, 0]
+        return 0.5 * (y @ a + 2 * low.diagonal().log().sum()) / len(x) + 0.919
+
+
+class Factors(nn.Module):
+    """A factorisation machine and a deep part over eight categories, most of them rare."""
+
+    def __init__(self, count: int = 100) -> None:
+        super().__init__()
+        self.first, self.second = nn.Embedding(8 * count, 1), nn.Embedding(8 * count, 6)
+        nn.init.normal_(self.second.weight, std=0.1)
+        nn.init.zeros_(self.first.weight)
+        self.deep, self.count = dense(48, 48, 1), count
+
+    def forward(self, x: Tensor) -> Any:
+        x = x + self.count * torch.arange(8)
+        v = self.second(x)
+        pairs = 0.5 * (v.sum(1).square() - v.square().sum(1)).sum(1)
+        return self.first(x).sum((1, 2)) + pairs + self.deep(v.flatten(1))[:, 0]
+
+
+class Blocks(nn.Module):
+    """N-BEATS: each block explains a part of the past and takes it away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Sequential(dense(24, 48, 48), nn.ReLU(), nn.Linear(48, 30)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Any:
+        ahead = torch.zeros(len(x), 6)
+        for block in self.blocks:
+            back, more = block(x).split([24, 6], 1)
+            x, ahead = x - back, ahead + more
+        return ahead
+
+
+class Attending(nn.Module):
+    """A graph attention of two layers on dense adjacency."""
+
+    def __init__(self, d: int = 24) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList([nn.Linear(6, d), nn.Linear(d, d)])
+        self.scores = nn.ModuleList(nn.Linear(d, 2) for _ in range(2))
+        self.head = nn.Linear(d, 3)
+
+    def forward(self, x: Tensor, links: Tensor) -> Any:
+        for layer, score in zip(self.maps, self.scores, strict=True):
+            h = layer(x)
+            a, b = score(h).split(1, 2)
+            weights = F.leaky_relu(a + b.transpose(1, 2), 0.2).masked_fill(links == 0, -1e9).softmax(2)
+            x = F.elu(weights @ h) + h
+        return self.head(x.sum(1))
+
+
+class Sets(nn.Module):
+    """A set transformer: sixteen points look at four learned ones and are pooled by a seed."""
+
+    def __init__(self, d: int = 32) -> None:
+        super().__init__()
+        self.into, self.points = nn.Linear(2, d), nn.Parameter(torch.randn(1, 4, d) * 0.1)
+        self.a, self.b, self.pool = (nn.MultiheadAttention(d, 4, batch_first=True) for _ in range(3))
+        self.seed, self.head = nn.Parameter(torch.randn(1, 1, d) * 0.1), nn.Linear(d, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        h, few = self.into(x), self.points.expand(len(x), -1, -1)
+        few = few + self.a(few, h, h, need_weights=False)[0]
+        h = h + self.b(h, few, few, need_weights=False)[0]
+        return self.head(self.pool(self.seed.expand(len(x), -1, -1), h, h, need_weights=False)[0])[:, 0]
