@@ -220,3 +220,63 @@ def topics(seed: int) -> Training:
         return loss
 
     return Training(net, rows(seed, words, topic, size=64), sgd(net, 5.0), train_step=step)
+
+
+class Names(nn.Module):
+    """Letters one by one, the last state tells the kind of a word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.h2o, self.softmax = nn.RNN(12, 64), nn.Linear(64, 3), nn.LogSoftmax(1)
+
+    def forward(self, line: Tensor) -> Any:
+        return self.softmax(self.h2o(self.rnn(F.one_hot(line.T, 12).float())[1][0]))
+
+
+@learns("tutorial-kinds-of-names", "recurrent", 150)
+def names(seed: int) -> Training:
+    """A plain RNN over eight letters, clipped at 3, as the lesson on names has it; kinds have their own endings."""
+    g = dice(seed)
+    word, kind = torch.randint(0, 12, (768, 8), generator=g), torch.randint(0, 3, (768,), generator=g)
+    word[:, -3:] = 4 * kind[:, None] + word[:, -3:] % 4
+    net = Names()
+
+    def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        optimizer.zero_grad()
+        loss = F.nll_loss(model(batch[0]), batch[1])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 3)
+        optimizer.step()
+        return loss
+
+    return Training(net, rows(seed, word, kind), sgd(net, 0.15), train_step=step)
+
+
+@learns("tutorial-film-ratings", "recommenders", 150)
+def films(seed: int) -> Training:
+    """Two tables and a product; ratings of 1 to 5, less their mean."""
+    g = dice(seed)
+    user, film = torch.randint(0, 80, (4000,), generator=g), torch.randint(0, 60, (4000,), generator=g)
+    a, b = torch.randn(80, 3, generator=g), torch.randn(60, 3, generator=g)
+    stars = (3 + (a[user] * b[film]).sum(1)).round().clamp(1, 5) - 3
+
+    class Factors(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.users, self.films = nn.Embedding(80, 8), nn.Embedding(60, 8)
+
+        def forward(self, user: Tensor, film: Tensor) -> Any:
+            return (0.4 * self.users(user) * self.films(film)).sum(1)
+
+    net = Factors()
+    return Training(net, rows(seed, user, film, stars, size=256), adam(net, 0.03, weight_decay=1e-5), mse)
+
+
+@learns("tutorial-batch-norm-digits", "dense", 100)
+def normed(seed: int) -> Training:
+    """Batch norm before each ReLU; momentum."""
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.BatchNorm1d(64),
+        nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+    return Training(net, rows(seed, *handwriting()), sgd(net, 0.05, 0.9), ce)

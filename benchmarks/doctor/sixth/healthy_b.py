@@ -262,3 +262,22 @@ def mixer(seed: int) -> Training:
         return down(optimizer, share * entropy[0] + (1 - share) * entropy[1])
 
     return Training(net, rows(seed, *handwriting()), adamw(net, 3e-3), train_step=step)
+
+
+@learns("which-way-up", "self-supervised", 120)
+def turned(seed: int) -> Training:
+    """Each picture comes four times, turned; the label is the turn, so no class is ever named."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 24, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(24, 32, 3, 2, 1),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(512, 4),
+    )
+
+    def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        x = torch.cat([torch.rot90(batch[0], k, (2, 3)) for k in range(4)])
+        return down(optimizer, F.cross_entropy(model(x), torch.arange(4).repeat_interleave(len(batch[0]))))
+
+    return Training(net, rows(seed, handwriting()[0], size=16), adam(net, 2e-3), train_step=step)

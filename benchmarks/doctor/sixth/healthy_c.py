@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Batches, Case, Training
 from benchmarks.doctor.data import progressions
+from benchmarks.doctor.sixth.nets_c import Attentive, Diagonal, Noam
 from benchmarks.doctor.sixth.parts_c import adam, adamw, ce, dice, down, keeper, rows, sgd
 
 CASES: list[Case] = []
@@ -102,21 +102,6 @@ def prompts(seed: int) -> Training:
     return Training(net, themes(seed), adam(net, 0.05), ce)
 
 
-class Noam(nn.Module):
-    """A small translator with norms after the sums, as in the first paper."""
-
-    def __init__(self, d: int = 32) -> None:
-        super().__init__()
-        self.words, self.places = nn.Embedding(20, d), nn.Parameter(0.02 * torch.randn(16, d))
-        self.body = nn.Transformer(d, 4, 1, 1, 64, 0.0, batch_first=True)
-        self.head = nn.Linear(d, 20)
-
-    def forward(self, source: Tensor, target: Tensor) -> Any:
-        a, b = (self.words(x) * math.sqrt(32) + self.places[: x.shape[1]] for x in (source, target))
-        mask = nn.Transformer.generate_square_subsequent_mask(target.shape[1])
-        return self.head(self.body(a, b, tgt_mask=mask, tgt_is_causal=True))
-
-
 @learns("translator-noam-rate", "transformers", 180)
 def noam(seed: int) -> Training:
     """A rate that starts near zero, rises for fifty steps and falls with the root: the first steps hardly move."""
@@ -161,26 +146,6 @@ def speech(seed: int) -> Training:
 
     net = Net()
     return Training(net, rows(seed, sound, letters, size=32), adam(net, 5e-3), loss)
-
-
-class Attentive(nn.Module):
-    """A reader and a writer of GRUs, with Bahdanau's attention; the writer is fed truth or its own words."""
-
-    def __init__(self, d: int = 48) -> None:
-        super().__init__()
-        self.words, self.read = nn.Embedding(20, d), nn.GRU(d, d, batch_first=True)
-        self.write, self.head = nn.GRUCell(2 * d, d), nn.Linear(d, 20)
-        self.a, self.b, self.v = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, 1)
-
-    def forward(self, x: Tensor, y: Tensor, truth: float) -> Any:
-        memory, last = self.read(self.words(x))
-        state, word, out = last[0], torch.ones(len(x), dtype=torch.long), []
-        for n in range(y.shape[1]):
-            weights = self.v(torch.tanh(self.a(memory) + self.b(state)[:, None])).softmax(1)
-            state = self.write(torch.cat([self.words(word), (weights * memory).sum(1)], 1), state)
-            out.append(self.head(state))
-            word = y[:, n] if torch.rand(()) < truth else out[-1].argmax(1)
-        return torch.stack(out, 1)
 
 
 @learns("writer-scheduled-sampling", "recurrent", 150)
@@ -244,27 +209,6 @@ def crf(seed: int) -> Training:
     return Training(net, rows(seed, x, y, size=32), sgd(net, 0.05, 0.9), lambda m, b: m(*b))
 
 
-class Diagonal(nn.Module):
-    """A state-space layer: complex decays, read by a convolution of the whole length."""
-
-    def __init__(self, d: int, states: int = 8) -> None:
-        super().__init__()
-        self.decay = nn.Parameter(torch.log(0.5 * torch.ones(d, states)))
-        self.turn = nn.Parameter(math.pi * torch.arange(states).float().repeat(d, 1))
-        self.c, self.skip = nn.Parameter(torch.randn(d, states, 2) * 0.5**0.5), nn.Parameter(torch.ones(d))
-        self.pace = nn.Parameter(torch.rand(d) * 4 - 5)
-        self.out = nn.Linear(d, 2 * d)
-
-    def forward(self, x: Tensor) -> Any:
-        long, dt = x.shape[1], self.pace.exp()[:, None]
-        a = torch.complex(-self.decay.exp(), self.turn)
-        c = torch.view_as_complex(self.c) * ((a * dt).exp() - 1) / a
-        kernel = 2 * (c[..., None] * (a * dt)[..., None].mul(torch.arange(long)).exp()).sum(1).real
-        u = x.transpose(1, 2)
-        y = torch.fft.irfft(torch.fft.rfft(u, 2 * long) * torch.fft.rfft(kernel, 2 * long), 2 * long)[..., :long]
-        return x + F.glu(self.out(F.gelu((y + u * self.skip[:, None]).transpose(1, 2))))
-
-
 @learns("state-space-memory", "state spaces", 120)
 def memory(seed: int) -> Training:
     """S4D remembers over sixty steps which of two marks came first."""
@@ -283,3 +227,73 @@ def memory(seed: int) -> Training:
 
     net = Net()
     return Training(net, rows(seed, x, y, size=32), adamw(net, 5e-3), ce)
+
+
+class Tied(nn.Module):
+    """An LSTM whose head is its table of words; its state is kept from batch to batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(24, 48), nn.LSTM(48, 48, batch_first=True)
+        self.head = nn.Linear(48, 24)
+        self.head.weight = self.words.weight
+        nn.init.uniform_(self.words.weight, -0.1, 0.1)
+        self.state: Any = None
+
+    def forward(self, x: Tensor) -> Any:
+        h, state = self.lstm(self.words(x), self.state)
+        self.state = tuple(each.detach() for each in state)
+        return self.head(h)
+
+
+@learns("long-text-in-pieces", "language models", 120)
+def pieces(seed: int) -> Training:
+    """Sixteen long texts are read in pieces; the state is carried over and cut off from its past, as it must be."""
+    chance = torch.rand(24, 24, generator=dice(seed)).pow(12)
+    text = torch.zeros(16, 25 * 12 + 1, dtype=torch.long)
+    for n in range(1, text.shape[1]):
+        text[:, n] = torch.multinomial(chance[text[:, n - 1]], 1, generator=dice(seed + n))[:, 0]
+    parts = [(text[:, n : n + 12], text[:, n + 1 : n + 13]) for n in range(0, 300, 12)] * 8
+    net = Tied()
+
+    def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch[0]).flatten(0, 1), batch[1].flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.25)
+        optimizer.step()
+        return loss
+
+    return Training(net, parts, sgd(net, 8.0), train_step=step)
+
+
+class Adapter(nn.Module):
+    """A bottleneck beside a frozen block, its way out zero at first."""
+
+    def __init__(self, block: nn.Module, d: int) -> None:
+        super().__init__()
+        self.block, self.narrow, self.wide = block.requires_grad_(False), nn.Linear(d, 6), nn.Linear(6, d)
+        nn.init.zeros_(self.wide.weight)
+        nn.init.zeros_(self.wide.bias)
+
+    def forward(self, x: Tensor, **other: Any) -> Any:
+        h = self.block(x, **other)
+        return h + self.wide(F.gelu(self.narrow(h)))
+
+
+@learns("adapters-in-a-frozen-encoder", "tuning", 120)
+def adapters(seed: int) -> Training:
+    """Nine tenths of the numbers rest; the narrow layers have no gradient at the first step."""
+    layers = [nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True) for _ in range(2)]
+    net = nn.Sequential(nn.Embedding(30, 32).requires_grad_(False), *(Adapter(each, 32) for each in layers))
+
+    class Read(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = net, nn.Linear(32, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.body(x).mean(1))
+
+    whole = Read()
+    return Training(whole, themes(seed), adamw(whole, 3e-3), ce)

@@ -260,3 +260,26 @@ def energy(seed: int) -> Training:
             return float((model(real) > model(far)[: len(real)]).float().mean())
 
     return Training(net, rows(seed, real), adam(net, 2e-3), train_step=step, score=score)
+
+
+@learns("digits-by-evidence-bound-annealed", "autoencoders", 150, falls=False)
+def annealed(seed: int) -> Training:
+    """The divergence's weight grows from nothing to four: the loss falls first and rises later."""
+    x, _ = handwriting()
+    enc, dec = dense(64, 64, 16, act=nn.SiLU), dense(8, 64, 64, act=nn.SiLU)
+    net: Any = nn.ModuleDict({"enc": enc, "dec": dec})
+
+    def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        flat = batch[0].flatten(1)
+        mu, log = model["enc"](flat).chunk(2, 1)
+        again = model["dec"](mu + torch.randn_like(mu) * (log / 2).exp())
+        kl = 0.5 * (mu.square() + log.exp() - 1 - log).sum(1).mean()
+        entropy = F.binary_cross_entropy_with_logits(again, flat, reduction="none").sum(1).mean()
+        return down(optimizer, entropy + 4 * max(0.0, number / 75 - 1) * kl)
+
+    def score(model: Any) -> float:
+        with torch.no_grad():
+            flat = x[:512].flatten(1)
+            return float(F.mse_loss(model["dec"](model["enc"](flat)[:, :8]).sigmoid(), flat))
+
+    return Training(net, rows(seed, x), adam(net, 3e-3), train_step=step, score=score)

@@ -12,24 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import graphs
-from benchmarks.doctor.sixth.parts_c import (
-    Attending,
-    Blocks,
-    Endless,
-    Factors,
-    Process,
-    Sets,
-    adam,
-    adamw,
-    ce,
-    dense,
-    dice,
-    down,
-    keeper,
-    numbers,
-    rows,
-    sgd,
-)  # fmt: skip
+from benchmarks.doctor.sixth.nets_c import Attending, Blocks, Factors, Process, Sets
+from benchmarks.doctor.sixth.parts_c import Endless, adam, adamw, ce, dense, dice, down, keeper, numbers, rows, sgd
 
 CASES: list[Case] = []
 learns = keeper(CASES)
@@ -283,3 +267,21 @@ def counts(seed: int) -> Training:
         return F.poisson_nll_loss(model(batch[0])[:, 0], batch[1])
 
     return Training(net, rows(seed, x, y), sgd(net, 0.01, 0.9), loss)
+
+
+@learns("prices-by-evidence", "regression", 150)
+def evidence(seed: int) -> Training:
+    """A normal inverse gamma for each row; softplus heads, a likelihood below zero, a small penalty on wrong evidence."""
+    g = dice(seed)
+    x = torch.randn(1024, 5, generator=g)
+    y = 0.5 * torch.tanh(x[:, :1] - x[:, 1:2]) + 0.05 * torch.randn(1024, 1, generator=g)
+    net = dense(5, 48, 48, 4)
+
+    def loss(model: nn.Module, batch: Any) -> Any:
+        mean, v, a, b = model(batch[0]).split(1, 1)
+        v, a, b = F.softplus(v) + 1e-3, F.softplus(a) + 1.001, F.softplus(b) + 1e-3
+        twice, d = 2 * b * (1 + v), (batch[1] - mean)
+        nll = 0.5 * torch.log(math.pi / v) - a * twice.log() + (a + 0.5) * torch.log(d.square() * v + twice)
+        return (nll + torch.lgamma(a) - torch.lgamma(a + 0.5) + 0.01 * d.abs() * (2 * v + a)).mean()
+
+    return Training(net, rows(seed, x, y), adam(net, 5e-3), loss)
