@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import digits
+from benchmarks.doctor.sixth.nets_c import Angles, Back, Online, Student, Two
 from benchmarks.doctor.sixth.parts_c import (
     adam,
     adamw,
@@ -70,20 +71,6 @@ def triplets(seed: int) -> Training:
     return Training(net, digits(seed), adam(net), loss, score=score)
 
 
-class Angles(nn.Module):
-    """Cosines of features and class vectors; the true angle gets a margin."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.centres = dense(64, 96, 32, act=nn.PReLU), nn.Parameter(torch.empty(10, 32))
-        nn.init.xavier_uniform_(self.centres)
-
-    def forward(self, x: Tensor, y: Tensor) -> Any:
-        cosine = F.linear(F.normalize(self.body(x)), F.normalize(self.centres)).clamp(-1 + 1e-6, 1 - 1e-6)
-        wide = torch.cos(torch.acos(cosine) + 0.5)
-        return F.cross_entropy(30 * torch.where(F.one_hot(y, 10).bool(), wide, cosine), y)
-
-
 @learns("angles-with-margin", "metrics", 150)
 def angles(seed: int) -> Training:
     """ArcFace begins near twenty, with nothing right (github.com/heshuting555/AICITY2020_DMT_VehicleReID/issues/3)."""
@@ -132,18 +119,6 @@ def queue(seed: int) -> Training:
     )
 
 
-class Student(nn.Module):
-    """A body and a DINO head without bias, its prototypes of length one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.head = dense(64, 128, 64, act=nn.GELU), dense(64, 64, 16, act=nn.GELU)
-        self.last = nn.utils.parametrizations.weight_norm(nn.Linear(16, 64, bias=False))
-
-    def forward(self, x: Tensor) -> Any:
-        return self.last(F.normalize(self.head(self.body(x)), dim=1))
-
-
 @learns("self-distillation-centred", "self-supervised", 150, falls=False)
 def dino(seed: int) -> Training:
     """DINO near the logarithm of its prototypes; its loss need not fall (github.com/facebookresearch/dino/issues/61)."""
@@ -188,18 +163,6 @@ def vicreg(seed: int) -> Training:
     return Training(net, digits(seed), adam(net, 1e-3), loss)
 
 
-class Online(nn.Module):
-    """An encoder and a predictor, norms of batches between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(64, 96), nn.BatchNorm1d(96), nn.ReLU(), nn.Linear(96, 32))
-        self.predictor = nn.Sequential(nn.Linear(32, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32))
-
-    def forward(self, x: Tensor) -> Any:
-        return self.predictor(self.encoder(x))
-
-
 @learns("own-past-as-teacher", "self-supervised", 120)
 def byol(seed: int) -> Training:
     """BYOL: no strangers; one side has no gradient, on purpose (github.com/lucidrains/byol-pytorch/issues/39)."""
@@ -216,21 +179,6 @@ def byol(seed: int) -> Training:
         return loss
 
     return Training(net, digits(seed), adam(net, 3e-3), train_step=step)
-
-
-class Two(nn.Module):
-    """Pictures and words meet in one space; the temperature learns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.look, self.read = dense(64, 96, 24), nn.Sequential(nn.EmbeddingBag(40, 32), nn.Linear(32, 24))
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-
-    def forward(self, x: Tensor, words: Tensor) -> Any:
-        a, b = F.normalize(self.look(x), dim=1), F.normalize(self.read(words), dim=1)
-        logits = self.scale.exp().clamp(max=100) * a @ b.T
-        mark = torch.arange(len(x))
-        return (F.cross_entropy(logits, mark) + F.cross_entropy(logits.T, mark)) / 2
 
 
 @learns("pictures-and-words", "contrastive", 120)
@@ -292,3 +240,44 @@ def barlow(seed: int) -> Training:
         return (1 - on).square().sum() + 0.05 * (c.square().sum() - on.square().sum())
 
     return Training(net, rows(seed, x, size=128), adamw(net, 3e-3), loss)
+
+
+@learns("two-domains-gradient-reversed", "games", 200, falls=False)
+def domains(seed: int) -> Training:
+    """The domain's part of the loss stays about ln 2 on purpose: the features shall not tell where they are from."""
+    x, y = digits(seed).tensors
+    there = x.flip(0) @ torch.linalg.qr(torch.eye(64) + 0.05 * torch.randn(64, 64, generator=dice(seed)))[0]
+    net: Any = nn.ModuleDict(
+        {"body": nn.Sequential(dense(64, 64, 32), nn.LayerNorm(32)), "digit": dense(32, 10), "where": dense(32, 32, 1)}
+    )
+
+    def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
+        here, y, other = batch
+        h = model["body"](torch.cat([here, other]))
+        where = model["where"](Back.apply(h))[:, 0]
+        told = F.binary_cross_entropy_with_logits(where, (torch.arange(len(h)) < len(here)).float())
+        return down(optimizer, F.cross_entropy(model["digit"](h[: len(here)]), y) + told)
+
+    def score(model: Any) -> float:
+        with torch.no_grad():
+            return float((model["digit"](model["body"](x)).argmax(1) != y).float().mean())
+
+    slow = [*net["body"].parameters(), *net["digit"].parameters()]
+    groups = [{"params": slow}, {"params": net["where"].parameters(), "lr": 5e-3}]
+    two = torch.optim.Adam(groups, 1e-3, betas=(0.5, 0.9))
+    return Training(net, rows(seed, x, y, there), two, train_step=step, score=score)
+
+
+@learns("signatures-in-pairs", "metrics", 150)
+def pairs(seed: int) -> Training:
+    """Siamese twins: unlike pairs that are farther apart than the margin give no gradient, and soon most are."""
+    x, y = digits(seed).tensors
+    net = dense(64, 96, 16, act=nn.Tanh)
+
+    def loss(model: nn.Module, batch: Any) -> Any:
+        z, half = model(batch[0]), len(batch[0]) // 2
+        far = F.pairwise_distance(z[:half], z[half:])
+        alike = batch[1][:half] == batch[1][half:]
+        return torch.where(alike, far.square(), F.relu(2.0 - far).square()).mean()
+
+    return Training(net, rows(seed, x, y, size=128), sgd(net, 0.05, 0.9), loss)

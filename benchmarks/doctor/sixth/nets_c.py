@@ -215,3 +215,70 @@ class TwoOfSix(nn.Module):
             out = out.index_add(0, row, weight[row, place, None] / weight.sum(1)[row, None] * expert(x[row]))
         share = F.one_hot(chosen, 6).float().mean((0, 1))
         return F.cross_entropy(out, y) + 0.05 * 6 * (share * p.mean(0)).sum()
+
+
+class Angles(nn.Module):
+    """Cosines of features and class vectors; the true angle gets a margin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.centres = dense(64, 96, 32, act=nn.PReLU), nn.Parameter(torch.empty(10, 32))
+        nn.init.xavier_uniform_(self.centres)
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        cosine = F.linear(F.normalize(self.body(x)), F.normalize(self.centres)).clamp(-1 + 1e-6, 1 - 1e-6)
+        wide = torch.cos(torch.acos(cosine) + 0.5)
+        return F.cross_entropy(30 * torch.where(F.one_hot(y, 10).bool(), wide, cosine), y)
+
+
+class Student(nn.Module):
+    """A body and a DINO head without bias, its prototypes of length one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = dense(64, 128, 64, act=nn.GELU), dense(64, 64, 16, act=nn.GELU)
+        self.last = nn.utils.parametrizations.weight_norm(nn.Linear(16, 64, bias=False))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.last(F.normalize(self.head(self.body(x)), dim=1))
+
+
+class Online(nn.Module):
+    """An encoder and a predictor, norms of batches between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(64, 96), nn.BatchNorm1d(96), nn.ReLU(), nn.Linear(96, 32))
+        self.predictor = nn.Sequential(nn.Linear(32, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.predictor(self.encoder(x))
+
+
+class Two(nn.Module):
+    """Pictures and words meet in one space; the temperature learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look, self.read = dense(64, 96, 24), nn.Sequential(nn.EmbeddingBag(40, 32), nn.Linear(32, 24))
+        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def forward(self, x: Tensor, words: Tensor) -> Any:
+        a, b = F.normalize(self.look(x), dim=1), F.normalize(self.read(words), dim=1)
+        logits = self.scale.exp().clamp(max=100) * a @ b.T
+        mark = torch.arange(len(x))
+        return (F.cross_entropy(logits, mark) + F.cross_entropy(logits.T, mark)) / 2
+
+
+class Back(torch.autograd.Function):
+    """Nothing forward; backward the gradient, turned round."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        """Pass."""
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Turn."""
+        return -grad
