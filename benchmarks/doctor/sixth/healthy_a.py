@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import moons
 from benchmarks.doctor.sixth.parts_c import (
+    Lit,
     adam,
     bce,
     ce,
@@ -26,7 +27,7 @@ from benchmarks.doctor.sixth.parts_c import (
     rows,
     sgd,
     table,
-)  # fmt: skip
+)
 
 CASES: list[Case] = []
 learns = keeper(CASES)
@@ -101,7 +102,7 @@ def tumours(seed: int) -> Training:
     def loss(model: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy(model(batch[0]).squeeze(1), batch[1].float())
 
-    return Training(net, rows(seed, *table("breast_cancer"), size=32), adam(net, 3e-3), loss)
+    return Training(Lit(net, loss, 3e-3), loader(seed, *table("breast_cancer")))
 
 
 @learns("tutorial-diabetes-progress", "dense", 150)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import discs
 from benchmarks.doctor.sixth.parts_c import (
+    Lit,
     adam,
     adamw,
     ce,
@@ -23,6 +24,7 @@ from benchmarks.doctor.sixth.parts_c import (
     handwriting,
     keeper,
     large,
+    loader,
     mse,
     rows,
     sgd,
@@ -96,14 +98,14 @@ class Down(nn.Module):
 
 @learns("u-net-soft-dice", "segmentation", 80)
 def dice_loss(seed: int) -> Training:
-    """Dice of the whole batch: gradients are small, since the loss is a ratio of sums over thousands of pixels."""
+    """Lightning. Dice of the whole batch: gradients are small, since the loss is a ratio of sums over thousands of pixels."""
     net = Down()
 
     def loss(model: nn.Module, batch: Any) -> Any:
         p, y = model(batch[0]).sigmoid(), batch[1]
         return 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
 
-    return Training(net, discs(seed), adam(net, 2e-3), loss)
+    return Training(Lit(net, loss, 2e-3, 80), loader(seed, *discs(seed).tensors, size=16))
 
 
 @learns("u-net-negative-dice", "segmentation", 60)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 
 from benchmarks.doctor.case import Batches, Case, Training
-from benchmarks.doctor.sixth.parts_c import adam, adamw, dense, dice, down, follow, keeper, numbers, rows
+from benchmarks.doctor.sixth.parts_c import Lit, adam, adamw, dense, dice, down, follow, keeper, loader, numbers, rows
 
 CASES: list[Case] = []
 learns = keeper(CASES)
@@ -265,7 +265,8 @@ def driver(seed: int) -> Training:
             return Normal(self.mean(x), self.log_std.exp())
 
     net = Actor()
-    return Training(net, rows(seed, x, y), adam(net, 0.01), lambda m, b: -m(b[0]).log_prob(b[1]).sum(1).mean())
+    lit = Lit(net, lambda m, b: -m(b[0]).log_prob(b[1]).sum(1).mean(), 0.01)
+    return Training(lit, loader(seed, x, y, size=64), trainer={"gradient_clip_val": 1.0})
 
 
 @learns("preferences-dpo", "tuning", 60)

@@ -13,7 +13,21 @@ from torch import Tensor, nn
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import graphs
 from benchmarks.doctor.sixth.nets_c import Attending, Blocks, Factors, Process, Sets
-from benchmarks.doctor.sixth.parts_c import Endless, adam, adamw, ce, dense, dice, down, keeper, numbers, rows, sgd
+from benchmarks.doctor.sixth.parts_c import (
+    Endless,
+    Lit,
+    adam,
+    adamw,
+    ce,
+    dense,
+    dice,
+    down,
+    keeper,
+    loader,
+    numbers,
+    rows,
+    sgd,
+)  # fmt: skip
 
 CASES: list[Case] = []
 learns = keeper(CASES)
@@ -210,9 +224,8 @@ def season(seed: int) -> Training:
         + 0.1 * torch.randn(1024, 30, generator=g)
     )
     net = Blocks()
-    return Training(
-        net, rows(seed, y[:, :24], y[:, 24:]), adam(net, 2e-3), lambda m, b: F.smooth_l1_loss(m(b[0]), b[1])
-    )
+    data = loader(seed, y[:, :24], y[:, 24:], size=64)
+    return Training(Lit(net, lambda m, b: F.smooth_l1_loss(m(b[0]), b[1]), 2e-3), data)
 
 
 @learns("graphs-by-attention", "graphs", 150)

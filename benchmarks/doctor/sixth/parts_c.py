@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from sklearn import datasets
@@ -151,6 +152,31 @@ class Endless:
         generator = dice(self.seed)
         while True:
             yield self.draw(generator)
+
+
+class Lit(pl.LightningModule):
+    """A net, a loss and Adam, with a rate that falls by a cosine if so wished."""
+
+    def __init__(self, net: nn.Module, loss: Callable[[nn.Module, Any], Any], rate: float, steps: int = 0) -> None:
+        super().__init__()
+        self.net, self.loss, self.rate, self.steps = net, loss, rate, steps
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.net(*inputs)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        """Step."""
+        loss = self.loss(self, batch)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Adam."""
+        optimizer = torch.optim.Adam(self.parameters(), self.rate)
+        if not self.steps:
+            return optimizer
+        rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
 
 class Lion(torch.optim.Optimizer):
