@@ -78,14 +78,13 @@ def adaptive(seed: int) -> Training:
         return slope(slope(model(x), x), x) + math.pi**2 * torch.sin(math.pi * x)
 
     def step(model: Any, optimizers: Any, batch: Any, number: int) -> Tensor:
-        loss = (model.weights.square() * residual(model).square()).mean() + 50 * model(ends).square().mean()
+        loss: Tensor = (model.weights.square() * residual(model).square()).mean() + 50 * model(ends).square().mean()
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
-        value: Tensor = loss
-        return value
+        return loss
 
     score = lambda m: float((m(x) - torch.sin(math.pi * x)).square().mean().detach())  # noqa: E731
     return Training(net, numbers(), two, train_step=step, score=score)
@@ -260,8 +259,7 @@ def sines(seed: int) -> Training:
         def forward(self, x: Tensor) -> Any:
             return torch.sin(20 * self.linear(x))
 
-    line = torch.linspace(-1, 1, 32)
-    at = torch.cartesian_prod(line, line)
+    at = torch.cartesian_prod(*(torch.linspace(-1, 1, 32),) * 2)
     y = torch.sin(9 * at[:, :1]) * torch.cos(7 * at[:, 1:]) + (at.norm(dim=1, keepdim=True) < 0.5).float()
     inner = (6 / 64) ** 0.5 / 20
     net = nn.Sequential(Sine(2, 64, 0.5), Sine(64, 64, inner), Sine(64, 64, inner), nn.Linear(64, 1))
