@@ -53,7 +53,7 @@ def shuffled(seed: int) -> Training:
 @learns("timm-small-vit", "transformers", 90)
 def small_timm(seed: int) -> Training:
     """timm's smallest vision transformer, AdamW, stochastic depth, clipping at 1.0."""
-    net = timm.create_model("test_vit", img_size=32, patch_size=8, num_classes=4, drop_path_rate=0.1)
+    net = timm.create_model("test_vit", img_size=16, patch_size=4, num_classes=4, drop_path_rate=0.1)
 
     def step(model: Any, optimizer: Any, batch: Any, number: int) -> Tensor:
         optimizer.zero_grad()
@@ -63,7 +63,7 @@ def small_timm(seed: int) -> Training:
         optimizer.step()
         return loss
 
-    return Training(net, rows(seed, *large(), size=16), adamw(net, 1e-3, weight_decay=0.05), train_step=step)
+    return Training(net, rows(seed, *large(16), size=32), adamw(net, 1e-3, weight_decay=0.05), train_step=step)
 
 
 @learns("timm-layer-scale", "convolutional", 60)
