@@ -50,7 +50,7 @@ def shuffled(seed: int) -> Training:
     return Training(net, rows(seed, *large(), size=16), torch.optim.RMSprop(net.parameters(), 1e-3, 0.9), ce)
 
 
-@learns("timm-small-vit", "transformers", 90)
+@learns("timm-small-vit", "transformers", 80)
 def small_timm(seed: int) -> Training:
     """timm's smallest vision transformer, AdamW, stochastic depth, clipping at 1.0."""
     net = timm.create_model("test_vit", img_size=16, patch_size=4, num_classes=4, drop_path_rate=0.1)
