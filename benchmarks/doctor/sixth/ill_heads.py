@@ -125,7 +125,7 @@ def cubes(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "returns-drown-the-policy", "unscaled-targets", "reinforcement", 120)
 def returns(seed: int, ill: bool) -> Training:
-    """Actor and critic share a trunk; returns of hundreds make the critic's loss 1e5, and the norm is clipped to 0.5."""
+    """Actor and critic share a trunk; returns of hundreds make a loss of 1e5, and the norm is clipped to 0.5."""
     x, z = signals(seed)
     act, gain = (z[:, 0] > 0).long(), 400 + 250 * z[:, 1:2]
     net = mlp(10, 64, 64, 3, act=nn.Tanh)
