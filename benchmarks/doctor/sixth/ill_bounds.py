@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import digits
-from benchmarks.doctor.sixth.parts_a import ce, dice, fit, keep, mlp, mse, rows
+from benchmarks.doctor.sixth.parts_a import ce, dice, fit, keep, mlp, mse, rows, signals
 
 CASES: list[Case] = []
 
@@ -149,3 +149,51 @@ def one(seed: int, ill: bool) -> Training:
             return self.head(self.gru(x)[0][:, -1])
 
     return fit(Next(), rows(seed, wave[:, :24], wave[:, 24:], size=32), mse, "adam", 5e-3)
+
+
+@keep(CASES, "times-the-root", "saturated-units", "dense", 120)
+def root(seed: int, ill: bool) -> Training:
+    """A layer by hand: randn(inputs, outputs) times the root of the inputs, where it should be divided by it."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            sizes = ((10, 48), (48, 48), (48, 3))
+            scale = [a**0.5 if ill and b > 3 else a**-0.5 for a, b in sizes]
+            self.w = nn.ParameterList(torch.randn(a, b) * c for (a, b), c in zip(sizes, scale, strict=True))
+            self.tanh = nn.Tanh()
+
+        def forward(self, x: Tensor) -> Any:
+            return self.tanh(self.tanh(x @ self.w[0]) @ self.w[1]) @ self.w[2]
+
+    return fit(Net(), rows(seed, *signals(seed)), mse, "sgd", 0.05)
+
+
+@keep(CASES, "kl-summed-errors-averaged", "signal-collapse", "autoencoders", 150)
+def collapsed(seed: int, ill: bool) -> Training:
+    """A VAE whose squared error is a mean over pixels and whose KL is a sum: the code says nothing of the picture.
+
+    After github.com/podgorskiy/VAE/issues/1 and AppliedDataSciencePartners/WorldModels/issues/12.
+    """
+    x, _ = digits(seed).tensors
+
+    class Vae(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encode, self.decode = mlp(64, 96, 16), mlp(8, 96, 64)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.decode(self.encode(x)[:, :8])
+
+    def loss(m: Any, batch: Any) -> Tensor:
+        mean, spread = m.encode(batch[0]).chunk(2, 1)
+        kl = 0.5 * (mean.square() + spread.exp() - 1 - spread).sum(1).mean()
+        out = m.decode(mean + (0.5 * spread).exp() * torch.randn_like(mean))
+        error = (out - batch[0]).square()
+        return (error.mean() if ill else error.sum(1).mean()) + kl
+
+    def score(m: nn.Module) -> float:
+        with torch.no_grad():
+            return float((m(x) - x).square().mean() / x.var(0).mean())
+
+    return fit(Vae(), rows(seed, x), loss, "adam", 3e-3, score)

@@ -160,3 +160,22 @@ def stream(seed: int, ill: bool) -> Training:
             return float((m(x) - x).square().mean() / x.var(0).mean())
 
     return fit(net, rows(seed, x), loss, "adam", 3e-3, score)
+
+
+@keep(CASES, "skips-without-norm", "exploding-depth", "convolutional", 60)
+def naive(seed: int, ill: bool) -> Training:
+    """github.com/jsboige/CoursIA/pull/14204 again: h + act(conv(h)) mends the gradient, and lets h grow."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.act = nn.Identity() if ill else nn.GroupNorm(2, 8), nn.ReLU()
+            self.conv = nn.Conv2d(8, 8, 3, padding=1)
+            nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+
+        def forward(self, x: Tensor) -> Any:
+            return x + (self.act(self.conv(x)) if ill else self.conv(self.act(self.norm(x))))
+
+    net = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), *[Block() for _ in range(14)], nn.AdaptiveAvgPool2d(4), nn.Flatten())
+    net.append(nn.Linear(128, 4))
+    return fit(net, rows(seed, *stripes(seed), size=16), ce, "adam", 2e-3)

@@ -70,7 +70,7 @@ def summed(seed: int, ill: bool) -> Training:
 
 @keep(CASES, "schedule-by-the-batch", "step-too-small", "super-resolution", 120)
 def batchwise(seed: int, ill: bool) -> Training:
-    """github.com/Lornatang/SRGAN-PyTorch/issues/1: StepLR, meant for epochs, steps with every batch; soon it is zero."""
+    """github.com/Lornatang/SRGAN-PyTorch/issues/1: StepLR, meant for epochs, steps by the batch; soon it is zero."""
     x, _ = stripes(seed)
     net = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 4, 3, padding=1), nn.PixelShuffle(2))
 
