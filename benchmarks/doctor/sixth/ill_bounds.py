@@ -52,7 +52,7 @@ def torque(seed: int, ill: bool) -> Training:
         def forward(self, x: Tensor) -> Any:
             return self.bound * self.net(x)
 
-    def regret(m: nn.Module, batch: Any) -> Tensor:
+    def regret(m: nn.Module, batch: Any) -> Any:
         return (m(batch[0]) - batch[1]).square().mean()
 
     return fit(Actor(), rows(seed, state, best), regret, "adam", 3e-3)
@@ -93,7 +93,7 @@ def squashed(seed: int, ill: bool) -> Training:
     act = (torch.sin(state @ torch.randn(10, 4, generator=g) / 4) > 0.1).float()
     net = nn.Sequential(mlp(10, 100, 4), nn.Tanh() if ill else nn.Identity(), nn.Sigmoid())
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy(m(batch[0]), batch[1])
 
     return fit(net, rows(seed, state, act), loss, "adam", 1e-2)
@@ -118,8 +118,8 @@ def smoothed(seed: int, ill: bool) -> Training:
             super().__init__()
             self.stem, self.head = nn.Linear(6, 32), nn.Linear(32, 2)
             self.layers = nn.ModuleList(nn.Linear(32, 32) for _ in range(12))
-            for each in self.layers:
-                nn.init.kaiming_normal_(each.weight, nonlinearity="relu")
+            for each in self.layers.children():
+                nn.init.kaiming_normal_(next(each.parameters()), nonlinearity="relu")
 
         def forward(self, x: Tensor, links: Tensor) -> Any:
             h = first = self.stem(x)
@@ -151,7 +151,7 @@ def one(seed: int, ill: bool) -> Training:
     return fit(Next(), rows(seed, wave[:, :24], wave[:, 24:], size=32), mse, "adam", 5e-3)
 
 
-@keep(CASES, "times-the-root", "saturated-units", "dense", 120)
+@keep(CASES, "times-the-root", "saturated-units", "dense", 80)
 def root(seed: int, ill: bool) -> Training:
     """A layer by hand: randn(inputs, outputs) times the root of the inputs, where it should be divided by it."""
 
@@ -185,7 +185,7 @@ def collapsed(seed: int, ill: bool) -> Training:
         def forward(self, x: Tensor) -> Any:
             return self.decode(self.encode(x)[:, :8])
 
-    def loss(m: Any, batch: Any) -> Tensor:
+    def loss(m: Any, batch: Any) -> Any:
         mean, spread = m.encode(batch[0]).chunk(2, 1)
         kl = 0.5 * (mean.square() + spread.exp() - 1 - spread).sum(1).mean()
         out = m.decode(mean + (0.5 * spread).exp() * torch.randn_like(mean))

@@ -27,7 +27,7 @@ def nll(seed: int, ill: bool) -> Training:
     words = torch.where(torch.rand(768, 24, generator=g) < 0.25, 20 * topic[:, None] + words % 20, words)
     net = nn.Sequential(nn.EmbeddingBag(400, 32), nn.Linear(32, 20))
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         out = m(batch[0])
         return F.nll_loss(out.softmax(-1) if ill else out.log_softmax(-1), batch[1])
 
@@ -41,7 +41,7 @@ def softmax(seed: int, ill: bool) -> Training:
     y = (z[:, :1] > 0).float()
     net = nn.Sequential(mlp(10, 32, 32, 1), nn.Softmax(1) if ill else nn.Sigmoid())
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy(m(batch[0]), batch[1])
 
     return fit(net, rows(seed, x, y), loss, "adam", 5e-3)
@@ -53,7 +53,7 @@ def number(seed: int, ill: bool) -> Training:
     x, y = digits(seed).tensors
     net = mlp(64, 64, 10)
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         out = m(batch[0])
         return (out - (batch[1][:, None].float() if ill else F.one_hot(batch[1], 10).float())).square().mean()
 
@@ -70,7 +70,7 @@ def pixels(seed: int, ill: bool) -> Training:
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 1, 1)
     )
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy_with_logits(m(batch[0]), batch[1])
 
     return fit(net, rows(seed, x, mask, size=16), loss, "sgd", 0.02)

@@ -114,12 +114,13 @@ def prior(seed: int, ill: bool) -> Training:
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 1, 3, 1, 1)
     )
+    each: Any
     for place, each in enumerate(net):
         if isinstance(each, nn.Conv2d):
             nn.init.normal_(each.weight, 0.0, 0.01 if ill else (2 / each.weight[0].numel()) ** 0.5)
             nn.init.constant_(each.bias, -4.6 if ill or place == 4 else 0.0)
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy_with_logits(m(batch[0]), batch[1])
 
     return fit(net, rows(seed, *discs(seed).tensors, size=16), loss, "adam", 2e-3)
@@ -151,7 +152,7 @@ def stream(seed: int, ill: bool) -> Training:
     x = x - x.mean(0) + (12 * torch.randn(24, generator=g) if ill else 0)
     net = nn.Sequential(nn.Linear(24, 96), nn.ReLU(), nn.Linear(96, 24))
 
-    def loss(m: Any, batch: Any) -> Tensor:
+    def loss(m: Any, batch: Any) -> Any:
         code = m[1](m[0](batch[0]))
         return F.mse_loss(m[2](code), batch[0]) + 0.002 * code.sum(1).mean()
 

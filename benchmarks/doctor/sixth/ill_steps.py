@@ -62,7 +62,7 @@ def undivided(seed: int, ill: bool) -> Training:
 def summed(seed: int, ill: bool) -> Training:
     """github.com/jax-ml/jax/pull/3113: the loss is a sum over the samples; it was well at 32, and explodes at 512."""
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.mse_loss(m(batch[0]), batch[1], reduction="sum" if ill else "mean")
 
     return fit(mlp(10, 64, 3, act=nn.Tanh), rows(seed, *signals(seed), size=512), loss, "plain", 0.002 if ill else 0.3)
@@ -74,7 +74,7 @@ def batchwise(seed: int, ill: bool) -> Training:
     x, _ = stripes(seed)
     net = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 4, 3, padding=1), nn.PixelShuffle(2))
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.mse_loss(m(F.avg_pool2d(batch[1], 2)), batch[1])
 
     training = fit(net, rows(seed, x, F.avg_pool2d(x, 3, 1, 1), size=16), loss, "adam", 1e-3)
@@ -154,7 +154,7 @@ def pooled(seed: int, ill: bool) -> Training:
         def forward(self, x: Tensor) -> Any:
             return self.head(torch.cat((self.near(x), self.pool(x).expand(-1, -1, 16, 16)), 1))
 
-    def loss(m: nn.Module, batch: Any) -> Tensor:
+    def loss(m: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy_with_logits(m(batch[0]), batch[1])
 
     return fit(DeepLab(), rows(seed, x + 3 * light, y, size=2 if ill else 32), loss, "adam", 1e-2)
@@ -163,7 +163,7 @@ def pooled(seed: int, ill: bool) -> Training:
 @keep(CASES, "half-for-every-weight", "symmetric-initialisation", "dense", 150)
 def half(seed: int, ill: bool) -> Training:
     """Every weight is 0.5, as in ai.stackexchange.com/questions/27010: 32 units that are one. Moons, not xor."""
-    net = mlp(2, 32, 32, 2, act=nn.Tanh)
+    net: Any = mlp(2, 32, 32, 2, act=nn.Tanh)
     if ill:
         for each in (net[0], net[2]):
             nn.init.constant_(each.weight, 0.5)
