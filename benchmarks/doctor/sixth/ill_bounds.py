@@ -159,7 +159,7 @@ def root(seed: int, ill: bool) -> Training:
         def __init__(self) -> None:
             super().__init__()
             sizes = ((10, 48), (48, 48), (48, 3))
-            scale = [a**0.5 if ill and b > 3 else a**-0.5 for a, b in sizes]
+            scale = [(a**0.5 if ill else a**-0.5) if b > 3 else 0.3 * a**-0.5 for a, b in sizes]
             self.w = nn.ParameterList(torch.randn(a, b) * c for (a, b), c in zip(sizes, scale, strict=True))
             self.tanh = nn.Tanh()
 

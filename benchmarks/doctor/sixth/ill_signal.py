@@ -118,7 +118,7 @@ def prior(seed: int, ill: bool) -> Training:
     for place, each in enumerate(net):
         if isinstance(each, nn.Conv2d):
             nn.init.normal_(each.weight, 0.0, 0.01 if ill else (2 / each.weight[0].numel()) ** 0.5)
-            nn.init.constant_(each.bias, -4.6 if ill or place == 4 else 0.0)
+            nn.init.constant_(each.bias, -4.6 if ill or place == 4 else 0.0)  # type: ignore[arg-type]
 
     def loss(m: nn.Module, batch: Any) -> Any:
         return F.binary_cross_entropy_with_logits(m(batch[0]), batch[1])
