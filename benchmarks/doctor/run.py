@@ -19,7 +19,7 @@ from benchmarks.doctor.tally import Tally, tally
 from benchmarks.doctor.workers import SEED, examine_all
 from vgtemplate.atomic import write_whole
 
-WHICH = (*zoo.HALVES, zoo.SECOND, zoo.THIRD, zoo.FOURTH, zoo.FIFTH)
+WHICH = (*zoo.HALVES, zoo.SECOND, zoo.THIRD, zoo.FOURTH, zoo.FIFTH, zoo.SIXTH)
 
 
 def print_tally(console: Console, title: str, counts: Tally) -> None:

@@ -28,6 +28,7 @@ from benchmarks.doctor.case import Case
 from benchmarks.doctor.fifth import shelves as fifth
 from benchmarks.doctor.fourth import shelves as fourth
 from benchmarks.doctor.second import shelves as second
+from benchmarks.doctor.sixth import shelves as sixth
 from benchmarks.doctor.third import shelves as third
 
 SHELVES = (
@@ -53,7 +54,8 @@ SECOND = "second"
 THIRD = "third"
 FOURTH = "fourth"
 FIFTH = "fifth"
-_ZOOS = {SECOND: second, THIRD: third, FOURTH: fourth, FIFTH: fifth}
+SIXTH = "sixth"
+_ZOOS = {SECOND: second, THIRD: third, FOURTH: fourth, FIFTH: fifth, SIXTH: sixth}
 _LATER = {case.name: which for which, zoo in _ZOOS.items() for case in zoo.CASES}
 
 
@@ -71,6 +73,6 @@ def cases(which: str | None = None, only: Iterable[str] = ()) -> list[Case]:
     starts = tuple(only)
     return [
         case
-        for case in [*first, *second.CASES, *third.CASES, *fourth.CASES, *fifth.CASES]
+        for case in [*first, *(case for zoo in _ZOOS.values() for case in zoo.CASES)]
         if (which is None or half(case.name) == which) and (not starts or case.name.startswith(starts))
     ]

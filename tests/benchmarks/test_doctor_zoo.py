@@ -18,6 +18,7 @@ from benchmarks.doctor.fifth import shelves as fifth
 from benchmarks.doctor.fourth import shelves as fourth
 from benchmarks.doctor.peers import RULES, names_of_peers
 from benchmarks.doctor.second import shelves
+from benchmarks.doctor.sixth import shelves as sixth
 from benchmarks.doctor.tally import clopper_pearson, tally
 from benchmarks.doctor.third import shelves as third
 from benchmarks.doctor.workers import diagnose_case
@@ -26,12 +27,13 @@ SECOND = zoo.cases(zoo.SECOND)
 THIRD = zoo.cases(zoo.THIRD)
 FOURTH = zoo.cases(zoo.FOURTH)
 FIFTH = zoo.cases(zoo.FIFTH)
+SIXTH = zoo.cases(zoo.SIXTH)
 OWN = [case for half in zoo.HALVES for case in zoo.cases(half) if not case.name.startswith("public-")]
-BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD, *FOURTH, *FIFTH]}
+BY_NAME = {case.name: case for case in [*OWN, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH]}
 
 
 def test_names_are_unique() -> None:
-    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD) + len(FOURTH) + len(FIFTH)
+    assert len(BY_NAME) == len(OWN) + len(SECOND) + len(THIRD) + len(FOURTH) + len(FIFTH) + len(SIXTH)
 
 
 def test_there_are_enough_of_both_kinds() -> None:
@@ -49,7 +51,7 @@ def test_every_code_has_four_instances_and_is_in_both_halves() -> None:
 
 
 def test_labels_are_codes_and_the_ill_ones_have_a_cured_twin() -> None:
-    for case in [*OWN, *SECOND, *THIRD, *FOURTH, *FIFTH]:
+    for case in [*OWN, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH]:
         if case.kind == "healthy":
             assert (case.label, case.also, case.cured) == ("none", frozenset(), None)
         else:
@@ -115,6 +117,15 @@ def test_the_fifth_zoo_has_three_of_every_code_and_is_the_one_that_was_fixed_bef
     assert counts == dict.fromkeys(CODES, 3)
     assert {zoo.half(case.name) for case in FIFTH} == {zoo.FIFTH}
     assert shelves.digest(fifth.CASES) == fifth.FIXED
+
+
+def test_the_sixth_zoo_has_every_code_and_is_the_one_that_was_fixed_before_the_doctor_saw_it() -> None:
+    counts = Counter(case.label for case in SIXTH)
+    assert counts.pop("none") >= 100
+    assert set(counts) == set(CODES)
+    assert set(counts.values()) == {2, 3}
+    assert {zoo.half(case.name) for case in SIXTH} == {zoo.SIXTH}
+    assert shelves.digest(sixth.CASES) == sixth.FIXED
 
 
 STEPPED = (
