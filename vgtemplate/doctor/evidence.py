@@ -127,7 +127,9 @@ class LossCall:
     target_is_class: bool
     softmax_axis: int | None = None
     mixes_axes: bool = False
-    """Whether channels were taken for classes after a reshape that does not move their axis."""
+    """Whether channels or places were taken for classes after a reshape that does not move their axis."""
+    are_cosines: bool = False
+    """Whether its input is the product of two matrices of which both were divided, as by the norms of their rows."""
     takes_logarithm: bool = False
     """Of a Poisson loss: whether its input is the rate's logarithm."""
     values: dict[str, float] = field(default_factory=dict)

@@ -69,13 +69,28 @@ def _name_of(node: Any) -> str:
 
 
 def _mixes_axes(tensor: Tensor) -> bool:
-    """Say whether (B, C, ...), as a convolution puts it out, was made to (B * ..., C) without its axes being moved."""
+    """Say whether a view has made classes of what were channels or places, without their axis being moved.
+
+    That is so of (B, C, ...), as a convolution puts it out, made to (B * ..., C), and of (B, T, C) made to (B, C, T).
+    """
     node: Any = tensor.grad_fn
     shape: tuple[int, ...] = ()
     while node is not None and node.name().startswith(("ViewBackward", "UnsafeViewBackward")):
         shape, node = tuple(getattr(node, "_saved_self_sym_sizes", ())), node.next_functions[0][0]
-    is_by_channel = node is not None and "Convolution" in node.name() and len(shape) > 2
+    if node is None or not shape:
+        return False
+    if len(shape) == tensor.dim() == 3 and shape[0] == tensor.shape[0]:
+        return shape[1:] == tuple(tensor.shape[:0:-1]) and 1 < min(shape[1:]) < max(shape[1:])
+    is_by_channel = "Convolution" in node.name() and len(shape) > 2
     return is_by_channel and tensor.dim() == 2 and tensor.shape[1] == shape[1] and tensor.shape[0] > shape[0]
+
+
+def _are_cosines(tensor: Tensor) -> bool:
+    """Say whether it is the product of two matrices that were both divided, as by the norms of their rows."""
+    maker = maker_of(tensor)
+    if _name_of(maker) not in ("Mm", "Bmm"):
+        return False
+    return all(_name_of(_past_views(node)) == "Div" for node, _ in maker.next_functions[:2])
 
 
 def _axis_of(node: Any) -> int | None:
@@ -113,6 +128,7 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
     if not x.numel() or not y.numel():
         return call
     call.mixes_axes = name in CLASSES and _mixes_axes(given)
+    call.are_cosines = name == "cross_entropy" and _are_cosines(given)
     numbers = _of_input(call, x)
     if not is_class or name in SIGNS:
         numbers["target_low"], numbers["target_high"] = torch.aminmax(y)

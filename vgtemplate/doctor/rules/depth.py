@@ -22,7 +22,7 @@ _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.75, 0.75
 _FLAT_HEAD, _STILL = 0.8, 1e-6
-_ALIKE, _APART, _SAME = 1.5e-2, 0.05, 1e-6
+_ALIKE, _APART, _SAME, _NOTHING = 1.5e-2, 0.05, 1e-6, 1e-3
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -32,6 +32,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
     yield from _saturated(evidence)
     yield from _head(evidence)
     yield from _collapse(evidence)
+    yield from _one_for_all(evidence)
 
 
 def profile(evidence: Evidence) -> tuple[list[str], Array]:
@@ -239,5 +240,27 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
             f" by {spreads[names[0]]:.2g} at {names[0]}",
             "the layers map all inputs to almost the same point, so that nothing is left to tell them apart",
             "larger initial weights, a normalisation, residual connections",
+            LIKELY,
+        )
+
+
+def _one_for_all(evidence: Evidence) -> Iterator[Finding]:
+    """Find one output for all samples in a training whose loss falls: of two views that may agree by saying nothing."""
+    if not learns(evidence) or evidence.num_optimisers > 1:
+        return
+    spreads = {name: values for name in evidence.order if len(values := evidence.spreads(name)) > 2 * WINDOW}
+    if len(spreads) < 2:
+        return
+    *before, last = spreads
+    ends, apart = (float(np.median(spreads[name][-WINDOW:])) for name in (last, before[0]))
+    if apart > _APART and ends < _NOTHING * max(_APART, float(spreads[last].max())):
+        yield Finding(
+            "signal-collapse",
+            (last,),
+            evidence.steps[0].number,
+            f"the samples of a batch differ by {ends:.1g} of their size at {last}, by {apart:.2g} at {before[0]}",
+            "the loss falls, but all inputs have one output: a loss that this satisfies, or a code that all share",
+            "what keeps outputs apart: negatives, a stopped gradient with a predictor, a term for their variance;"
+            " of a codebook: entries that begin where the codes are",
             LIKELY,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,7 +12,9 @@ from vgtemplate.doctor.losses import BINARY, CLASSES, DISTANCES, PAIRS, SIGNS
 from vgtemplate.doctor.report import LIKELY, Finding
 
 CODE = "loss-head-mismatch"
-_TINY, _OFF = 1e-3, 0.05
+_TINY, _OFF, _CLOSE = 1e-3, 0.05, 1e-6
+_SEVERAL = 3
+"""Of fewer classes cosines keep the loss from falling by little."""
 _Rule = Callable[[LossCall], tuple[str, str, str, str] | None]
 
 
@@ -61,7 +64,9 @@ def _twice(call: LossCall) -> tuple[str, str, str, str] | None:
     if call.kind == "binary_cross_entropy" and made.startswith("sigmoid") and before.startswith(_BOUNDED):
         cause = "the last sigmoid takes logits, of any sign and size; these cannot leave their range"
         return f"what the sigmoid was handed was made by {call.made_before}", cause, _DROP_FIRST, "certain"
-    if call.kind == "binary_cross_entropy_with_logits" and made.startswith(("sigmoid", "softmax", "relu")):
+    if call.kind == "binary_cross_entropy_with_logits" and made.startswith(
+        ("sigmoid", "softmax", "logsoftmax", "relu", "tanh")
+    ):
         cause = "binary_cross_entropy_with_logits applies the sigmoid itself and takes logits of any sign"
         return f"its input was made by {call.made_by}, in [{_range(call)}]", cause, _DROP, "certain"
     return None
@@ -110,8 +115,10 @@ def _one_class(call: LossCall) -> tuple[str, str, str, str] | None:
     is_softmax = call.made_by.lower().startswith(("softmax", "logsoftmax"))
     last = call.input_shape[-1] if call.input_shape else 0
     axis_is_last = call.softmax_axis in (None, -1, len(call.input_shape) - 1)
+    # The one column may have been taken out of its row since.
+    is_all_one = call.made_by.lower().startswith("softmax") and call.values.get("low", 0.0) > 1 - _CLOSE
     if (call.kind == "cross_entropy" and len(call.input_shape) > 1 and call.input_shape[1] == 1) or (
-        is_softmax and last == 1 and len(call.input_shape) > 1 and axis_is_last
+        is_all_one or (is_softmax and last == 1 and len(call.input_shape) > 1 and axis_is_last)
     ):
         cause = "a softmax over one class is 1 whatever the network says: the loss is constant"
         return f"input {call.input_shape}", cause, "use a sigmoid for one output, or two outputs", "certain"
@@ -121,13 +128,11 @@ def _one_class(call: LossCall) -> tuple[str, str, str, str] | None:
 def _mixed(call: LossCall) -> tuple[str, str, str, str] | None:
     if not call.mixes_axes:
         return None
-    cause = (
-        "a convolution's channels were made to rows of classes by view or reshape: each row mixes places and classes"
-    )
+    cause = "channels or places were made to classes by view or reshape, which moves no axis: each row mixes the two"
     return (
         f"input {call.input_shape}",
         cause,
-        "move the channels last before: output.movedim(1, -1).flatten(0, -2)",
+        "move the axis instead: output.movedim(1, -1), then flatten(0, -2) for rows of classes",
         "certain",
     )
 
@@ -163,7 +168,27 @@ def _targets(call: LossCall) -> tuple[str, str, str, str] | None:
         return said, f"{call.kind} takes targets of -1 and 1", "recode the targets: 2 * y - 1", "certain"
     if call.kind == "cross_entropy" and not call.target_is_class and low < -_TINY:
         return said, "probabilities are never negative", "give classes, or probabilities that add up to 1", "certain"
+    if call.kind == "cross_entropy" and not call.target_is_class and call.target_sums is not None:
+        sums, _, rows = call.target_sums
+        if len(sums) > 1 and (total := float(sums.sum()) / rows) > 1 + _OFF:
+            cause = "cross_entropy takes probabilities, which add up to 1 per sample"
+            cure = "divide by their sum; of several labels per sample use binary_cross_entropy_with_logits"
+            return f"a sample's targets add up to {total:.3g}", cause, cure, LIKELY
     return None
+
+
+def _bounded(call: LossCall) -> tuple[str, str, str, str] | None:
+    classes = call.input_shape[1] if len(call.input_shape) > 1 else 0
+    if (
+        not call.are_cosines
+        or classes < _SEVERAL
+        or max(abs(call.values.get(key, 9.0)) for key in ("low", "high")) > 1.01
+    ):
+        return None
+    least = math.log1p((classes - 1) * math.exp(-2))
+    seen = f"its input is a product of normalised vectors, in [{_range(call)}]"
+    cause = f"cosines lie between -1 and 1: with {classes} classes the loss cannot fall below {least:.2g}"
+    return seen, cause, "multiply them by a scale of 10 to 30, or divide by a temperature of 0.1 to 0.03", LIKELY
 
 
 def _several(call: LossCall) -> tuple[str, str, str, str] | None:
@@ -200,5 +225,6 @@ _RULES: tuple[_Rule, ...] = (
     _shapes,
     _targets,
     _several,
+    _bounded,
     _out_of_reach,
 )

@@ -14,6 +14,8 @@ from vgtemplate.text import write_count
 _HALF_LIMIT = 65504.0
 _HUGE = 1e18
 """A finite input of this size, or an exponential's above 80, overflows; below, infinity has another source."""
+_NEAR_ONE = 256.0
+"""In float16: inputs up to this size do not overflow a division, unless by what is next to zero."""
 _LOST, _STANDS = 0.3, 0.6
 _AT_ZERO = ("log", "div", "rsqrt", "reciprocal", "norm", "loss", "entropy")
 """Functions that are infinite at zero; of the others infinity is too large a number."""
@@ -74,6 +76,16 @@ def _forward(step: Step, bad: BadOperation) -> Finding:
     where = tuple(filter(None, [bad.module, f"{bad.function}() at {bad.place}" if bad.place else bad.function]))
     samples = f", in samples {', '.join(map(str, bad.samples[:8]))}" if bad.samples else ""
     seen = f"{'NaN' if bad.is_nan else 'infinity'} in {bad.dtype}{samples}; largest input {bad.largest_input:.3g}"
+    if bad.dtype == "float16" and bad.largest_input < _NEAR_ONE and any(word in bad.function for word in _AT_ZERO):
+        return Finding(
+            "precision-underflow",
+            where,
+            step.number,
+            f"{seen}; below 6e-8 float16 has no number but zero",
+            "what is small in float32 is zero in float16, as is an epsilon of 1e-8, and this function is infinite there",
+            "keep this part in float32 (logarithms, divisions, norms), or take an epsilon of 1e-4",
+            LIKELY,
+        )
     if bad.dtype == "float16":
         return Finding(
             "precision-overflow",

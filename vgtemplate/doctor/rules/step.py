@@ -12,12 +12,12 @@ from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import beside_constant, is_trained_already, learns, smooth
 from vgtemplate.doctor.rules.motion import Move, cosines, moves, overall_ratios, ratios, straightness
 
-_LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
+_LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 5e-6
 _DIVERGED, _THROWN, _STRAY = 3.0, 10.0, 1.5
-_MANY_STEPS, _NOWHERE, _RISES = 30, 2e-3, 1.5
+_MANY_STEPS, _NOWHERE, _RISES = 30, 5e-3, 1.5
 """After so many steps a way of less than this share of the weights' size has taught nothing; a warm-up goes on."""
-_SMALL_AND_STRAIGHT, _SAME_WAY, _HARDLY = 3e-4, 0.8, 0.97
-"""Steps below this share that all point one way, while hardly any of the loss is gone."""
+_SMALL_AND_STRAIGHT, _SAME_WAY, _STRAIGHT, _HARDLY = 3e-4, 0.8, 0.9, 0.97
+"""Steps below this share that all lead one way, while hardly any of the loss is gone."""
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
 """Cosine between following gradients: of a loss that does not fall at all, and of one that has fallen and rests."""
 _STAYS, _FALLEN, _ALL_LEARNED = 0.95, 0.5, 0.1
@@ -204,9 +204,10 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
 def _is_on_its_way(evidence: Evidence, largest: float) -> bool:
     """Say whether small steps all lead the same way, so that larger ones would lead there sooner."""
     turns, (_, _, floor) = cosines(evidence), beside_constant(evidence)
+    # Batches may each point elsewhere, and yet all lead one way on the whole.
+    least = _SAME_WAY if np.isfinite(turns).any() and np.nanmedian(turns) > _SAME_WAY else _STRAIGHT
     # Where it is not known how far there is to go, as in fine-tuning, small steps may be meant.
-    same = np.isfinite(floor) and np.isfinite(turns).any() and np.nanmedian(turns) > _SAME_WAY
-    return bool(same and straightness(evidence) > _SAME_WAY and 0 < largest < _SMALL_AND_STRAIGHT)
+    return bool(np.isfinite(floor) and straightness(evidence) > least and 0 < largest < _SMALL_AND_STRAIGHT)
 
 
 def _round(number: float) -> int:

@@ -18,6 +18,8 @@ _VANISHES, _EXPLODES = -4.0, 2.5
 _FEW = 8
 _BEGINS = 0.9
 """Of the best constant's loss: a recurrent network that is slow at first, as many are, is on its way below this."""
+_FAR_OFF = 100.0
+"""Of the best constant's loss: what begins above it has been blown up, whatever training makes of it."""
 _FAR, _TIMES = 1e4, 1e3
 """Of the best constant's loss, and of the largest signal, from which a loop between two layers has blown it up."""
 _STEADY = 0.9
@@ -36,10 +38,12 @@ class _Way(NamedTuple):
 def rules(evidence: Evidence) -> Iterator[Finding]:
     """Look at dL/dh over the time steps."""
     first, last, floor = beside_constant(evidence)
-    if learns(evidence) or last < _BEGINS * min(first, floor):
+    may_learn = learns(evidence) or last < _BEGINS * min(first, floor)
+    # What training has to undo first was ill at the start, though it may be learned away.
+    if may_learn and not evidence.losses()[0] > _FAR_OFF * floor > 0:
         return
     for layer, since, decades, length in (*_over_calls(evidence), *_over_places(evidence)):
-        if decades < _VANISHES:
+        if decades < _VANISHES and not may_learn:
             code, word, cause = (
                 "vanishing-time",
                 "falls",
