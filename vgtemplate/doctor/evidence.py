@@ -110,6 +110,7 @@ class BadOperation:
     largest_input: float
     samples: tuple[int, ...]
     """Which entries of the batch, where they can be told apart."""
+    had_zero: bool = False
 
 
 @dataclass
@@ -209,6 +210,8 @@ class Evidence:
     is_moved: bool = True
     """Whether an optimiser was given, so that the weights move."""
     num_optimisers: int = 1
+    averages: list[tuple[float, float]] = field(default_factory=list)
+    """How long the optimisers remember gradients and their squares, by group of parameters: the share that stays."""
     foreign: int = 0
     """Entries of parameters that an optimiser has and the network does not."""
     holds_copy: bool = False

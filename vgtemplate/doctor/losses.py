@@ -24,6 +24,7 @@ SIGNS = {"soft_margin_loss", "hinge_embedding_loss"} | PAIRS
 LOSSES = CLASSES | BINARY | DISTANCES | SIGNS | {"kl_div", "poisson_nll_loss", "ctc_loss"}
 _VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "ToCopy", "Clone", "Select", "TBackward")
 _JOINTS = ("CatBackward", "StackBackward")
+_KEEPS_RESULT, _AFFINE, _STEPS_BACK = ("sigmoid", "tanh", "softmax"), ("add", "sub", "rsub", "mul", "div", "neg"), 4
 _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
 _MOST_ENTRIES, _MOST_ROWS = 4096, 256
@@ -129,9 +130,11 @@ def describe(name: str, args: Any, kwargs: Any, place: str, keep: Keep) -> LossC
         return call
     call.mixes_axes = name in CLASSES and _mixes_axes(given)
     call.are_cosines = name == "cross_entropy" and _are_cosines(given)
-    numbers = _of_input(call, x)
+    numbers = _of_input(call, x, maker)
     if not is_class or name in SIGNS:
         numbers["target_low"], numbers["target_high"] = torch.aminmax(y)
+        if x.dim() == y.dim() > 1 and x.shape[1] > y.shape[1] == 1:
+            numbers["target_is_whole"] = (y == y.round()).all()
     if name == "poisson_nll_loss":
         call.takes_logarithm = bool(args[2] if len(args) > 2 else kwargs.get("log_input", True))
     if name == "difference" and x.shape == y.shape:
@@ -155,15 +158,30 @@ def _put(into: dict[str, float], key: str, host: Any) -> None:
     into[key] = float(host[0])
 
 
-def _of_input(call: LossCall, x: Tensor) -> dict[str, Tensor]:
+def _bound(maker: Any) -> tuple[str, Tensor] | None:
+    """Return the activation with two flat ends that an output is, scaled or shifted since, and what it put out."""
+    node = maker
+    for _ in range(_STEPS_BACK):
+        name = _name_of(node).lower().rstrip("_")
+        if name in _KEEPS_RESULT:
+            return name, node._saved_result.detach()
+        makers = [each for each, _ in getattr(node, "next_functions", ()) if each is not None]
+        if name not in _AFFINE or len(makers) != 1:
+            break
+        node = _past_views(makers[0])
+    return None
+
+
+def _of_input(call: LossCall, x: Tensor, maker: Any) -> dict[str, Tensor]:
     """Return an input's range and what else is asked of it: size, how rows add up, which share is flat."""
     low, high = torch.aminmax(x)
     numbers = {"low": low, "high": high}
     if call.kind in DISTANCES | {"difference"}:
         numbers["rms"] = torch.linalg.vector_norm(x, dtype=wide(x.device)) / math.sqrt(x.numel())
-    is_flat = _FLAT.get(call.made_by.lower().rstrip("_"))
+    name, ends = _bound(maker) or (call.made_by.lower().rstrip("_"), x)
+    is_flat = _FLAT.get(name)
     if is_flat is not None:
-        few = x.reshape(-1)[:: -(-x.numel() // _MOST_ENTRIES)].to(wide(x.device))
+        few = ends.reshape(-1)[:: -(-ends.numel() // _MOST_ENTRIES)].to(wide(x.device))
         numbers["flat"] = is_flat(few, low, high).to(few.dtype).mean()
     if call.kind in ("cross_entropy", "nll_loss", "ctc_loss") and x.dim() > 1:
         rows = x[:: -(-x.shape[0] // _MOST_ROWS)].to(wide(x.device))

@@ -44,6 +44,18 @@ def moved_by(optimizer: Optimizer) -> list[Any]:
     return [each for group in optimizer.param_groups for each in group["params"]]
 
 
+def averages(optimizer: Any) -> list[tuple[float, float]]:
+    """Return which share of gradients and of their squares stays from step to step, by group; 1 where none are kept."""
+    found = []
+    for group in optimizer.param_groups:
+        betas, momentum = group.get("betas"), group.get("momentum")
+        if isinstance(betas, (tuple, list)) and len(betas) == 2:
+            found.append((float(betas[0]), float(betas[1])))
+        elif isinstance(momentum, (int, float)):
+            found.append((float(momentum), 1.0))
+    return found
+
+
 def find_network(near: set[int], owned: set[int], left_out: Iterable[int] = ()) -> nn.Module | None:
     """Return the network that has some parameters; several that are trained beside each other as one.
 

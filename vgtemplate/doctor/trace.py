@@ -130,6 +130,9 @@ class Trace:
         if name == "__get__" and isinstance(result, Tensor) and result.requires_grad:
             # What it was asked for is a view of it, as its transpose is.
             self.used |= {id(each) for each in tensors(args)} & self.known
+        elif name == "__get__" and self.modules and isinstance(result, Tensor):
+            # Its values are read past autograd, as by `.data`.
+            self.used_apart |= {id(each) for each in tensors(args) if _shares(each, result)} & self.known
         if name in LAYERS:
             self._look_for_unregistered(args, kwargs)
         if name in LOSSES and self.step.losses and self.step.losses[-1].kind == name and isinstance(result, Tensor):
@@ -183,6 +186,7 @@ class Trace:
             str(output.dtype).removeprefix("torch."),
             largest,
             samples,
+            any(bool((each == 0).any()) for each in given),
         )
 
     def _note_later(self, place: tuple[str, str, str], top: float) -> None:
@@ -286,6 +290,10 @@ class Trace:
 
     def _where(self) -> str:
         return ", ".join(filter(None, [self.module, place_in_code()]))
+
+
+def _shares(one: Tensor, two: Tensor) -> bool:
+    return one.layout == two.layout == torch.strided and one.data_ptr() == two.data_ptr() != 0
 
 
 def _slope_of_relu(largest: Any) -> Any:

@@ -14,14 +14,14 @@ _FRAMES = 16
 
 
 def find_scaler() -> Any:
-    """Return the GradScaler that is calling the optimiser's step at this moment; None if none is."""
+    """Return the GradScaler that is calling the optimiser's step at this moment; None if none is, or it is off."""
     frame = sys._getframe(1)
     for _ in range(_FRAMES):
         # To ask a frame for its values costs more than to ask its code for their names.
         if "self" in frame.f_code.co_varnames[:1] and isinstance(
             scaler := frame.f_locals["self"], torch.amp.GradScaler
         ):
-            return scaler
+            return scaler if scaler.is_enabled() else None
         if frame.f_back is None:
             break
         frame = frame.f_back

@@ -21,7 +21,8 @@ _FAR, _THROWN = 100.0, 10.0
 _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.75, 0.75
-_FLAT_HEAD, _STILL = 0.8, 1e-6
+_FLAT_HEAD, _HALF_FLAT, _OFF, _STILL = 0.8, 0.5, 1.5, 1e-6
+"""Of the outputs the share that is flat: of any network, and of one whose loss is so many times the best constant's."""
 _ALIKE, _APART, _SAME, _NOTHING = 1.5e-2, 0.05, 1e-6, 1e-3
 
 
@@ -112,7 +113,9 @@ def _begins_far_off(evidence: Evidence) -> bool:
     losses = evidence.losses()
     first, _, floor = beside_constant(evidence)
     # What the first steps have thrown up is no matter of the weights they started from.
-    return bool(np.isfinite(floor) and first > _FAR * floor > 0 and losses[0] > np.median(losses[:3]) / _THROWN)
+    usual = float(np.median(losses[:3]))
+    begins = first * max(1.0, losses[0] / usual)
+    return bool(np.isfinite(floor) and begins > _FAR * floor > 0 and losses[0] > usual / _THROWN)
 
 
 def _is_one_jump(row: Array) -> bool:
@@ -196,7 +199,7 @@ def _head(evidence: Evidence) -> Iterator[Finding]:
     # What scales or shifts it lets no gradient through either.
     if before.lower() in BOUNDED and _stands_still(evidence):
         made, seen = before, f"no gradient comes back through {before} any more"
-    elif flat > _FLAT_HEAD and not (np.isfinite(floor) and last < floor):
+    elif flat > (_HALF_FLAT if last > _OFF * floor else _FLAT_HEAD) and not (np.isfinite(floor) and last < floor):
         seen = f"{flat:.0%} of the outputs lie on the flat ends of {made}"
     else:
         return

@@ -191,6 +191,17 @@ def _bounded(call: LossCall) -> tuple[str, str, str, str] | None:
     return seen, cause, "multiply them by a scale of 10 to 30, or divide by a temperature of 0.1 to 0.03", LIKELY
 
 
+def _class_numbers(call: LossCall) -> tuple[str, str, str, str] | None:
+    outputs = call.input_shape[1] if len(call.input_shape) > 1 else 0
+    low, high = call.values.get("target_low", -1.0), call.values.get("target_high", 0.0)
+    is_number = call.values.get("target_is_whole", 0.0) == 1 and low >= 0 and 1 < high < outputs
+    if call.kind not in DISTANCES | {"difference"} or not is_number:
+        return None
+    cause = "every output is compared with the class's number, as if class 9 were more than class 1"
+    seen = f"outputs {call.input_shape} against whole numbers from {low:g} to {high:g}, one per sample"
+    return seen, cause, "cross_entropy, or targets by one_hot", "certain"
+
+
 def _several(call: LossCall) -> tuple[str, str, str, str] | None:
     if call.kind not in BINARY or not call.made_by.lower().startswith("softmax") or call.target_sums is None:
         return None
@@ -224,6 +235,7 @@ _RULES: tuple[_Rule, ...] = (
     _no_logarithm,
     _shapes,
     _targets,
+    _class_numbers,
     _several,
     _bounded,
     _out_of_reach,

@@ -76,13 +76,14 @@ def _forward(step: Step, bad: BadOperation) -> Finding:
     where = tuple(filter(None, [bad.module, f"{bad.function}() at {bad.place}" if bad.place else bad.function]))
     samples = f", in samples {', '.join(map(str, bad.samples[:8]))}" if bad.samples else ""
     seen = f"{'NaN' if bad.is_nan else 'infinity'} in {bad.dtype}{samples}; largest input {bad.largest_input:.3g}"
-    if bad.dtype == "float16" and bad.largest_input < _NEAR_ONE and any(word in bad.function for word in _AT_ZERO):
+    is_at_zero = bad.had_zero and any(word in bad.function for word in _AT_ZERO)
+    if bad.dtype == "float16" and is_at_zero and bad.largest_input < _NEAR_ONE:
         return Finding(
             "precision-underflow",
             where,
             step.number,
             f"{seen}; below 6e-8 float16 has no number but zero",
-            "what is small in float32 is zero in float16, as is an epsilon of 1e-8, and this function is infinite there",
+            "what is small in float32 is zero in float16, as 1e-8 is, and this function is infinite there",
             "keep this part in float32 (logarithms, divisions, norms), or take an epsilon of 1e-4",
             LIKELY,
         )

@@ -13,9 +13,10 @@ from vgtemplate.doctor.rules.learning import beside_constant, is_trained_already
 from vgtemplate.doctor.rules.motion import Move, cosines, moves, overall_ratios, ratios, straightness
 
 _LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 5e-6
-_DIVERGED, _THROWN, _STRAY = 3.0, 10.0, 1.5
-_MANY_STEPS, _NOWHERE, _RISES = 30, 5e-3, 1.5
-"""After so many steps a way of less than this share of the weights' size has taught nothing; a warm-up goes on."""
+_DIVERGED, _THROWN, _STRAY, _LEARNED = 3.0, 10.0, 1.5, 0.9
+_MANY_STEPS, _NOWHERE, _NOT_FAR, _RISES = 30, 5e-3, 0.02, 1.5
+"""After so many steps a way of less than this share of the weights' size has taught nothing, of less than the other one
+where none of the loss is gone; a warm-up goes on."""
 _SMALL_AND_STRAIGHT, _SAME_WAY, _STRAIGHT, _HARDLY = 3e-4, 0.8, 0.9, 0.97
 """Steps below this share that all lead one way, while hardly any of the loss is gone."""
 _BACK, _STRAIGHT_BACK = -0.5, -0.8
@@ -23,6 +24,8 @@ _BACK, _STRAIGHT_BACK = -0.5, -0.8
 _STAYS, _FALLEN, _ALL_LEARNED = 0.95, 0.5, 0.1
 _FEW_WEIGHTS = 16
 """Gradients of so few entries point against each other by chance: that of one weight has a sign and nothing else."""
+_HEAVY = 0.995
+"""A momentum that averages over more than 200 steps; of large networks 0.99 is in use."""
 _COLLAPSED = 0.02
 _SMOOTH, _DOWN, _UP = 5, 0.6, 0.85
 """Losses that are taken together; of the first loss: what is far down, and what is up again."""
@@ -38,6 +41,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
         steps = moves(evidence)
         yield from _too_large(evidence, steps)
         yield from _oscillates(evidence)
+        yield from _is_carried(evidence)
         yield from _swings(evidence)
         yield from _too_small(evidence, steps)
         yield from _fades(evidence, steps)
@@ -64,7 +68,7 @@ def _too_large(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     _, last = smooth(losses)
     # A loss that is a reward's negative lies around zero: three times its first value means nothing.
     is_distance = bool(finite.min() >= 0)
-    rises = is_distance and bool(finite.max() > _DIVERGED * first and not (np.isfinite(last) and last < first))
+    rises = is_distance and bool(finite.max() > _DIVERGED * first and not last < _LEARNED * first)
     # A step whose loss alone is not finite, as of a batch without a target, has not thrown the weights away.
     breaks = not np.isfinite(losses[-1]) and len(finite) > 1
     collapse = _collapse(evidence)
@@ -154,6 +158,23 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _is_carried(evidence: Evidence) -> Iterator[Finding]:
+    """Find a momentum that holds on to gradients for longer than the rest of the training takes note of them."""
+    for kept, squares in evidence.averages:
+        if kept > squares > 0 or kept > _HEAVY:
+            seen = f"beta1 is {kept:g} and beta2 {squares:g}" if squares < 1 else f"the momentum is {kept:g}"
+            yield Finding(
+                "oscillation",
+                ("the optimiser",),
+                evidence.steps[0].number,
+                f"{seen}: a gradient moves the weights for some {_round(1 / max(1 - kept, 1e-9)):,} steps",
+                "the steps add up, and carry the weights far past where the loss was low",
+                "a momentum of 0.9; of Adam betas=(0.9, 0.999), the smaller one first",
+                LIKELY,
+            )
+            return
+
+
 def _swings(evidence: Evidence) -> Iterator[Finding]:
     """Find a loss that goes far down and comes up again, as under a momentum that carries the weights past."""
     losses = evidence.losses()
@@ -185,8 +206,10 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     gradients = [note.gradient_norm for note in evidence.steps[-1].parameters.values()]
     watched = evidence.all_steps()
     number, rises = watched[-1].number - watched[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
-    goes_nowhere = number >= _MANY_STEPS and number * largest < _NOWHERE and not rises
-    goes_nowhere |= number >= _MANY_STEPS and _is_on_its_way(evidence, largest) and last > _HARDLY * first
+    # Where it is not known how far there is to go, as in fine-tuning, small steps may be meant.
+    is_flat = last > _HARDLY * first and np.isfinite(beside_constant(evidence)[2])
+    goes_nowhere = number >= _MANY_STEPS and number * largest < (_NOT_FAR if is_flat else _NOWHERE) and not rises
+    goes_nowhere |= number >= _MANY_STEPS and is_flat and _is_on_its_way(evidence, largest)
     if (largest < _SMALL_RATIO or goes_nowhere) and any(gradients) and not is_trained_already(evidence):
         yield Finding(
             "step-too-small",
@@ -203,11 +226,10 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
 
 def _is_on_its_way(evidence: Evidence, largest: float) -> bool:
     """Say whether small steps all lead the same way, so that larger ones would lead there sooner."""
-    turns, (_, _, floor) = cosines(evidence), beside_constant(evidence)
+    turns = cosines(evidence)
     # Batches may each point elsewhere, and yet all lead one way on the whole.
     least = _SAME_WAY if np.isfinite(turns).any() and np.nanmedian(turns) > _SAME_WAY else _STRAIGHT
-    # Where it is not known how far there is to go, as in fine-tuning, small steps may be meant.
-    return bool(np.isfinite(floor) and straightness(evidence) > least and 0 < largest < _SMALL_AND_STRAIGHT)
+    return bool(straightness(evidence) > least and 0 < largest < _SMALL_AND_STRAIGHT)
 
 
 def _round(number: float) -> int:

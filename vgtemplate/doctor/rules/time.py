@@ -13,9 +13,9 @@ from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import beside_constant, learns
 
-_VANISHES, _EXPLODES = -4.0, 2.5
-"""Decades over the whole sequence."""
-_FEW = 8
+_VANISHES, _EXPLODES, _FAR_EXPLODES = -4.0, 2.5, 1.5
+"""Decades over the whole sequence; the last where the loss begins far above that of any constant."""
+_FEW, _FIRST = 8, 3
 _BEGINS = 0.9
 """Of the best constant's loss: a recurrent network that is slow at first, as many are, is on its way below this."""
 _FAR_OFF = 100.0
@@ -40,9 +40,12 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
     first, last, floor = beside_constant(evidence)
     may_learn = learns(evidence) or last < _BEGINS * min(first, floor)
     # What training has to undo first was ill at the start, though it may be learned away.
-    if may_learn and not evidence.losses()[0] > _FAR_OFF * floor > 0:
+    is_far = bool(evidence.losses()[0] > _FAR_OFF * floor > 0)
+    if may_learn and not is_far:
         return
-    for layer, since, decades, length in (*_over_calls(evidence), *_over_places(evidence)):
+    # What training undoes is told from the first steps.
+    most = _FIRST if is_far else None
+    for layer, since, decades, length in (*_over_calls(evidence, most), *_over_places(evidence)):
         if decades < _VANISHES and not may_learn:
             code, word, cause = (
                 "vanishing-time",
@@ -52,7 +55,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
             cure = (
                 "LSTM or GRU with a forget bias of 1, an orthogonal recurrent matrix, attention, or shorter sequences"
             )
-        elif decades > _EXPLODES:
+        elif decades > (_FAR_EXPLODES if is_far else _EXPLODES):
             code, word, cause = "exploding-time", "grows", "each time step multiplies the gradient by a number above 1"
             cure = "clip the gradient's norm, an orthogonal or smaller recurrent matrix"
         else:
@@ -84,14 +87,14 @@ def _swells(evidence: Evidence, first: float, floor: float) -> Iterator[Finding]
         )
 
 
-def _over_calls(evidence: Evidence) -> Iterator[_Way]:
-    """Yield how it changes over the time steps of recurrent layers, and over the calls of cells."""
+def _over_calls(evidence: Evidence, most: int | None) -> Iterator[_Way]:
+    """Yield how it changes over the time steps of recurrent layers, and over the calls of cells, in so many steps."""
     for layer, by_step in evidence.measurements.over_time.items():
         # Of the last calls, whose outputs nobody reads, nothing comes back.
         read = [np.trim_zeros(each, "b") for each in by_step.values()]
         profiles = [each for each in read if len(each) >= _FEW and np.isfinite(each).all()]
         if profiles:
-            decades = float(np.median([_fall(each) for each in profiles]))
+            decades = float(np.median([_fall(each) for each in profiles[:most]]))
             yield _Way(layer, min(by_step), decades, len(profiles[0]))
 
 
