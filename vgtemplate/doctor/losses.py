@@ -75,14 +75,13 @@ def _mixes_axes(tensor: Tensor) -> bool:
     That is so of (B, C, ...), as a convolution puts it out, made to (B * ..., C), and of (B, T, C) made to (B, C, T).
     """
     node: Any = tensor.grad_fn
-    shape: tuple[int, ...] = ()
+    shape = tuple(tensor.shape)
     while node is not None and node.name().startswith(("ViewBackward", "UnsafeViewBackward")):
-        shape, node = tuple(getattr(node, "_saved_self_sym_sizes", ())), node.next_functions[0][0]
-    if node is None or not shape:
-        return False
-    if len(shape) == tensor.dim() == 3 and shape[0] == tensor.shape[0]:
-        return shape[1:] == tuple(tensor.shape[:0:-1]) and 1 < min(shape[1:]) < max(shape[1:])
-    is_by_channel = "Convolution" in node.name() and len(shape) > 2
+        before = tuple(getattr(node, "_saved_self_sym_sizes", ()))
+        if len(before) == 3 and shape == (before[0], before[2], before[1]) and 1 < min(shape[1:]) < max(shape[1:]):
+            return True
+        shape, node = before, node.next_functions[0][0]
+    is_by_channel = node is not None and "Convolution" in node.name() and len(shape) > 2
     return is_by_channel and tensor.dim() == 2 and tensor.shape[1] == shape[1] and tensor.shape[0] > shape[0]
 
 

@@ -23,7 +23,7 @@ _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.75, 0.75
 _FLAT_HEAD, _HALF_FLAT, _OFF, _STILL = 0.8, 0.5, 1.5, 1e-6
 """Of the outputs the share that is flat: of any network, and of one whose loss is so many times the best constant's."""
-_ALIKE, _APART, _SAME, _NOTHING = 1.5e-2, 0.05, 1e-6, 1e-3
+_ALIKE, _APART, _SAME, _NOTHING = 1.5e-2, 0.05, 1e-6, 0.02
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from vgtemplate.doctor.report import LIKELY, Finding
 from vgtemplate.doctor.rules.learning import beside_constant, is_trained_already, learns, smooth
 from vgtemplate.doctor.rules.motion import Move, cosines, moves, overall_ratios, ratios, straightness
 
-_LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 5e-6
+_LARGE_RATIO, _WILD, _SMALL_RATIO = 0.1, 0.25, 2e-6
 _DIVERGED, _THROWN, _STRAY, _LEARNED = 3.0, 10.0, 1.5, 0.9
 _MANY_STEPS, _NOWHERE, _NOT_FAR, _RISES = 30, 5e-3, 0.02, 1.5
 """After so many steps a way of less than this share of the weights' size has taught nothing, of less than the other one
@@ -40,11 +41,9 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
     if evidence.is_moved:
         steps = moves(evidence)
         yield from _too_large(evidence, steps)
-        yield from _oscillates(evidence)
-        yield from _is_carried(evidence)
-        yield from _swings(evidence)
-        yield from _too_small(evidence, steps)
-        yield from _fades(evidence, steps)
+        # One finding per code: the one that knows most of the cause.
+        yield from islice(chain(_is_carried(evidence), _oscillates(evidence), _swings(evidence)), 1)
+        yield from islice(chain(_fades(evidence, steps), _too_small(evidence, steps)), 1)
     yield from _tiny_batch(evidence)
 
 
@@ -161,7 +160,7 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
 def _is_carried(evidence: Evidence) -> Iterator[Finding]:
     """Find a momentum that holds on to gradients for longer than the rest of the training takes note of them."""
     for kept, squares in evidence.averages:
-        if kept > squares > 0 or kept > _HEAVY:
+        if 1 > kept > min(squares, _HEAVY) > 0:
             seen = f"beta1 is {kept:g} and beta2 {squares:g}" if squares < 1 else f"the momentum is {kept:g}"
             yield Finding(
                 "oscillation",
