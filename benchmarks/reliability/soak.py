@@ -26,6 +26,8 @@ _EVERY_SECONDS = ("0", "0.05", "0.3", "1000")
 _REFUSED = 2
 """The exit code for settings that do not go together."""
 Whole = tuple[dict[str, str], float, bool, list[str]]
+_TERMINATED = [128 + signal.SIGTERM, -signal.SIGTERM]
+"""Exit codes after SIGTERM: ours, and the system's own where Python has not set its handler yet; a shell says 143."""
 Kill = Callable[[Process, random.Random], list[int]]
 """Disturbs a process; returns the exit codes that it may have then, none if it is to go on."""
 
@@ -37,7 +39,7 @@ def _sigkill(process: Process, _: random.Random) -> list[int]:
 
 def _sigterm(process: Process, _: random.Random) -> list[int]:
     process.send(signal.SIGTERM)
-    return [128 + signal.SIGTERM]
+    return _TERMINATED
 
 
 def _double_ctrl_c(process: Process, draw: random.Random) -> list[int]:
@@ -50,7 +52,7 @@ def _term_then_kill(process: Process, draw: random.Random) -> list[int]:
     """As a cluster does: asked to end, and killed soon after, while it writes its checkpoint."""
     process.send(signal.SIGTERM)
     process.send_at(draw.uniform(0.0, 0.05), signal.SIGKILL)
-    return [128 + signal.SIGTERM, -signal.SIGKILL]
+    return [*_TERMINATED, -signal.SIGKILL]
 
 
 def _pause(process: Process, draw: random.Random) -> list[int]:

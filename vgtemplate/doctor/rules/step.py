@@ -207,9 +207,10 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     number, rises = watched[-1].number - watched[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
     # Where it is not known how far there is to go, as in fine-tuning, small steps may be meant.
     is_flat = last > _HARDLY * first and np.isfinite(beside_constant(evidence)[2])
-    goes_nowhere = number >= _MANY_STEPS and number * largest < (_NOT_FAR if is_flat else _NOWHERE) and not rises
-    goes_nowhere |= number >= _MANY_STEPS and is_flat and _is_on_its_way(evidence, largest)
-    if (largest < _SMALL_RATIO or goes_nowhere) and any(gradients) and not is_trained_already(evidence):
+    way, is_settled = number * largest, number >= _MANY_STEPS and not rises
+    leads_nowhere = way < (_NOT_FAR if is_flat else _NOWHERE) or (is_flat and _is_on_its_way(evidence, largest))
+    is_small = largest < _SMALL_RATIO or (is_settled and leads_nowhere)
+    if is_small and any(gradients) and not is_trained_already(evidence):
         yield Finding(
             "step-too-small",
             ("the optimiser",),
