@@ -26,8 +26,6 @@ _EVERY_SECONDS = ("0", "0.05", "0.3", "1000")
 _REFUSED = 2
 """The exit code for settings that do not go together."""
 Whole = tuple[dict[str, str], float, bool, list[str]]
-_TERMINATED = [128 + signal.SIGTERM, -signal.SIGTERM]
-"""Exit codes after SIGTERM: ours, and the system's own where Python has not set its handler yet; a shell says 143."""
 Kill = Callable[[Process, random.Random], list[int]]
 """Disturbs a process; returns the exit codes that it may have then, none if it is to go on."""
 
@@ -39,7 +37,7 @@ def _sigkill(process: Process, _: random.Random) -> list[int]:
 
 def _sigterm(process: Process, _: random.Random) -> list[int]:
     process.send(signal.SIGTERM)
-    return _TERMINATED
+    return [128 + signal.SIGTERM]
 
 
 def _double_ctrl_c(process: Process, draw: random.Random) -> list[int]:
@@ -52,7 +50,7 @@ def _term_then_kill(process: Process, draw: random.Random) -> list[int]:
     """As a cluster does: asked to end, and killed soon after, while it writes its checkpoint."""
     process.send(signal.SIGTERM)
     process.send_at(draw.uniform(0.0, 0.05), signal.SIGKILL)
-    return [*_TERMINATED, -signal.SIGKILL]
+    return [128 + signal.SIGTERM, -signal.SIGKILL]
 
 
 def _pause(process: Process, draw: random.Random) -> list[int]:
@@ -90,7 +88,8 @@ def _wrong(ended: Ended, allowed: list[int]) -> list[str]:
     faults = [f"{process} is left over" for process in ended.left]
     if "Traceback" in ended.errors or "Exception ignored" in ended.errors:
         faults.append(f"a traceback: {ended.errors[-800:]}")
-    if ended.code not in (0, *allowed):
+    is_early = 128 + signal.SIGTERM in allowed and ended.came_too_early(signal.SIGTERM)
+    if ended.code not in (0, *allowed) and not is_early:
         faults.append(f"exit code {ended.code} instead of {allowed}: {ended.errors[-300:]}")
     return faults
 
