@@ -24,7 +24,7 @@ from vgtemplate.tracking.tracker import quiet_environment
 CONTEXT = multiprocessing.get_context("forkserver")
 LIBRARIES = ("torchvision", "sklearn.datasets", "scipy.stats")
 TRACKING = ("mlflow", "sqlalchemy.dialects.sqlite", "mlflow.store.tracking.sqlalchemy_store")
-COMMANDS = ("vgtemplate.training.run", "vgtemplate.cli.commands.train")
+COMMANDS = ("vgtemplate.cli.main", "vgtemplate.training.run", "vgtemplate.cli.commands.train")
 CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, "tests.warm", "tests.frozen"])
 get_context = multiprocessing.get_context
 REPOSITORY = str(Path(__file__).parents[1])
@@ -116,6 +116,11 @@ class Running:
     @property
     def returncode(self) -> int | None:
         return self._process.exitcode
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has its own output, or has ended: all that it does from then on is the command's."""
+        return (Path(self._output.name) / "err").exists() or self.returncode is not None
 
     def poll(self) -> int | None:
         return self.returncode

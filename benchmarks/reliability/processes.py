@@ -21,7 +21,7 @@ CALL = "from vgtemplate.cli.main import main; main()"
 PATIENCE = 120.0
 """Seconds after which a process that should have ended has not."""
 _LOADED = (
-    *("vgtemplate.training.run", "vgtemplate.training.served", "vgtemplate.cli.commands.train"),
+    *("vgtemplate.cli.main", "vgtemplate.training.run", "vgtemplate.training.served", "vgtemplate.cli.commands.train"),
     *("vgtemplate.cli.commands.track", "vgtemplate.figures.records", "mlflow", "mlflow.pytorch"),
     *("sqlalchemy.dialects.sqlite", "mlflow.store.tracking.sqlalchemy_store"),
 )
@@ -76,6 +76,9 @@ class Process:
         else:
             self._running = Running(*arguments, cwd=folder, environment=environment, is_leader=True)
             self.pid = self._running.pid
+            # On a busy machine it may be a while before it comes to its first line.
+            while not self._running.has_begun:
+                time.sleep(0.001)
 
     @property
     def code(self) -> int | None:
