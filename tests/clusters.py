@@ -20,7 +20,7 @@ import psutil
 from tests.processes import COMMANDS, CONTEXT, LIBRARIES, TRACKING, _fork_workers, holder_of, start_server
 
 DASK = ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "vgtemplate.lab.cluster.remote")
-CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, *DASK, "tests.frozen"])
+CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, *DASK, "tests.warm", "tests.frozen"])
 
 Prepare = Callable[[], None]
 """What makes a worker another one than the tests' own process; a function of a module, since it is sent there."""
