@@ -24,7 +24,7 @@ SIGNS = {"soft_margin_loss", "hinge_embedding_loss"} | PAIRS
 LOSSES = CLASSES | BINARY | DISTANCES | SIGNS | {"kl_div", "poisson_nll_loss", "ctc_loss"}
 _VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Permute", "ToCopy", "Clone", "Select", "TBackward")
 _JOINTS = ("CatBackward", "StackBackward")
-_KEEPS_RESULT, _AFFINE, _STEPS_BACK = ("sigmoid", "tanh", "softmax"), ("add", "sub", "rsub", "mul", "div", "neg"), 4
+_TWO_ENDS, _AFFINE, _STEPS_BACK = ("sigmoid", "tanh", "softmax"), ("add", "sub", "rsub", "mul", "div", "neg"), 4
 _MOST_CLASSES = 50_000
 _MOST_COLUMNS = 4096
 _MOST_ENTRIES, _MOST_ROWS = 4096, 256
@@ -33,6 +33,11 @@ _MOST_ENTRIES, _MOST_ROWS = 4096, 256
 
 def _at_ends(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (x == low) | (x == high)
+
+
+def _near_its_ends(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    place = (x - low) / (high - low)
+    return place * (1 - place) < 0.025
 
 
 _FLAT: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -157,18 +162,17 @@ def _put(into: dict[str, float], key: str, host: Any) -> None:
     into[key] = float(host[0])
 
 
-def _bound(maker: Any) -> tuple[str, Tensor] | None:
-    """Return the activation with two flat ends that an output is, scaled or shifted since, and what it put out."""
+def _is_scaled(maker: Any) -> bool:
+    """Say whether an output is that of an activation with two flat ends, scaled or shifted since."""
     node = maker
     for _ in range(_STEPS_BACK):
-        name = _name_of(node).lower().rstrip("_")
-        if name in _KEEPS_RESULT:
-            return name, node._saved_result.detach()
         makers = [each for each, _ in getattr(node, "next_functions", ()) if each is not None]
-        if name not in _AFFINE or len(makers) != 1:
-            break
+        if _name_of(node).lower().rstrip("_") not in _AFFINE or len(makers) != 1:
+            return False
         node = _past_views(makers[0])
-    return None
+        if _name_of(node).lower().rstrip("_") in _TWO_ENDS:
+            return True
+    return False
 
 
 def _of_input(call: LossCall, x: Tensor, maker: Any) -> dict[str, Tensor]:
@@ -177,10 +181,10 @@ def _of_input(call: LossCall, x: Tensor, maker: Any) -> dict[str, Tensor]:
     numbers = {"low": low, "high": high}
     if call.kind in DISTANCES | {"difference"}:
         numbers["rms"] = torch.linalg.vector_norm(x, dtype=wide(x.device)) / math.sqrt(x.numel())
-    name, ends = _bound(maker) or (call.made_by.lower().rstrip("_"), x)
-    is_flat = _FLAT.get(name)
+    # Where the ends lie is not known of one that was scaled: at the least and the largest value, if at all.
+    is_flat = _near_its_ends if _is_scaled(maker) else _FLAT.get(call.made_by.lower().rstrip("_"))
     if is_flat is not None:
-        few = ends.reshape(-1)[:: -(-ends.numel() // _MOST_ENTRIES)].to(wide(x.device))
+        few = x.reshape(-1)[:: -(-x.numel() // _MOST_ENTRIES)].to(wide(x.device))
         numbers["flat"] = is_flat(few, low, high).to(few.dtype).mean()
     if call.kind in ("cross_entropy", "nll_loss", "ctc_loss") and x.dim() > 1:
         rows = x[:: -(-x.shape[0] // _MOST_ROWS)].to(wide(x.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import site
@@ -293,7 +294,10 @@ class Trace:
 
 
 def _shares(one: Tensor, two: Tensor) -> bool:
-    return one.layout == two.layout == torch.strided and one.data_ptr() == two.data_ptr() != 0
+    """Say whether two tensors begin at the same place in memory; of what has none, as some subclasses, it is not."""
+    with contextlib.suppress(RuntimeError):
+        return one.layout == two.layout == torch.strided and one.data_ptr() == two.data_ptr() != 0
+    return False
 
 
 def _slope_of_relu(largest: Any) -> Any:
