@@ -128,6 +128,6 @@ def _try(tally: Tally, folder: Path, draw: random.Random, number: int) -> None:
 def run(tally: Tally, folder: Path, seed: int, most: int | None) -> None:
     """Disturb one random arm after the other until the time, or the number of disturbances, is reached."""
     number = 0
-    while not tally.is_over and (most is None or tally.tries.total() < most):
+    while not tally.is_over and (most is None or sum(tally.tries[name] for name in KILLS) < most):
         _try(tally, folder, random.Random(f"{seed} {number}"), number)
         number += 1
