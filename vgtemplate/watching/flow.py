@@ -310,7 +310,7 @@ class Flow(TorchFunctionMode):
         for row, calls in self._per_call.items():
             arrived = [each for each in calls if each is not None]
             # To the last calls of a cell nothing may come back: nobody reads the states that they put out.
-            is_whole = calls[: len(arrived)] == arrived
+            is_whole = all(each is not None for each in calls[: len(arrived)])
             if self._num_replicas == 1 and len(arrived) >= _SEVERAL and is_whole:
                 self._tally.over_time[row] = torch.stack([(total[0] / count).sqrt() for total, count in arrived])
         self._per_call = {}

@@ -135,6 +135,15 @@ def test_code_that_all_samples_share_is_found_though_the_loss_falls(away: float)
     assert ("signal-collapse" in codes(model, loss, ill.classes(), ill.adam(model, 1e-2), 60)) == (away > 0)
 
 
+def test_outputs_are_as_alike_as_targets_that_are_nearly_one() -> None:
+    """Returns of 50 and a bit: at the end the outputs differ by a hundredth of their size, as they should."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 1))
+    batches = [(x, 50 + y) for x, y in ill.values()]
+    found = diagnose(model, batches, ill.squared, ill.adam(model, 0.1), 200)
+    assert "signal-collapse" not in found.codes
+
+
 @pytest.mark.parametrize("rate", [1e-3, 1.0])
 def test_adadelta_at_the_rate_of_adam_goes_nowhere(rate: float) -> None:
     model = net()
@@ -149,11 +158,11 @@ def test_momentum_of_a_thousand_steps_is_no_momentum(momentum: float, is_ill: bo
     assert ("oscillation" in codes(model, ill.entropy, ill.classes(), optimizer)) == is_ill
 
 
-@pytest.mark.parametrize("betas", [(0.999, 0.9), (0.9, 0.999), (0.0, 0.9)])
+@pytest.mark.parametrize("betas", [(0.999, 0.9), (0.9, 0.999), (0.0, 0.9), (0.95, 0.95)])
 def test_betas_the_wrong_way_round(betas: tuple[float, float]) -> None:
     model = net()
     optimizer = torch.optim.Adam(model.parameters(), 3e-3, betas=betas)
-    assert codes(model, ill.entropy, ill.classes(), optimizer) == ["oscillation"] * (betas[0] > betas[1])
+    assert codes(model, ill.entropy, ill.classes(), optimizer) == ["oscillation"] * (betas == (0.999, 0.9))
 
 
 @pytest.mark.parametrize(("function", "code"), [("zero", "precision-underflow"), ("large", "precision-overflow")])

@@ -24,6 +24,7 @@ _SATURATED, _FROM_THE_START = 0.75, 0.75
 _FLAT_HEAD, _HALF_FLAT, _OFF, _STILL = 0.8, 0.5, 1.5, 1e-6
 """Of the outputs the share that is flat: of any network, and of one whose loss is so many times the best constant's."""
 _ALIKE, _APART, _SAME, _NOTHING = 1.5e-2, 0.05, 1e-6, 0.02
+_ONE_TARGET = 0.1
 
 
 def rules(evidence: Evidence) -> Iterator[Finding]:
@@ -249,7 +250,7 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
 
 def _one_for_all(evidence: Evidence) -> Iterator[Finding]:
     """Find one output for all samples in a training whose loss falls: of two views that may agree by saying nothing."""
-    if not learns(evidence) or evidence.num_optimisers > 1:
+    if not learns(evidence) or evidence.num_optimisers > 1 or _asks_for_one(evidence):
         return
     spreads = {name: values for name in evidence.order if len(values := evidence.spreads(name)) > 2 * WINDOW}
     if len(spreads) < 2:
@@ -267,3 +268,9 @@ def _one_for_all(evidence: Evidence) -> Iterator[Finding]:
             " of a codebook: entries that begin where the codes are",
             LIKELY,
         )
+
+
+def _asks_for_one(evidence: Evidence) -> bool:
+    """Say whether targets hardly differ beside their size, as 50 and 51 do, so that outputs need not either."""
+    asked = [call.values for step in evidence.steps for call in step.losses if "target_std" in call.values]
+    return bool(asked) and all(values["target_std"] < _ONE_TARGET * values["target_rms"] for values in asked)

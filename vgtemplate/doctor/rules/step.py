@@ -158,9 +158,12 @@ def _oscillates(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _is_carried(evidence: Evidence) -> Iterator[Finding]:
-    """Find a momentum that holds on to gradients for longer than the rest of the training takes note of them."""
+    """Find a momentum that holds on to gradients for too long, or for far longer than to their squares.
+
+    Adam's own condition is beta1 ** 2 < sqrt(beta2) (Kingma and Ba 2015, section 4).
+    """
     for kept, squares in evidence.averages:
-        if 1 > kept > min(squares, _HEAVY) > 0:
+        if kept < 1 and (kept > _HEAVY or kept**4 > squares > 0):
             seen = f"beta1 is {kept:g} and beta2 {squares:g}" if squares < 1 else f"the momentum is {kept:g}"
             yield Finding(
                 "oscillation",
