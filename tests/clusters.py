@@ -17,10 +17,10 @@ from typing import Any
 import dask
 import psutil
 
-from tests.processes import COMMANDS, CONTEXT, LIBRARIES, TRACKING, _fork_workers, holder_of, start_server
+from tests.processes import CONTEXT, _fork_workers, holder_of, preload, start_server
 
 DASK = ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "vgtemplate.lab.cluster.remote")
-CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, *DASK, "tests.warm", "tests.frozen"])
+preload(*DASK)
 
 Prepare = Callable[[], None]
 """What makes a worker another one than the tests' own process; a function of a module, since it is sent there."""

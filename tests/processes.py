@@ -25,10 +25,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 LIBRARIES = ("torchvision", "sklearn.datasets", "scipy.stats")
 TRACKING = ("mlflow", "sqlalchemy.dialects.sqlite", "mlflow.store.tracking.sqlalchemy_store")
 COMMANDS = ("vgtemplate.cli.main", "vgtemplate.training.run", "vgtemplate.cli.commands.train")
-CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, "tests.warm", "tests.frozen"])
 get_context = multiprocessing.get_context
 REPOSITORY = str(Path(__file__).parents[1])
 CALL = "from vgtemplate.cli.main import main; main()"
+
+
+def preload(*more: str) -> None:
+    """Say which modules the process that all are forked from loads, before it is started; what is warm comes last."""
+    CONTEXT.set_forkserver_preload([*LIBRARIES, *TRACKING, *COMMANDS, *more, "tests.warm", "tests.frozen"])
+
+
+preload()
 
 
 def start_server() -> None:
@@ -68,6 +75,8 @@ def _serve(
         os.setsid()
     if address is not None:
         _fork_workers(address)
+    from vgtemplate.cli.main import main
+
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     os.chdir(cwd)
@@ -79,8 +88,6 @@ def _serve(
     if code is not None:
         exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})
         return
-    from vgtemplate.cli.main import main
-
     main()
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.processes import CONTEXT, LIBRARIES, Running, start_server
+from tests.processes import Running, preload, start_server
 
 CALL = "from vgtemplate.cli.main import main; main()"
 PATIENCE = 120.0
@@ -36,20 +36,13 @@ class Ended(NamedTuple):
     left: list[str]
     """Processes that it left over."""
 
-    def came_too_early(self, number: int) -> bool:
-        """Say whether a signal came before its first line was run: until then a process is the system's and Python's.
-
-        A shell gives the same code then as ours, 128 and the signal's number.
-        """
-        return self.code == -number and not self.output and not self.errors
-
 
 def load_all() -> None:
     """Start the process that others are forked from; what it loads it does not load again."""
     from vgtemplate.tracking.tracker import quiet_environment
 
     quiet_environment()
-    CONTEXT.set_forkserver_preload([*LIBRARIES, *_LOADED, "tests.frozen"])
+    preload(*_LOADED)
     start_server()
 
 

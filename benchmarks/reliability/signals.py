@@ -20,8 +20,7 @@ from benchmarks.reliability.processes import SIGNALS, Ended
 from benchmarks.reliability.tally import Tally
 
 _BAR = re.compile(r"━|\b\d+/\d+ loss ")
-_YOUNG = 0.25
-"""Of the duration in which a busy machine may not have come to a process's first line."""
+_YOUNG = 0.03
 _LOADING = 4
 """One moment while everything is loaded for so many of those afterwards."""
 
@@ -110,8 +109,8 @@ def wrong_end(ended: Ended, moment: Moment) -> list[str]:
         faults.append(f"a traceback: {ended.errors[-600:]}")
     if ended.code == 0:  # it had ended before, or had nothing left to do but to end
         return faults
-    is_young = moment.while_loading and ended.code == -moment.number
-    is_young |= moment.share < _YOUNG and ended.came_too_early(moment.number)
+    # Before its first line is run, a process is the system's and Python's own.
+    is_young = (moment.while_loading or moment.share < _YOUNG) and ended.code == -moment.number
     if ended.code != 128 + moment.number and not is_young:
         return [*faults, f"exit code {ended.code}: {ended.errors[-300:]}"]
     # The bar of a training stays as it was last; before the first step it is made of spaces.

@@ -88,8 +88,7 @@ def _wrong(ended: Ended, allowed: list[int]) -> list[str]:
     faults = [f"{process} is left over" for process in ended.left]
     if "Traceback" in ended.errors or "Exception ignored" in ended.errors:
         faults.append(f"a traceback: {ended.errors[-800:]}")
-    is_early = 128 + signal.SIGTERM in allowed and ended.came_too_early(signal.SIGTERM)
-    if ended.code not in (0, *allowed) and not is_early:
+    if ended.code not in (0, *allowed):
         faults.append(f"exit code {ended.code} instead of {allowed}: {ended.errors[-300:]}")
     return faults
 

@@ -210,8 +210,8 @@ class Evidence:
     is_moved: bool = True
     """Whether an optimiser was given, so that the weights move."""
     num_optimisers: int = 1
-    averages: list[tuple[float, float]] = field(default_factory=list)
-    """How long the optimisers remember gradients and their squares, by group of parameters: the share that stays."""
+    decay_rates: list[tuple[float, float]] = field(default_factory=list)
+    """Of the optimisers' running means of gradients and of their squares: the share that stays from step to step."""
     foreign: int = 0
     """Entries of parameters that an optimiser has and the network does not."""
     holds_copy: bool = False

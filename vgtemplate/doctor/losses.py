@@ -35,13 +35,16 @@ def _at_ends(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (x == low) | (x == high)
 
 
+def _at_ends_of_one(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return x * (1 - x) < 0.025
+
+
 def _near_its_ends(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    place = (x - low) / (high - low)
-    return place * (1 - place) < 0.025
+    return _at_ends_of_one((x - low) / (high - low), low, high)
 
 
 _FLAT: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    **dict.fromkeys(("sigmoid", "softmax", "hardsigmoid"), lambda x, low, high: x * (1 - x) < 0.025),
+    **dict.fromkeys(("sigmoid", "softmax", "hardsigmoid"), _at_ends_of_one),
     "tanh": lambda x, low, high: 1 - x * x < 0.1,
     **dict.fromkeys(("hardtanh", "clamp"), _at_ends),
 }
@@ -162,7 +165,7 @@ def _put(into: dict[str, float], key: str, host: Any) -> None:
     into[key] = float(host[0])
 
 
-def _is_scaled(maker: Any) -> bool:
+def _is_rescaled(maker: Any) -> bool:
     """Say whether an output is that of an activation with two flat ends, scaled or shifted since."""
     node = maker
     for _ in range(_STEPS_BACK):
@@ -182,7 +185,7 @@ def _of_input(call: LossCall, x: Tensor, maker: Any) -> dict[str, Tensor]:
     if call.kind in DISTANCES | {"difference"}:
         numbers["rms"] = torch.linalg.vector_norm(x, dtype=wide(x.device)) / math.sqrt(x.numel())
     # Where the ends lie is not known of one that was scaled: at the least and the largest value, if at all.
-    is_flat = _near_its_ends if _is_scaled(maker) else _FLAT.get(call.made_by.lower().rstrip("_"))
+    is_flat = _near_its_ends if _is_rescaled(maker) else _FLAT.get(call.made_by.lower().rstrip("_"))
     if is_flat is not None:
         few = x.reshape(-1)[:: -(-x.numel() // _MOST_ENTRIES)].to(wide(x.device))
         numbers["flat"] = is_flat(few, low, high).to(few.dtype).mean()

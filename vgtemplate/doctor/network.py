@@ -44,8 +44,11 @@ def moved_by(optimizer: Optimizer) -> list[Any]:
     return [each for group in optimizer.param_groups for each in group["params"]]
 
 
-def averages(optimizer: Any) -> list[tuple[float, float]]:
-    """Return which share of gradients and of their squares stays from step to step, by group; 1 where none are kept."""
+def decay_rates(optimizer: Any) -> list[tuple[float, float]]:
+    """Return, by group, which share of the running means of gradients and of their squares stays from step to step.
+
+    Of squares it is 1 where none are kept, as under SGD with momentum.
+    """
     found = []
     for group in optimizer.param_groups:
         betas, momentum = group.get("betas"), group.get("momentum")

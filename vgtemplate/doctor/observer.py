@@ -18,7 +18,7 @@ from vgtemplate.doctor.evidence import Evidence, LayerStep, Parameter, Parameter
 from vgtemplate.doctor.graph import Mark, walk
 from vgtemplate.doctor.hidden import hidden
 from vgtemplate.doctor.ledger import Ledger, alike
-from vgtemplate.doctor.network import averages, moved_by
+from vgtemplate.doctor.network import decay_rates, moved_by
 from vgtemplate.doctor.trace import Trace
 from vgtemplate.watching.measurements import Measurements
 from vgtemplate.watching.scaling import find_scaler, scale_left
@@ -137,7 +137,7 @@ class Observer(Watcher):
             self._ledger.before_step(self._step, moved_by(optimizer), scale_left(optimizer, scaler))
             return
         self.evidence.num_optimisers = len(self._owners)
-        self.evidence.averages = [found for each in self._owners for found in averages(each)]
+        self.evidence.decay_rates = [found for each in self._owners for found in decay_rates(each)]
         owned = moved_by(optimizer)
         foreign = [each for each in owned if each not in self._names]
         self.evidence.foreign = sum(each.numel() for each in foreign)

@@ -18,12 +18,12 @@ Build = TypeVar("Build", bound=Callable[..., Training])
 
 
 def keep(
-    cases: list[Case], name: str, label: str, family: str, steps: int = 60, also: str = ""
+    cases: list[Case], name: str, label: str, family: str, steps: int = 60, also: str = "", prefix: str = ""
 ) -> Callable[[Build], Build]:
     """Decorate a builder: it becomes a case of the list."""
 
     def kept(build: Build) -> Build:
-        cases.append(ill(name, label, family, build, steps, also))
+        cases.append(ill(prefix + name, label, family, build, steps, also))
         return build
 
     return kept

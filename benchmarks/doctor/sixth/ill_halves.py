@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import digits, tokens
-from benchmarks.doctor.sixth.parts_b import dice, down, fit, keep, missed, mlp, rows, squared, told
+from benchmarks.doctor.sixth.parts_b import ce, dice, down, fit, keep, missed, mlp, mse, rows
 
 CASES: list[Case] = []
 
@@ -42,7 +42,7 @@ def products(seed: int, ill: bool) -> Training:
                 out = (scores.float().softmax(-1).half() @ v).mean(1)
             return self.head(out.float())
 
-    return fit(Reader(), tokens(seed), told, "adam", 3e-3)
+    return fit(Reader(), tokens(seed), ce, "adam", 3e-3)
 
 
 @keep(CASES, "seconds-of-the-day", "precision-overflow", "tables", 60, "unscaled-inputs")
@@ -65,7 +65,7 @@ def seconds(seed: int, ill: bool) -> Training:
             with torch.autocast("cpu", torch.float16, enabled=ill):
                 return self.net(self.norm(x.half().float() if ill else x)).float()
 
-    return fit(Bicycles(), rows(seed, torch.cat((z, clock), 1), y), squared, "adam", 1e-2)
+    return fit(Bicycles(), rows(seed, torch.cat((z, clock), 1), y), mse, "adam", 1e-2)
 
 
 @keep(CASES, "weights-by-reciprocals", "precision-overflow", "point clouds", 40)
@@ -92,7 +92,7 @@ def reciprocals(seed: int, ill: bool) -> Training:
             weight = weight / weight.sum(-1, keepdim=True)
             return self.last(torch.cat((x, weight.float() @ h), -1))
 
-    return fit(Spread(), rows(seed, many, shift, y, size=32), squared, "adam", 5e-3)
+    return fit(Spread(), rows(seed, many, shift, y, size=32), mse, "adam", 5e-3)
 
 
 @keep(CASES, "scores-between-zero-and-one", "precision-underflow", "distillation", 60, "nan-forward")

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import digits, discs, pictures
-from benchmarks.doctor.sixth.parts_b import dice, fit, keep, rows, squared, told
+from benchmarks.doctor.sixth.parts_b import ce, dice, fit, keep, mse, rows
 
 CASES: list[Case] = []
 
@@ -33,7 +33,7 @@ def checkpointed(seed: int, ill: bool) -> Training:
         def forward(self, x: Tensor) -> Any:
             return self.head(self.tail(checkpoint(self.stem, x, use_reentrant=ill)))
 
-    return fit(Net(), pictures(seed, 32, side=16, channels=1), told, "adam", 5e-3)
+    return fit(Net(), pictures(seed, 32, side=16, channels=1), ce, "adam", 5e-3)
 
 
 @keep(CASES, "shop-states-read-through-data", "disconnected-parameters", "forecasting", 100)
@@ -58,7 +58,7 @@ def shops(seed: int, ill: bool) -> Training:
             start = self.start.data[shop] if ill else self.start[shop]
             return self.head(self.gru(x, start[None])[0][:, -1])
 
-    return fit(Sales(), rows(seed, x, shop, y), squared, "adam", 2e-2)
+    return fit(Sales(), rows(seed, x, shop, y), mse, "adam", 2e-2)
 
 
 @keep(CASES, "threshold-in-a-comparison", "disconnected-parameters", "restoration")
@@ -85,7 +85,7 @@ def threshold(seed: int, ill: bool) -> Training:
                 h = h * (h.abs() > t) if ill else h.sign() * F.relu(h.abs() - t)
             return h
 
-    return fit(Unrolled(), rows(seed, seen, clean), squared, "adam", 1e-2)
+    return fit(Unrolled(), rows(seed, seen, clean), mse, "adam", 1e-2)
 
 
 @keep(CASES, "mixing-of-layers-by-relu", "stuck-at-zero", "transformers")
@@ -112,7 +112,7 @@ def mixing(seed: int, ill: bool) -> Training:
                 past.append(past[-1] + block(past[-1] + mixed))
             return self.head(past[-1])
 
-    return fit(Mixed(), digits(seed), told, "adamw", 3e-3)
+    return fit(Mixed(), digits(seed), ce, "adamw", 3e-3)
 
 
 @keep(CASES, "zero-gamma-in-a-plain-net", "stuck-at-zero", "convolutional", also="dead-units")
@@ -128,7 +128,7 @@ def zero_gamma(seed: int, ill: bool) -> Training:
     for module in net:
         if ill and isinstance(module, nn.BatchNorm2d):
             nn.init.zeros_(module.weight)
-    return fit(net, pictures(seed, 32, side=16, channels=1), told, "sgd", 0.05)
+    return fit(net, pictures(seed, 32, side=16, channels=1), ce, "sgd", 0.05)
 
 
 @keep(CASES, "gate-and-output-both-zero", "stuck-at-zero", "diffusion")

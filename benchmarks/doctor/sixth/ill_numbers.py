@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import digits
-from benchmarks.doctor.sixth.parts_b import blobs, dice, down, fit, keep, mlp, rows, told
+from benchmarks.doctor.sixth.parts_b import blobs, ce, dice, down, fit, keep, mlp, rows
 
 CASES: list[Case] = []
 
@@ -172,7 +172,7 @@ def repeated(seed: int, ill: bool) -> Training:
     y = torch.randint(0, 3, (768,), generator=g)
     x = torch.randn(768, 8, 3, generator=g) * (0.3 + 0.5 * y)[:, None, None]
     x[50::300] = x[50::300, :1]
-    return fit(Pooled(), rows(seed, x, y, size=32), told, "adam", 5e-3)
+    return fit(Pooled(), rows(seed, x, y, size=32), ce, "adam", 5e-3)
 
 
 @keep(CASES, "counts-by-exp-of-raw-columns", "overflow-forward", "insurance", 60, "unscaled-inputs")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import digits, discs, moons, pictures
-from benchmarks.doctor.sixth.parts_b import blobs, dice, fit, keep, mlp, rows, squared, told, tones
+from benchmarks.doctor.sixth.parts_b import blobs, ce, dice, fit, keep, mlp, mse, rows, tones
 
 CASES: list[Case] = []
 
@@ -44,7 +44,7 @@ def groups(seed: int, ill: bool) -> Training:
     params = {"lr": 2e-2, "params": [*net.fc.parameters(), net.transitions]}
     if not ill:
         parameters.append(params)
-    return Training(net, rows(seed, words, tags, size=32), torch.optim.AdamW(parameters), told)
+    return Training(net, rows(seed, words, tags, size=32), torch.optim.AdamW(parameters), ce)
 
 
 @keep(CASES, "groups-by-kind-of-module", "not-in-optimizer", "detection", 80)
@@ -77,7 +77,7 @@ def by_kind(seed: int, ill: bool) -> Training:
     optimizer.add_param_group({"params": decay, "weight_decay": 5e-4})
     if not ill:
         optimizer.add_param_group({"params": [net.pos_emb]})
-    return Training(net, rows(seed, x, y, size=32), optimizer, squared)
+    return Training(net, rows(seed, x, y, size=32), optimizer, mse)
 
 
 @keep(CASES, "proxies-of-the-loss", "not-in-optimizer", "lightning")
@@ -156,7 +156,7 @@ def made_anew(seed: int, ill: bool) -> Training:
             layer = self.middle or nn.Linear(h.shape[1], 32)
             return self.head(F.relu(layer(h)))
 
-    return fit(Net(), tones(seed), told, "adam", 5e-3)
+    return fit(Net(), tones(seed), ce, "adam", 5e-3)
 
 
 @keep(CASES, "helper-that-is-no-module", "unregistered-parameters", "autoencoders")
@@ -183,7 +183,7 @@ def helper(seed: int, ill: bool) -> Training:
             return self.decoder(self.encoder(x))
 
     x, _ = digits(seed).tensors
-    return fit(Auto(), rows(seed, x, x), squared, "adam", 5e-3)
+    return fit(Auto(), rows(seed, x, x), mse, "adam", 5e-3)
 
 
 class Stays(nn.Module):
@@ -276,4 +276,4 @@ def by_name(seed: int, ill: bool) -> Training:
     for name, parameter in net.named_parameters():
         if any(name.startswith(f"model.{i}.") for i in range(3)):
             parameter.requires_grad = False
-    return fit(net, data, told, "adam", 5e-3)
+    return fit(net, data, ce, "adam", 5e-3)

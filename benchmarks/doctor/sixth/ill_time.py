@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.doctor.case import Case, Training
 from benchmarks.doctor.data import discs, recall
-from benchmarks.doctor.sixth.parts_b import dice, fit, keep, mlp, rows, squared, told, unexplained
+from benchmarks.doctor.sixth.parts_b import ce, dice, fit, keep, mlp, mse, rows, unexplained
 
 CASES: list[Case] = []
 
@@ -42,7 +42,7 @@ def half_life(seed: int, ill: bool) -> Training:
             h = self.scan(F.gelu(self.enter(x)), first)
             return self.head(self.scan(F.gelu(self.mix(h)), second)[:, -1])
 
-    return fit(Decays(), recall(seed, length=40), told, "adam", 1e-2)
+    return fit(Decays(), recall(seed, length=40), ce, "adam", 1e-2)
 
 
 @keep(CASES, "gaps-in-seconds", "vanishing-time", "clinical series", 150, "unscaled-inputs")
@@ -68,7 +68,7 @@ def gaps(seed: int, ill: bool) -> Training:
                 h = self.cell(now, h * torch.exp(-F.relu(self.decay * since)))
             return self.head(h)
 
-    return fit(GruD(), rows(seed, x, hours * (3600 if ill else 1), y, size=32), told, "adam", 1e-2)
+    return fit(GruD(), rows(seed, x, hours * (3600 if ill else 1), y, size=32), ce, "adam", 1e-2)
 
 
 @keep(CASES, "skies-by-the-pixel", "vanishing-time", "recurrent", 150)
@@ -93,7 +93,7 @@ def by_pixel(seed: int, ill: bool) -> Training:
     g = dice(seed)
     x, y = 0.5 * torch.randn(512, 144, 1, generator=g), torch.randint(0, 2, (512,), generator=g)
     x[:, :12, 0] += 2.0 * y[:, None] - 1
-    return fit(Reader(), rows(seed, x, y, size=32), told, "adam", 1e-3)
+    return fit(Reader(), rows(seed, x, y, size=32), ce, "adam", 1e-3)
 
 
 @keep(CASES, "names-without-tanh", "exploding-time", "text", 100)
@@ -122,7 +122,7 @@ def names(seed: int, ill: bool) -> Training:
                 h, out = self.i2h(both), self.i2o(both)
             return out
 
-    return fit(Names(), rows(seed, letters, y, size=32), told, "adam", 2e-3)
+    return fit(Names(), rows(seed, letters, y, size=32), ce, "adam", 2e-3)
 
 
 @keep(CASES, "automaton-with-raw-sobel", "exploding-time", "cellular automata", 60, "exploding-depth")
@@ -150,7 +150,7 @@ def automaton(seed: int, ill: bool) -> Training:
             return state[:, :1]
 
     x, mask = discs(seed).tensors
-    return fit(Automaton(), rows(seed, x, mask, size=8), squared, "adam", 2e-3)
+    return fit(Automaton(), rows(seed, x, mask, size=8), mse, "adam", 2e-3)
 
 
 @keep(CASES, "population-rolled-out", "exploding-time", "ecology", 120)

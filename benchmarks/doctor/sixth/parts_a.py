@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.doctor.case import Case, Training, ill
+from benchmarks.doctor.fifth import ill_parts as fifth
 from benchmarks.doctor.fifth.ill_parts import bce as bce
 from benchmarks.doctor.fifth.ill_parts import ce as ce
 from benchmarks.doctor.fifth.ill_parts import copies as copies
@@ -19,30 +17,14 @@ from benchmarks.doctor.fifth.ill_parts import mlp as mlp
 from benchmarks.doctor.fifth.ill_parts import mse as mse
 from benchmarks.doctor.fifth.ill_parts import rows as rows
 from benchmarks.doctor.fifth.ill_parts import unexplained as unexplained
+from benchmarks.doctor.fourth.parts import mae as mae
 
-Build = TypeVar("Build", bound=Callable[..., Training])
-
-
-def keep(
-    cases: list[Case], name: str, label: str, family: str, steps: int = 60, also: str = ""
-) -> Callable[[Build], Build]:
-    """Decorate a builder: it becomes a case of the list."""
-
-    def kept(build: Build) -> Build:
-        cases.append(ill(f"sixth-{name}", label, family, build, steps, also))
-        return build
-
-    return kept
+keep = partial(fifth.keep, prefix="sixth-")
 
 
 def dice(seed: int) -> torch.Generator:
     """Return a generator of its own for the data."""
     return torch.Generator().manual_seed(60_000 + seed)
-
-
-def mae(model: nn.Module, batch: Any) -> Tensor:
-    """Mean absolute error."""
-    return F.l1_loss(model(*batch[:-1]), batch[-1])
 
 
 def stripes(seed: int, count: int = 512, side: int = 16) -> tuple[Tensor, Tensor]:

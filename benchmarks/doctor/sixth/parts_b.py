@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.doctor.case import Batches, Case, Training, ill
+from benchmarks.doctor.case import Batches
+from benchmarks.doctor.fifth.healthy_parts import ce as ce
 from benchmarks.doctor.fifth.ill_parts import fit as fit
 from benchmarks.doctor.fifth.ill_parts import missed as missed
 from benchmarks.doctor.fifth.ill_parts import mlp as mlp
 from benchmarks.doctor.fifth.ill_parts import rows as rows
 from benchmarks.doctor.fifth.ill_parts import unexplained as unexplained
-
-Build = TypeVar("Build", bound=Callable[..., Training])
-
-
-def keep(
-    cases: list[Case], name: str, label: str, family: str, steps: int = 60, also: str = ""
-) -> Callable[[Build], Build]:
-    """Decorate a builder: it becomes a case of the list."""
-
-    def kept(build: Build) -> Build:
-        cases.append(ill(f"sixth-{name}", label, family, build, steps, also))
-        return build
-
-    return kept
-
-
-def dice(seed: int) -> torch.Generator:
-    """Return a generator of its own for the data."""
-    return torch.Generator().manual_seed(60_000 + seed)
-
-
-def told(model: nn.Module, batch: Any) -> Tensor:
-    """Cross entropy of (B, classes) with the last of the batch."""
-    return F.cross_entropy(model(*batch[:-1]), batch[-1])
-
-
-def squared(model: nn.Module, batch: Any) -> Tensor:
-    """Mean squared error, with equal shapes."""
-    return F.mse_loss(model(*batch[:-1]), batch[-1])
+from benchmarks.doctor.fourth.parts import mse as mse
+from benchmarks.doctor.sixth.parts_a import dice as dice
+from benchmarks.doctor.sixth.parts_a import keep as keep
 
 
 def down(optimizer: Any, loss: Tensor, **settings: Any) -> Tensor:

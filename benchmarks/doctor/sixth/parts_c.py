@@ -13,7 +13,11 @@ from sklearn import datasets
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.doctor.case import Batches, Case, Training, healthy, seeded
+from benchmarks.doctor.case import Case, Training, healthy, seeded
+from benchmarks.doctor.fifth.healthy_parts import down as down
+from benchmarks.doctor.fifth.healthy_parts import follow as follow
+from benchmarks.doctor.fifth.ill_parts import ce as ce
+from benchmarks.doctor.fifth.ill_parts import rows as rows
 
 Build = TypeVar("Build", bound=Callable[..., Training])
 
@@ -34,11 +38,6 @@ def keeper(cases: list[Case]) -> Callable[..., Callable[[Build], Build]]:
 def dice(seed: int) -> torch.Generator:
     """Return a generator of its own for the data."""
     return torch.Generator().manual_seed(63_000 + seed)
-
-
-def rows(seed: int, *tensors: Tensor, size: int = 64) -> Batches:
-    """Return endless batches of rows of tensors."""
-    return Batches(tensors, size, seed)
 
 
 def loader(seed: int, *tensors: Tensor, size: int = 32) -> DataLoader[Any]:
@@ -67,11 +66,6 @@ def large(side: int = 32, channels: int = 3, classes: int = 4) -> tuple[Tensor, 
     return x.contiguous(), y
 
 
-def ce(model: nn.Module, batch: Any) -> Tensor:
-    """Cross entropy of logits (..., classes) with the last of the batch."""
-    return F.cross_entropy(model(*batch[:-1]).flatten(0, -2), batch[-1].flatten())
-
-
 def bce(model: nn.Module, batch: Any) -> Tensor:
     """Binary cross entropy of logits."""
     out = model(*batch[:-1])
@@ -88,14 +82,6 @@ def own(model: nn.Module, batch: Any) -> Tensor:
     """The model returns its loss."""
     value: Tensor = model(*batch)
     return value
-
-
-def down(optimizer: Any, loss: Tensor) -> Tensor:
-    """Do the three lines of every loop."""
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss
 
 
 def dense(*widths: int, act: Callable[[], nn.Module] = nn.ReLU, norm: bool = False) -> nn.Sequential:
@@ -125,13 +111,6 @@ def learning(net: Any) -> list[nn.Parameter]:
     """Return the parameters that learn, of a net or a list."""
     every = net.parameters() if isinstance(net, nn.Module) else net
     return [each for each in every if each.requires_grad]
-
-
-def follow(slow: nn.Module, fast: nn.Module, keep: float) -> None:
-    """Let the slow copy's weights follow the fast one's."""
-    with torch.no_grad():
-        for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
-            old.mul_(keep).add_((1 - keep) * new)
 
 
 def numbers() -> Iterator[int]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.core.doctor.test_diagnose import ill
-from vgtemplate import diagnose
+from vgtemplate import diagnose, watch
 
 MISMATCH = "loss-head-mismatch"
 
@@ -188,8 +188,6 @@ def test_scaler_that_is_off_scales_nothing(is_on: bool) -> None:
         with torch.autocast("cpu", torch.float16):
             logits = model(batch[0])
         return F.cross_entropy(logits.float(), batch[1]) * 1e-6
-
-    from vgtemplate import watch
 
     optimizer = torch.optim.SGD(model.parameters(), 3e4)
     with watch(model, optimizer) as report:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import BOUNDED, WINDOW, Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
-from vgtemplate.doctor.rules.learning import beside_constant, learns
+from vgtemplate.doctor.rules.learning import begins_far_off, beside_constant, learns
 from vgtemplate.measure import DEAD
 from vgtemplate.text import write_count
 
@@ -17,7 +17,6 @@ _VANISHES, _EXPLODES = -2.5, 2.5
 _VANISHED, _FAR_EXPLODES = -4.5, 1.5
 """The same of a network that learns nevertheless, and of one whose loss begins far above that of any constant."""
 _FEW_LAYERS = 3
-_FAR, _THROWN = 100.0, 10.0
 _ONE_JUMP = 0.7
 _MANY_DEAD, _ALL_DEAD = 0.5, 0.95
 _SATURATED, _FROM_THE_START = 0.75, 0.75
@@ -82,7 +81,7 @@ def _profile(evidence: Evidence) -> Iterator[Finding]:
     first, middle = float(np.median(finite[:3])), float(np.median(finite))
     if _is_one_jump(logs[0]):
         return
-    is_far = _begins_far_off(evidence)
+    is_far = begins_far_off(evidence)
     vanishes, explodes = _VANISHED if is_learning else _VANISHES, _FAR_EXPLODES if is_far else _EXPLODES
     if first < scale * vanishes and middle < scale * vanishes / 2:
         code, seen = "vanishing-depth", f"falls by 10^{-first:.1f} on its way back from {names[-1]} to {names[0]}"
@@ -107,16 +106,6 @@ def _grows(falls: Array, least: float) -> bool:
     """Say whether the gradient grows on its way back, at the start and at most steps."""
     finite = falls[np.isfinite(falls)]
     return bool(np.median(finite[:3]) > least and np.median(finite) > least / 2 and not falls[0] < least / 2)
-
-
-def _begins_far_off(evidence: Evidence) -> bool:
-    """Say whether the loss begins so far above the best constant's that training has to undo the initial weights."""
-    losses = evidence.losses()
-    first, _, floor = beside_constant(evidence)
-    # What the first steps have thrown up is no matter of the weights they started from.
-    usual = float(np.median(losses[:3]))
-    begins = first * max(1.0, losses[0] / usual)
-    return bool(np.isfinite(floor) and begins > _FAR * floor > 0 and losses[0] > usual / _THROWN)
 
 
 def _is_one_jump(row: Array) -> bool:
@@ -249,7 +238,7 @@ def _collapse(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _one_for_all(evidence: Evidence) -> Iterator[Finding]:
-    """Find one output for all samples in a training whose loss falls: of two views that may agree by saying nothing."""
+    """Find a network that gives all samples one output though its loss falls: it may be content with that."""
     if not learns(evidence) or evidence.num_optimisers > 1 or _asks_for_one(evidence):
         return
     spreads = {name: values for name in evidence.order if len(values := evidence.spreads(name)) > 2 * WINDOW}

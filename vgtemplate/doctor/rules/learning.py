@@ -11,6 +11,7 @@ _CLEARLY = 0.85
 """Share of the best constant prediction's loss, or of the first loss, below which a network has learned something."""
 _FEW, _EQUAL = 8, 0.01
 _LEAP = 1.5
+_FAR, _THROWN = 100.0, 10.0
 
 
 def constant_loss(evidence: Evidence) -> float:
@@ -74,7 +75,21 @@ def smooth(losses: Array) -> tuple[float, float]:
 
 
 def beside_constant(evidence: Evidence) -> tuple[float, float, float]:
-    """Return the first and the last loss, smoothed, and that of the best constant prediction, NaN if it is not known.
+    """Return the first and the last loss, smoothed, and that of the best constant prediction, NaN if not known."""
+    losses, floor = _own_losses(evidence)
+    return *smooth(losses), floor
+
+
+def begins_far_off(evidence: Evidence) -> bool:
+    """Say whether the loss begins so far above the best constant's that training has to undo the initial weights."""
+    losses, floor = _own_losses(evidence)
+    # What the first steps have thrown up is no matter of the weights they started from.
+    is_start = bool(len(losses)) and losses[0] > np.median(losses[:3]) / _THROWN
+    return bool(np.isfinite(floor) and is_start and max(losses[0], np.median(losses[:3])) > _FAR * floor > 0)
+
+
+def _own_losses(evidence: Evidence) -> tuple[Array, float]:
+    """Return the losses, and that of the best constant prediction.
 
     Where that is known these are the loss function's own values: what is trained on may be a multiple of it, or a sum.
     """
@@ -85,8 +100,7 @@ def beside_constant(evidence: Evidence) -> tuple[float, float, float]:
         # A multiple is known of steps that were looked at briefly as well.
         is_multiple = np.isfinite(times).all() and np.ptp(times) < _EQUAL * abs(np.median(times))
         losses = losses * float(np.median(times)) if is_multiple else own
-    first, last = smooth(losses)
-    return first, last, floor
+    return losses, floor
 
 
 def learns(evidence: Evidence) -> bool:

@@ -162,7 +162,7 @@ def _is_carried(evidence: Evidence) -> Iterator[Finding]:
 
     Adam's own condition is beta1 ** 2 < sqrt(beta2) (Kingma and Ba 2015, section 4).
     """
-    for kept, squares in evidence.averages:
+    for kept, squares in evidence.decay_rates:
         if kept < 1 and (kept > _HEAVY or kept**4 > squares > 0):
             seen = f"beta1 is {kept:g} and beta2 {squares:g}" if squares < 1 else f"the momentum is {kept:g}"
             yield Finding(
@@ -209,9 +209,9 @@ def _too_small(evidence: Evidence, steps: list[list[Move]]) -> Iterator[Finding]
     watched = evidence.all_steps()
     number, rises = watched[-1].number - watched[0].number, sizes[-1] > _RISES * np.median(sizes[: len(sizes) // 2])
     # Where it is not known how far there is to go, as in fine-tuning, small steps may be meant.
-    is_flat = last > _HARDLY * first and np.isfinite(beside_constant(evidence)[2])
+    stays = last > _HARDLY * first and np.isfinite(beside_constant(evidence)[2])
     way, is_settled = number * largest, number >= _MANY_STEPS and not rises
-    leads_nowhere = way < (_NOT_FAR if is_flat else _NOWHERE) or (is_flat and _is_on_its_way(evidence, largest))
+    leads_nowhere = way < (_NOT_FAR if stays else _NOWHERE) or (stays and _is_on_its_way(evidence, largest))
     is_small = largest < _SMALL_RATIO or (is_settled and leads_nowhere)
     if is_small and any(gradients) and not is_trained_already(evidence):
         yield Finding(

@@ -11,15 +11,13 @@ import numpy as np
 
 from vgtemplate.doctor.evidence import Array, Evidence
 from vgtemplate.doctor.report import LIKELY, Finding
-from vgtemplate.doctor.rules.learning import beside_constant, learns
+from vgtemplate.doctor.rules.learning import begins_far_off, beside_constant, learns
 
 _VANISHES, _EXPLODES, _FAR_EXPLODES = -4.0, 2.5, 1.5
 """Decades over the whole sequence; the last where the loss begins far above that of any constant."""
 _FEW, _FIRST = 8, 3
 _BEGINS = 0.9
 """Of the best constant's loss: a recurrent network that is slow at first, as many are, is on its way below this."""
-_FAR_OFF = 100.0
-"""Of the best constant's loss: what begins above it has been blown up, whatever training makes of it."""
 _FAR, _TIMES = 1e4, 1e3
 """Of the best constant's loss, and of the largest signal, from which a loop between two layers has blown it up."""
 _STEADY = 0.9
@@ -40,7 +38,7 @@ def rules(evidence: Evidence) -> Iterator[Finding]:
     first, last, floor = beside_constant(evidence)
     may_learn = learns(evidence) or last < _BEGINS * min(first, floor)
     # What training has to undo first was ill at the start, though it may be learned away.
-    is_far = bool(evidence.losses()[0] > _FAR_OFF * floor > 0)
+    is_far = begins_far_off(evidence)
     if may_learn and not is_far:
         return
     # What training undoes is told from the first steps.
